@@ -1,0 +1,483 @@
+// Every message of the system, tagged by `kind`: what clients and nodes, and nodes among themselves, say to each other.
+// Messages are plain data. The wire layer turns them into bytes and back, and checks every field's type and range on the
+// way in, so that the core may rely on the types below. Value bytes are opaque here: only the client knows what they mean.
+//
+// Three paths carry them: `client` (callers and nodes), `peer` (data between nodes) and `gossip` (membership, apart from
+// data so that a bulk transfer cannot look like a death).
+
+import type { ErrorCode } from "../base/errors.ts";
+import type { MemberId, RingId, Slot } from "../base/ids.ts";
+
+/** Which of a node's WebSocket endpoints carries a message. */
+export type Path = "client" | "peer" | "gossip";
+
+/** `1`: UTF-8 text. `2`: raw bytes. `3`: a finite number as decimal text. `0`: msgpack. Only clients look inside. */
+export type ValueFormat = 0 | 1 | 2 | 3;
+export const VALUE_FORMAT = { msgpack: 0, text: 1, bytes: 2, number: 3 } as const;
+
+export type WriteMode = "async" | "quorum" | "all";
+export type ReadMode = "one" | "quorum";
+
+/**
+ * One version of one key. Its order is (`version`, `origin`); equal pairs are the same write.
+ * `value` is `undefined` for a tombstone (a remembered delete or expiry).
+ */
+export interface Entry {
+  readonly key: string;
+  /** Hybrid logical clock stamp, a safe integer above 0 (see `replication/clock.ts`). */
+  readonly version: number;
+  /** xxHash32 of the coordinator's member id: breaks ties between coordinators. */
+  readonly origin: number;
+  /** Instant in cluster wall time (ms since 1970) from which the entry is gone; 0 for never. For a tombstone 0. */
+  readonly expiresAt: number;
+  readonly format: ValueFormat;
+  readonly value: Uint8Array | undefined;
+  /** The operation that wrote it: `client` 0 when unknown. */
+  readonly opClient: number;
+  readonly opSeq: number;
+}
+
+/** What a write asks for. `ttlMs` 0 means no expiry. */
+export type Change =
+  | { readonly type: "set"; readonly value: Uint8Array; readonly format: ValueFormat; readonly ttlMs: number; readonly condition: Condition; readonly ifVersion: number }
+  | { readonly type: "delete" }
+  | { readonly type: "touch"; readonly ttlMs: number }
+  | { readonly type: "increment"; readonly by: number; readonly ttlMs: number };
+
+/** `version` compares the held version with `ifVersion`. */
+export type Condition = "none" | "absent" | "present" | "version";
+
+/** `true`/`false` for set, delete and touch; the new number for increment. */
+export type Outcome = boolean | number;
+
+// ---- client path: requests. `id` is unique per connection among those in flight (uint32).
+// `notAfter` is an instant of the receiver's monotonic clock past which it must not start the work; 0 for none.
+
+/** `value`: format and bytes. `entry`: also version and expiry. `exists`: neither, only whether it is there. */
+export type Want = "value" | "entry" | "exists";
+
+export interface GetRequest {
+  readonly kind: "get";
+  readonly id: number;
+  readonly key: string;
+  readonly read: ReadMode;
+  readonly want: Want;
+  readonly notAfter: number;
+}
+
+export interface WriteRequest {
+  readonly kind: "write";
+  readonly id: number;
+  readonly key: string;
+  readonly change: Change;
+  readonly write: WriteMode;
+  /** The operation: the caller's client id (safe integer above 0) and a number it never uses twice. */
+  readonly opClient: number;
+  readonly opSeq: number;
+  /** 1 for the first try of the operation, one more for each that follows on any node. */
+  readonly attempt: number;
+  readonly notAfter: number;
+}
+
+/** Keys of some slots, in slot order of the request, for those greater than `after` within the first slot. */
+export interface ScanRequest {
+  readonly kind: "scan";
+  readonly id: number;
+  /** At most 1,024, strictly ascending. */
+  readonly slots: readonly Slot[];
+  readonly after: string;
+  readonly prefix: string;
+  /** 1 to 1,000 keys. */
+  readonly limit: number;
+}
+
+/** Deletes everything in the slots that was written before the request arrived. Idempotent. */
+export interface ClearRequest {
+  readonly kind: "clear";
+  readonly id: number;
+  readonly slots: readonly Slot[];
+  readonly notAfter: number;
+}
+
+/** Live entries of the given slots on this node. */
+export interface CountRequest {
+  readonly kind: "count";
+  readonly id: number;
+  readonly slots: readonly Slot[];
+}
+
+/** `leave`: hand over the slots and leave for good. `evict`: an operator says that `member` is gone. */
+export interface CommandRequest {
+  readonly kind: "command";
+  readonly id: number;
+  readonly command: "leave" | "evict";
+  readonly member: string;
+}
+
+/** Sent on client and peer links; answered with {@link Pong}. Times are the sender's. */
+export interface Ping {
+  readonly kind: "ping";
+  readonly sentMs: number;
+}
+
+// ---- client path: replies
+
+export interface GetReply {
+  readonly kind: "got";
+  readonly id: number;
+  readonly found: boolean;
+  readonly format: ValueFormat;
+  /** Empty unless found and `want` was not `exists`. */
+  readonly value: Uint8Array;
+  /** 0 unless `want` was `entry`. */
+  readonly version: number;
+  readonly expiresAt: number;
+}
+
+export interface WriteReply {
+  readonly kind: "written";
+  readonly id: number;
+  readonly outcome: Outcome;
+}
+
+export interface ScanReply {
+  readonly kind: "scanned";
+  readonly id: number;
+  readonly keys: readonly string[];
+  /** How many of the request's slots are done, from the first. */
+  readonly slotsDone: number;
+  /** Where to go on within the next slot; "" to begin it. */
+  readonly after: string;
+}
+
+export interface ClearReply {
+  readonly kind: "cleared";
+  readonly id: number;
+}
+
+export interface CountReply {
+  readonly kind: "counted";
+  readonly id: number;
+  readonly count: number;
+}
+
+export interface CommandReply {
+  readonly kind: "commanded";
+  readonly id: number;
+}
+
+/** Any request can end in this. `elsewhere`: another node may well succeed, so a client within its deadline goes on. */
+export interface Failure {
+  readonly kind: "failed";
+  readonly id: number;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly applied: "no" | "maybe";
+  readonly elsewhere: boolean;
+}
+
+/** Answer to {@link Ping}: the receiver's clocks when it answered. */
+export interface Pong {
+  readonly kind: "pong";
+  readonly sentMs: number;
+  readonly monoMs: number;
+  readonly wallMs: number;
+}
+
+/** The cluster as the sender sees it. Pushed to a client after the handshake and whenever it changes. */
+export interface Topology {
+  readonly kind: "topology";
+  /** "" while there is no ring. */
+  readonly ringId: RingId | "";
+  readonly replicas: number;
+  readonly defaultWrite: WriteMode;
+  readonly defaultRead: ReadMode;
+  readonly valueBytesMax: number;
+  readonly members: readonly TopologyMember[];
+}
+
+export interface TopologyMember {
+  readonly id: MemberId;
+  readonly address: string;
+  readonly zone: string;
+  readonly weight: number;
+  readonly liveness: Liveness;
+  readonly ringState: RingState;
+}
+
+// ---- peer path. `id` is unique per sender among those in flight. `ringId` is the sender's: a replica of another ring
+// answers `ring` and both sides exchange records, so that no quorum is ever collected across two rings.
+
+/** A member's copy of one key, whatever it is. */
+export interface ReadReplica {
+  readonly kind: "read";
+  readonly id: number;
+  readonly ringId: RingId;
+  readonly key: string;
+  /** When above 0: asks whether the operation is known, and fences all its attempts below `attempt`. */
+  readonly opClient: number;
+  readonly opSeq: number;
+  readonly attempt: number;
+}
+
+export interface ReadReplicaReply {
+  readonly kind: "readReply";
+  readonly id: number;
+  readonly status: "ok" | "ring" | "notReplica";
+  /** False while this replica is warming for the slot: its answer must not count towards a quorum. */
+  readonly counts: boolean;
+  /** The held entry, be it a tombstone or expired; `undefined` when nothing is held. */
+  readonly entry: Entry | undefined;
+  /** Everything of the slot up to this version is known to be deleted; 0 for none. */
+  readonly clearedVersion: number;
+  /** The asked operation, when this replica stored it: its version and its outcome. */
+  readonly known: { readonly version: number; readonly outcome: Outcome } | undefined;
+}
+
+/** Store one version. `purpose` `client` is a foreground write, bound to the ring; the others merge by version. */
+export interface Replicate {
+  readonly kind: "replicate";
+  readonly id: number;
+  readonly ringId: RingId;
+  readonly purpose: "client" | "repair" | "hint";
+  readonly entry: Entry;
+  /** Refused when the replica holds a version above this. At most `entry.version - 1`, or `entry.version` when it is the same write again. */
+  readonly over: number;
+  readonly attempt: number;
+  readonly outcome: Outcome;
+  /** In the receiver's monotonic clock, 0 for none: refused later. */
+  readonly notAfter: number;
+}
+
+/**
+ * `stored`: held now (or already). `newer`: refused, `heldVersion` says what is held. `fenced`: a later attempt of the same
+ * operation took over. `late`: past `notAfter`. `clock`: the version is too far in the future. `ring`: another ring.
+ */
+export type ReplicateStatus = "stored" | "newer" | "fenced" | "late" | "clock" | "ring" | "notReplica" | "full";
+
+export interface ReplicateReply {
+  readonly kind: "replicated";
+  readonly id: number;
+  readonly status: ReplicateStatus;
+  readonly counts: boolean;
+  readonly heldVersion: number;
+}
+
+/** Clears whole slots up to a version on one replica. */
+export interface ClearReplica {
+  readonly kind: "clearReplica";
+  readonly id: number;
+  readonly ringId: RingId;
+  readonly slots: readonly Slot[];
+  readonly version: number;
+}
+
+export interface ClearReplicaReply {
+  readonly kind: "clearReplicaReply";
+  readonly id: number;
+  readonly status: "ok" | "ring";
+  /** Per slot of the request: whether this replica counts for it. */
+  readonly counts: readonly boolean[];
+}
+
+/** A client's request handed on, once, to a node that can coordinate it. Its answer comes back in {@link Forwarded}. */
+export interface Forward {
+  readonly kind: "forward";
+  readonly id: number;
+  readonly request: GetRequest | WriteRequest;
+}
+
+export interface Forwarded {
+  readonly kind: "forwarded";
+  readonly id: number;
+  readonly reply: GetReply | WriteReply | Failure;
+}
+
+/** Asks a source for slots. A slot whose digest equals the source's is done without moving an entry. */
+export interface Pull {
+  readonly kind: "pull";
+  readonly id: number;
+  /** The ring for which the slots are wanted: the sender's current ring, or the one it would like to join. */
+  readonly ringId: RingId;
+  /** A rehearsal before the ring changes: the source answers from whatever ring it has. */
+  readonly isRehearsal: boolean;
+  /** At most 1,024, strictly ascending. */
+  readonly slots: readonly Slot[];
+  /** Of the asker's copy of each slot; same order. */
+  readonly digests: readonly SlotDigest[];
+  /** Within the first slot: only keys greater than this; "" for all. */
+  readonly after: string;
+}
+
+/** Sum modulo 2^53 of the hashes of (key, version, origin) over a slot's entries and tombstones, and how many there are. */
+export interface SlotDigest {
+  readonly sum: number;
+  readonly count: number;
+}
+
+export interface PullReply {
+  readonly kind: "pulled";
+  readonly id: number;
+  readonly status: "ok" | "ring";
+  /** Entries and tombstones, in the order of the slots asked for; at most 256 KiB or 500 (always at least one). */
+  readonly entries: readonly Entry[];
+  /** How many of the slots asked for are done, from the first. */
+  readonly slotsDone: number;
+  /** For each done slot: its floor and cleared version, and whether the source was entitled to answer for it. */
+  readonly floors: readonly number[];
+  readonly cleared: readonly number[];
+  readonly entitled: readonly boolean[];
+  /** Within the slot after the done ones: the last key sent; "" when none was. */
+  readonly after: string;
+}
+
+/** "Is there anything you still keep for me?" Answered at once; the asker repeats it until the answer is yes. */
+export interface CatchUp {
+  readonly kind: "catchUp";
+  readonly id: number;
+}
+
+export interface CatchUpReply {
+  readonly kind: "catchUpReply";
+  readonly id: number;
+  /** True when no hint for the asker is left here. */
+  readonly isDrained: boolean;
+  /** Slots for which hints overflowed: the asker must pull them. At most 16,384, ascending. */
+  readonly slots: readonly Slot[];
+}
+
+// ---- gossip path
+
+export type Liveness = "alive" | "suspect" | "dead";
+
+/** `joining`: not in the ring yet. `warming`, `active`, `leaving`: in the ring. `left`, `evicted`: out of it for good. */
+export type RingState = "joining" | "warming" | "active" | "leaving" | "left" | "evicted";
+
+/** What is known of one member. Records form a join-semilattice; `membership/record.ts` has the order. */
+export interface MemberRecord {
+  readonly id: MemberId;
+  /** `host:port` others reach it at. Not part of the ring. */
+  readonly address: string;
+  readonly zone: string;
+  /** Integer from 1 to 64: share of the ring against the others. */
+  readonly weight: number;
+  /** Boot number: greater at every start of the node. Milliseconds since 1970, at least one more than before. */
+  readonly generation: number;
+  /** Raised by the member itself only, to refute what others say of it. */
+  readonly incarnation: number;
+  readonly liveness: Liveness;
+  /** Raised by the member itself with every change of the fields below (`evicted` is written by others at the same number). */
+  readonly ringSeq: number;
+  readonly ringState: RingState;
+  /** The last ring for which every slot of this member is filled and counts; "" for none. */
+  readonly settledRingId: RingId | "";
+  /** The planned ring for which this member has rehearsed its new slots; "" for none. */
+  readonly preparedRingId: RingId | "";
+}
+
+/** A record on its way, with the member that first accused it (for suspicions: Lifeguard counts distinct accusers). */
+export interface Update {
+  readonly record: MemberRecord;
+  /** "" unless the record says `suspect` or `dead`. */
+  readonly accuser: MemberId | "";
+}
+
+/** SWIM probe. `target` names whom the sender believes it probes: an answer of anyone else is no answer. */
+export interface Probe {
+  readonly kind: "probe";
+  readonly seq: number;
+  readonly target: MemberId;
+  readonly updates: readonly Update[];
+}
+
+export interface ProbeAck {
+  readonly kind: "ack";
+  readonly seq: number;
+  readonly updates: readonly Update[];
+}
+
+/** "Please probe `target` for me": answered with an ack, or a nack at 80 % of the timeout (Lifeguard). */
+export interface ProbeRequest {
+  readonly kind: "probeRequest";
+  readonly seq: number;
+  readonly target: MemberId;
+  readonly updates: readonly Update[];
+}
+
+export interface ProbeNack {
+  readonly kind: "nack";
+  readonly seq: number;
+}
+
+/** Broadcasts between probes. */
+export interface Gossip {
+  readonly kind: "gossip";
+  readonly updates: readonly Update[];
+}
+
+/** Full sync (push/pull): the sender's whole table; `wantsReply` asks for the other's. */
+export interface Sync {
+  readonly kind: "sync";
+  readonly wantsReply: boolean;
+  readonly records: readonly MemberRecord[];
+}
+
+/** A member that wants to enter or leave the ring asks the arbiter (the lowest id alive in the ring) whether it may do so now. */
+export interface ChangeRequest {
+  readonly kind: "changeRequest";
+  readonly change: "join" | "leave";
+  /** The ring the asker sees now, and the one it would make. */
+  readonly fromRingId: RingId;
+  readonly toRingId: RingId;
+}
+
+/** Valid only while the receiver's ring is still `fromRingId`. */
+export interface ChangeGrant {
+  readonly kind: "changeGrant";
+  readonly fromRingId: RingId;
+  readonly toRingId: RingId;
+}
+
+// ---- unions
+
+export type ClientRequest = GetRequest | WriteRequest | ScanRequest | ClearRequest | CountRequest | CommandRequest | Ping;
+export type ClientReply =
+  | GetReply
+  | WriteReply
+  | ScanReply
+  | ClearReply
+  | CountReply
+  | CommandReply
+  | Failure
+  | Pong
+  | Topology;
+export type PeerMessage =
+  | ReadReplica
+  | ReadReplicaReply
+  | Replicate
+  | ReplicateReply
+  | ClearReplica
+  | ClearReplicaReply
+  | Forward
+  | Forwarded
+  | Pull
+  | PullReply
+  | CatchUp
+  | CatchUpReply
+  | Ping
+  | Pong;
+export type GossipMessage =
+  | Probe
+  | ProbeAck
+  | ProbeRequest
+  | ProbeNack
+  | Gossip
+  | Sync
+  | ChangeRequest
+  | ChangeGrant;
+export type Message = ClientRequest | ClientReply | PeerMessage | GossipMessage;
+
+/** Whether a member in this state owns slots. */
+export function isInRing(state: RingState): boolean {
+  return state === "warming" || state === "active" || state === "leaving";
+}
