@@ -60,7 +60,8 @@ export class Prng {
   /** A new generator whose stream depends only on this one's next number and `concern`. */
   fork(concern: string): Prng {
     let seed = this.uint32();
-    for (let index = 0; index < concern.length; index++) seed = Math.imul(seed ^ concern.charCodeAt(index), 0x01000193);
+    for (let index = 0; index < concern.length; index++)
+      seed = Math.imul(seed ^ concern.charCodeAt(index), 0x01000193);
     return new Prng(seed >>> 0);
   }
 }

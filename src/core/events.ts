@@ -6,7 +6,13 @@ import type { Liveness, RingState } from "./messages.ts";
 
 export type NodeEvent =
   /** A member's liveness changed in this node's view. */
-  | { readonly type: "memberLiveness"; readonly member: MemberId; readonly liveness: Liveness; readonly incarnation: number; readonly by: MemberId | "" }
+  | {
+      readonly type: "memberLiveness";
+      readonly member: MemberId;
+      readonly liveness: Liveness;
+      readonly incarnation: number;
+      readonly by: MemberId | "";
+    }
   | { readonly type: "memberRingState"; readonly member: MemberId; readonly ringState: RingState }
   | { readonly type: "memberAddress"; readonly member: MemberId; readonly address: string }
   /** Others suspected this node and it answered. */
@@ -16,7 +22,13 @@ export type NodeEvent =
   | { readonly type: "stalled"; readonly ms: number }
   | { readonly type: "genesis"; readonly genesisId: string; readonly isFounder: boolean }
   | { readonly type: "waitingForSeeds"; readonly seeds: readonly string[] }
-  | { readonly type: "ringChanged"; readonly ringId: RingId; readonly members: number; readonly slotsGained: number; readonly slotsLost: number }
+  | {
+      readonly type: "ringChanged";
+      readonly ringId: RingId;
+      readonly members: number;
+      readonly slotsGained: number;
+      readonly slotsLost: number;
+    }
   | { readonly type: "peerReachable"; readonly member: MemberId; readonly isReachable: boolean }
   | { readonly type: "fillStarted"; readonly slots: number }
   | { readonly type: "fillFinished"; readonly slots: number; readonly entries: number; readonly ms: number }
@@ -25,7 +37,12 @@ export type NodeEvent =
   | { readonly type: "filledFromFew"; readonly slots: number }
   | { readonly type: "hintStored"; readonly target: MemberId }
   | { readonly type: "hintsReplayed"; readonly target: MemberId; readonly count: number }
-  | { readonly type: "hintsDropped"; readonly target: MemberId; readonly count: number; readonly reason: "overflow" | "expired" | "gone" }
+  | {
+      readonly type: "hintsDropped";
+      readonly target: MemberId;
+      readonly count: number;
+      readonly reason: "overflow" | "expired" | "gone";
+    }
   | { readonly type: "caughtUp"; readonly ms: number }
   | { readonly type: "readRepaired"; readonly replicas: number }
   | { readonly type: "writeReissued" }

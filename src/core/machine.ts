@@ -30,12 +30,22 @@ export type Input =
   | { readonly kind: "tick" }
   | { readonly kind: "stall"; readonly ms: number }
   | { readonly kind: "peer"; readonly from: MemberId; readonly message: PeerMessage }
-  | { readonly kind: "gossip"; readonly from: MemberId; readonly fromAddress: string; readonly message: GossipMessage }
+  | {
+      readonly kind: "gossip";
+      readonly from: MemberId;
+      readonly fromAddress: string;
+      readonly message: GossipMessage;
+    }
   | { readonly kind: "client"; readonly client: ClientHandle; readonly request: ClientRequest }
   | { readonly kind: "clientOpened"; readonly client: ClientHandle }
   | { readonly kind: "clientClosed"; readonly client: ClientHandle }
   /** A peer or gossip connection to a member was established or lost. */
-  | { readonly kind: "link"; readonly member: MemberId; readonly path: "peer" | "gossip"; readonly isUp: boolean }
+  | {
+      readonly kind: "link";
+      readonly member: MemberId;
+      readonly path: "peer" | "gossip";
+      readonly isUp: boolean;
+    }
   /** The genesis id learnt from the first seed that answered; ignored when one is known. */
   | { readonly kind: "genesis"; readonly genesisId: string }
   | { readonly kind: "leave" };
@@ -46,7 +56,13 @@ export type ClientHandle = number;
 /** What a node wants done. */
 export type Effect =
   /** To a member at its address. Dropped, not queued for ever, when it cannot be sent. */
-  | { readonly kind: "send"; readonly to: MemberId; readonly address: string; readonly path: "peer"; readonly message: PeerMessage }
+  | {
+      readonly kind: "send";
+      readonly to: MemberId;
+      readonly address: string;
+      readonly path: "peer";
+      readonly message: PeerMessage;
+    }
   /** `to` is "" when only an address is known (a seed). */
   | {
       readonly kind: "send";

@@ -39,7 +39,14 @@ export interface Entry {
 
 /** What a write asks for. `ttlMs` 0 means no expiry. */
 export type Change =
-  | { readonly type: "set"; readonly value: Uint8Array; readonly format: ValueFormat; readonly ttlMs: number; readonly condition: Condition; readonly ifVersion: number }
+  | {
+      readonly type: "set";
+      readonly value: Uint8Array;
+      readonly format: ValueFormat;
+      readonly ttlMs: number;
+      readonly condition: Condition;
+      readonly ifVersion: number;
+    }
   | { readonly type: "delete" }
   | { readonly type: "touch"; readonly ttlMs: number }
   | { readonly type: "increment"; readonly by: number; readonly ttlMs: number };
@@ -253,7 +260,15 @@ export interface Replicate {
  * `stored`: held now (or already). `newer`: refused, `heldVersion` says what is held. `fenced`: a later attempt of the same
  * operation took over. `late`: past `notAfter`. `clock`: the version is too far in the future. `ring`: another ring.
  */
-export type ReplicateStatus = "stored" | "newer" | "fenced" | "late" | "clock" | "ring" | "notReplica" | "full";
+export type ReplicateStatus =
+  | "stored"
+  | "newer"
+  | "fenced"
+  | "late"
+  | "clock"
+  | "ring"
+  | "notReplica"
+  | "full";
 
 export interface ReplicateReply {
   readonly kind: "replicated";
@@ -440,7 +455,14 @@ export interface ChangeGrant {
 
 // ---- unions
 
-export type ClientRequest = GetRequest | WriteRequest | ScanRequest | ClearRequest | CountRequest | CommandRequest | Ping;
+export type ClientRequest =
+  | GetRequest
+  | WriteRequest
+  | ScanRequest
+  | ClearRequest
+  | CountRequest
+  | CommandRequest
+  | Ping;
 export type ClientReply =
   | GetReply
   | WriteReply
