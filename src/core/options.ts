@@ -117,7 +117,7 @@ export const REPLICATION_DEFAULTS: ReplicationOptions = Object.freeze({
 
 /** What {@link resolveNodeCoreOptions} takes: identity is required, the rest has defaults. */
 export interface NodeCoreInput
-  extends Partial<Omit<NodeCoreOptions, "id" | "membership" | "replication">>,
+  extends Partial<Omit<NodeCoreOptions, "id" | "address" | "generation" | "membership" | "replication">>,
     Pick<NodeCoreOptions, "address" | "generation"> {
   readonly id: string;
   readonly membership?: Partial<MembershipOptions>;
