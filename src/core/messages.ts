@@ -35,6 +35,8 @@ export interface Entry {
   /** The operation that wrote it: `client` 0 when unknown. */
   readonly opClient: number;
   readonly opSeq: number;
+  /** The attempt of that operation which wrote this version: an earlier attempt's version is dead once a later one completed. */
+  readonly opAttempt: number;
 }
 
 /** What a write asks for. `ttlMs` 0 means no expiry. */
@@ -250,8 +252,6 @@ export interface Replicate {
   readonly entry: Entry;
   /** Refused when the replica holds a version above this. At most `entry.version - 1`, or `entry.version` when it is the same write again. */
   readonly over: number;
-  readonly attempt: number;
-  readonly outcome: Outcome;
   /** In the receiver's monotonic clock, 0 for none: refused later. */
   readonly notAfter: number;
 }
