@@ -51,3 +51,23 @@ export class CacheError extends Error {
     this.applied = options.applied;
   }
 }
+
+/** The error for a bad option: names it, what it must be, and what it was. Not for secrets: it shows what it received. */
+export function invalidOption(option: string, expected: string, received: unknown): CacheError {
+  return new CacheError(
+    "ERR_INVALID_OPTION",
+    `Option ${option} must be ${expected}, received ${show(received)}`,
+    {
+      details: { option },
+    },
+  );
+}
+
+/** A value for a message: short, on one line, and never a throw. */
+function show(value: unknown): string {
+  if (typeof value === "string")
+    return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}...` : value);
+  if (Array.isArray(value)) return "an array";
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "function" ? "a function" : String(value);
+}

@@ -1,6 +1,6 @@
 // What a node's core is told at birth, with the defaults. `resolveNodeCoreOptions` is the only place that checks them.
 
-import { CacheError } from "../base/errors.ts";
+import { invalidOption } from "../base/errors.ts";
 import { isMemberId, type MemberId } from "../base/ids.ts";
 import type { ReadMode, WriteMode } from "./messages.ts";
 
@@ -131,7 +131,7 @@ export interface NodeCoreInput
  */
 export function resolveNodeCoreOptions(input: NodeCoreInput): NodeCoreOptions {
   if (!isMemberId(input.id)) {
-    throw invalid("name", "1 to 64 characters of A-Z a-z 0-9 . _ -", input.id);
+    throw invalidOption("name", "1 to 64 characters of A-Z a-z 0-9 . _ -", input.id);
   }
   const options: NodeCoreOptions = {
     id: input.id,
@@ -156,10 +156,10 @@ export function resolveNodeCoreOptions(input: NodeCoreInput): NodeCoreOptions {
   checkOneOf("write", options.defaultWrite, ["async", "quorum", "all"]);
   checkOneOf("read", options.defaultRead, ["one", "quorum"]);
   if (!/^[A-Za-z0-9._-]{0,64}$/.test(options.zone)) {
-    throw invalid("zone", "at most 64 characters of A-Z a-z 0-9 . _ -", options.zone);
+    throw invalidOption("zone", "at most 64 characters of A-Z a-z 0-9 . _ -", options.zone);
   }
   if (!/^[A-Za-z0-9._-]{1,64}$/.test(options.clusterName)) {
-    throw invalid("clusterName", "1 to 64 characters of A-Z a-z 0-9 . _ -", options.clusterName);
+    throw invalidOption("cluster", "1 to 64 characters of A-Z a-z 0-9 . _ -", options.clusterName);
   }
   for (const [name, value] of [
     ...Object.entries(options.membership),
@@ -168,24 +168,17 @@ export function resolveNodeCoreOptions(input: NodeCoreInput): NodeCoreOptions {
     checkInteger(name, value, 1, Number.MAX_SAFE_INTEGER);
   }
   if (options.membership.probeTimeoutMs >= options.membership.probeIntervalMs) {
-    throw invalid("probeTimeoutMs", "less than probeIntervalMs", options.membership.probeTimeoutMs);
+    throw invalidOption("probeTimeoutMs", "less than probeIntervalMs", options.membership.probeTimeoutMs);
   }
   return Object.freeze(options);
 }
 
 function checkInteger(name: string, value: number, min: number, max: number): void {
   if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw invalid(name, `an integer from ${min} to ${max}`, value);
+    throw invalidOption(name, `an integer from ${min} to ${max}`, value);
   }
 }
 
 function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (!allowed.includes(value)) throw invalid(name, `one of ${allowed.join(", ")}`, value);
-}
-
-function invalid(name: string, expected: string, received: unknown): CacheError {
-  const shown = typeof received === "string" ? JSON.stringify(received) : String(received);
-  return new CacheError("ERR_INVALID_OPTION", `Option ${name} must be ${expected}, received ${shown}`, {
-    details: { option: name },
-  });
+  if (!allowed.includes(value)) throw invalidOption(name, `one of ${allowed.join(", ")}`, value);
 }
