@@ -1,0 +1,41 @@
+// How much one connection may ask of this process. Every bound has its reason beside it, and what happens at the bound. Two
+// ideas: whoever has not proved itself gets almost nothing, and a frame is only as large as the largest honest message.
+
+import type { Path } from "../core/messages.ts";
+
+/** Longest key in UTF-8 bytes. A longer one makes the frame invalid; clients check before they send. */
+export const KEY_BYTES_MAX = 1_024;
+
+/** Largest value unless a node says otherwise. */
+export const VALUE_BYTES_MAX_DEFAULT = 8 * 1024 * 1024;
+
+/** Bounds of one WebSocket link, see {@link resolveLinkLimits}. */
+export interface LinkLimits {
+  /** Largest frame in bytes by path, both ways. Receiving more closes the link (1009); a message that alone needs more is dropped by the sender. */
+  readonly frameBytesMax: Readonly<Record<Path, number>>;
+  /** Bytes waiting to be sent on one link, by path. Past it the other side reads too slowly and the link is cut. */
+  readonly outputBytesMax: Readonly<Record<Path, number>>;
+  /** Milliseconds from the connection to the end of the handshake. Past it the connection is cut. */
+  readonly handshakeMs: number;
+  /** Connections in the handshake at once on one node. Further ones are refused with HTTP 503. */
+  readonly handshakesMax: number;
+  /** Connections of one node, all paths together. Further ones are refused with HTTP 503. */
+  readonly connectionsMax: number;
+}
+
+/** The limits that go with a largest value of `valueBytesMax` bytes. */
+export function resolveLinkLimits(valueBytesMax: number = VALUE_BYTES_MAX_DEFAULT): LinkLimits {
+  // Twice the largest value: a message that carries it fits with its key and overhead, and so does a batch beside it.
+  const data = Math.max(16 * 1024 * 1024, 2 * valueBytesMax);
+  return Object.freeze({
+    frameBytesMax: Object.freeze({ client: data, peer: data, gossip: 1024 * 1024 }),
+    outputBytesMax: Object.freeze({
+      client: 8 * 1024 * 1024 + valueBytesMax,
+      peer: Math.max(64 * 1024 * 1024, 4 * valueBytesMax),
+      gossip: 4 * 1024 * 1024,
+    }),
+    handshakeMs: 2_000,
+    handshakesMax: 1_024,
+    connectionsMax: 16_384,
+  });
+}
