@@ -14,7 +14,7 @@
 // 3. Between calls: tombstone bytes <= tombstoneBytesMax, all bytes <= bytesMax.
 
 import { assert } from "../../base/assert.ts";
-import { CacheError } from "../../base/errors.ts";
+import { invalidOption } from "../../base/errors.ts";
 import type { Hashes } from "../../base/hash.ts";
 import { SLOT_COUNT, type Slot } from "../../base/ids.ts";
 import type { Entry, SlotDigest } from "../messages.ts";
@@ -24,9 +24,16 @@ import { compareVersions, isExpired, isLive, tombstoneOf } from "./entry.ts";
 import type { MergeResult, Store, StoreStats } from "./store.ts";
 import { USE_ORDER_SIZE_MAX, UseOrder } from "./use-order.ts";
 
-/** What an entry takes beside the bytes of its key: the objects, their numbers, its places in Map and queue. */
-export const ENTRY_OVERHEAD_BYTES = 400;
-/** What a value takes beside its own bytes, on top: its array, the array's buffer, the place in the order of use. */
+/**
+ * What an entry takes beside the bytes of its key: its objects and numbers, its places in Map and queue. Measured as growth of
+ * resident memory per tombstone, 200,000 of them with keys of 24 bytes, Node 20, after collection: 448 beside the key.
+ */
+export const ENTRY_OVERHEAD_BYTES = 450;
+/**
+ * What a value takes on top, beside its own bytes: its array with buffer, its place in the order of use. Measured likewise, at
+ * 100 bytes: 941 in all without and 978 with an expiry, so 817 to 854 beside key and value. Values up to 64 bytes, which V8
+ * keeps on its heap, take some 200 less than they are charged.
+ */
 export const VALUE_OVERHEAD_BYTES = 400;
 
 /** Of the budget, for one entry and for all tombstones: together they always fit. */
@@ -324,18 +331,12 @@ export class LruStore implements Store {
 function resolveLruStoreOptions(options: LruStoreOptions): Readonly<Required<LruStoreOptions>> {
   const { bytesMax, tombstoneShare = 0.05, tombstoneTtlMs = 15 * 60_000 } = options;
   if (!Number.isSafeInteger(bytesMax) || bytesMax < 1)
-    throw invalid("bytesMax", "a safe integer from 1", bytesMax);
+    throw invalidOption("bytesMax", "a safe integer from 1", bytesMax);
   if (!(tombstoneShare >= 0 && tombstoneShare <= TOMBSTONE_SHARE_MAX))
-    throw invalid("tombstoneShare", `a number from 0 to ${TOMBSTONE_SHARE_MAX}`, tombstoneShare);
+    throw invalidOption("tombstoneShare", `a number from 0 to ${TOMBSTONE_SHARE_MAX}`, tombstoneShare);
   if (!Number.isSafeInteger(tombstoneTtlMs) || tombstoneTtlMs < 1)
-    throw invalid("tombstoneTtlMs", "a safe integer from 1", tombstoneTtlMs);
+    throw invalidOption("tombstoneTtlMs", "a safe integer from 1", tombstoneTtlMs);
   return Object.freeze({ bytesMax, tombstoneShare, tombstoneTtlMs });
-}
-
-function invalid(name: string, expected: string, received: unknown): CacheError {
-  return new CacheError("ERR_INVALID_OPTION", `Option ${name} must be ${expected}, received ${received}`, {
-    details: { option: name },
-  });
 }
 
 /** A copy that pins nothing of the caller's: exactly the value's bytes, which may be a view of a whole network frame. */
