@@ -62,8 +62,11 @@ function readLinuxFacts(pid: number): Facts | undefined {
 
 function readPsFacts(pid: number): Facts | undefined {
   try {
-    const options = { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] } as const;
-    const line = execFileSync("ps", ["-o", "state=,lstart=", "-p", String(pid)], options).trim();
+    const question = ["-o", "state=,lstart=", "-p", String(pid)];
+    const line = execFileSync("ps", question, {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
     const [letters = "", ...start] = line.split(/\s+/);
     return line === "" ? undefined : { startTime: start.join(" "), state: stateOfLetter(letters[0] ?? "") };
   } catch {

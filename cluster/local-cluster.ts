@@ -1,0 +1,496 @@
+// A cluster of real node processes on this machine: started, watched, hurt and mended by name (node-1, node-2, ...). The demo,
+// the resilience runs and `ringhold cluster` all work through this class.
+//
+// 1. The state directory is the truth (see state-directory.ts); the object itself remembers nothing, so that a command in
+//    another terminal can kill or add a node of a running cluster.
+// 2. A process is signalled only while its start time is the remembered one.
+// 3. A cluster that is not detached has an owner, the process that started it. Its nodes watch the owner and stop when it is
+//    gone, however it went.
+
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { NodeStatus } from "../src/core/status.ts";
+import { findFreePorts, isPortFree } from "./free-port.ts";
+import { sendCommand } from "./node-command.ts";
+import { fetchNodeStatus, isNodeWell, type NodeHttpOptions } from "./node-http.ts";
+import { identifyProcess, type ProcessState, processState, signalProcess } from "./os-process.ts";
+import {
+  type ClusterState,
+  LocalClusterError,
+  livingNodes,
+  type NodeEntry,
+  StateDirectory,
+} from "./state-directory.ts";
+import { waitFor } from "./wait.ts";
+
+/** How to start a local cluster. */
+export interface LocalClusterOptions {
+  /** Where `cluster.json` and the logs go. @default ".ringhold" */
+  readonly stateDirectory?: string;
+  /** 1 to 64. @default 5 */
+  readonly nodes?: number;
+  /** The first node's port, the others follow; 0 for any free ones. @default 7400 */
+  readonly basePort?: number;
+  /** Further flags for every node, such as `["--memory", "64mb"]`. */
+  readonly nodeArguments?: readonly string[];
+  readonly secretFile?: string | undefined;
+  /** Whether the nodes outlive this process. @default false */
+  readonly isDetached?: boolean;
+  /** Told of what goes on, in words. */
+  readonly onProgress?: (line: string) => void;
+}
+
+/** One node and how it is now. */
+export interface LocalNode {
+  readonly name: string;
+  readonly port: number;
+  readonly address: string;
+  readonly pid: number | undefined;
+  readonly state: ProcessState;
+}
+
+/** A node process that has not become ready by then is given up. A loaded machine needs a few seconds. */
+const READY_TIMEOUT_MS = 30_000;
+/** SIGTERM is followed by SIGKILL after this long: a node that stops lets its calls finish, which takes a second or two. */
+const STOP_TIMEOUT_MS = 10_000;
+/** Handing over a node's slots takes as long as its data is large. */
+const REMOVE_TIMEOUT_MS = 120_000;
+const NODES_MAX = 64;
+
+/** See the top of the file. */
+export class LocalCluster {
+  readonly #directory: StateDirectory;
+
+  private constructor(directory: StateDirectory) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Starts the nodes and waits until all of them are ready.
+   *
+   * @throws {LocalClusterError} when a cluster runs in the directory already, a port is taken, or a node does not come up
+   */
+  static async start(options: LocalClusterOptions = {}): Promise<LocalCluster> {
+    const count = options.nodes ?? 5;
+    if (!Number.isInteger(count) || count < 1 || count > NODES_MAX) {
+      throw new LocalClusterError(`A local cluster has from 1 to ${NODES_MAX} nodes, received ${count}`);
+    }
+    const cluster = new LocalCluster(new StateDirectory(resolve(options.stateDirectory ?? ".ringhold")));
+    await cluster.#replaceStale(options.onProgress);
+    const ports = await choosePorts(count, options.basePort ?? 7400);
+    cluster.#directory.write({
+      format: 1,
+      owner: options.isDetached === true ? undefined : identifyProcess(process.pid),
+      basePort: options.basePort ?? 7400,
+      nodeArguments: options.nodeArguments ?? [],
+      secretFile: options.secretFile === undefined ? undefined : resolve(options.secretFile),
+      nodes: ports.map((port, index) => ({ name: `node-${index + 1}`, port })),
+    });
+    try {
+      await cluster.#startAll();
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  /**
+   * The cluster that was started with this state directory.
+   *
+   * @throws {LocalClusterError} when there is none, or none of its processes is left
+   */
+  static open(stateDirectory = ".ringhold"): LocalCluster {
+    const directory = new StateDirectory(resolve(stateDirectory));
+    if (livingNodes(directory.demand()).length === 0) {
+      throw new LocalClusterError(
+        `The cluster in ${stateDirectory} is not running any more: start it again with \`ringhold cluster start\``,
+      );
+    }
+    return new LocalCluster(directory);
+  }
+
+  /** All nodes, in the order of their making, with what their processes do now. */
+  nodes(): LocalNode[] {
+    return (this.#directory.read()?.nodes ?? []).map(describeNode);
+  }
+
+  /** Where the clients find the cluster: every node's address. */
+  url(): string {
+    return `ringhold://${this.nodes()
+      .map((node) => node.address)
+      .join(",")}`;
+  }
+
+  /** How to ask its nodes over HTTP. */
+  http(): NodeHttpOptions {
+    const secret = this.secret();
+    return secret === undefined ? {} : { secret };
+  }
+
+  /** The shared secret, when it was started with one. */
+  secret(): string | undefined {
+    const file = this.#directory.read()?.secretFile;
+    return file === undefined ? process.env.RINGHOLD_SECRET : readFileSync(file, "utf8").trim();
+  }
+
+  /** Whether the nodes end when another process does. */
+  isDetached(): boolean {
+    return this.#directory.read()?.owner === undefined;
+  }
+
+  /** The file the node's output goes to. */
+  logFile(name: string): string {
+    return this.#directory.logFile(name);
+  }
+
+  /** What the node sees. @throws {Error} when it does not answer */
+  async status(name: string): Promise<NodeStatus> {
+    return fetchNodeStatus(this.#demandNode(name).address, this.http());
+  }
+
+  /** What every running node sees, by name; those that do not answer are left out. */
+  async statuses(): Promise<Map<string, NodeStatus>> {
+    const running = this.nodes().filter((node) => node.state === "running");
+    const answers = await Promise.allSettled(running.map((node) => this.status(node.name)));
+    const statuses = new Map<string, NodeStatus>();
+    for (const [index, answer] of answers.entries()) {
+      if (answer.status === "fulfilled") statuses.set(running[index]!.name, answer.value);
+    }
+    return statuses;
+  }
+
+  /** Waits until every running node says that all slots have all their copies. */
+  async untilSafe(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    await this.#untilAll("/safez", { what: "every node to be safe", timeoutMs: options.timeoutMs ?? 60_000 });
+  }
+
+  /** Waits until the node is ready. */
+  async untilReady(name: string): Promise<void> {
+    const { address } = this.#demandNode(name);
+    await waitFor(() => this.#isReadyOrThrow(name, address), {
+      what: `${name} to be ready`,
+      timeoutMs: READY_TIMEOUT_MS,
+      intervalMs: 20,
+      explain: () => `its log is ${this.logFile(name)}`,
+    });
+  }
+
+  /** Waits until all running nodes but itself say that the member is dead, or out of the ring. Returns the milliseconds it took. */
+  async untilDead(name: string, options: { readonly timeoutMs?: number } = {}): Promise<number> {
+    const startMs = performance.now();
+    await waitFor(
+      async () => {
+        const statuses = [...(await this.statuses())].filter(([other]) => other !== name);
+        return statuses.length > 0 && statuses.every(([, status]) => isGoneFor(status, name));
+      },
+      { what: `all nodes to see that ${name} is dead`, timeoutMs: options.timeoutMs ?? 30_000 },
+    );
+    return performance.now() - startMs;
+  }
+
+  /** Starts one more node under the next free name and waits until it is ready. */
+  async add(): Promise<LocalNode> {
+    const state = this.#directory.demand();
+    const number = 1 + Math.max(0, ...state.nodes.map((node) => numberOf(node.name)));
+    const entry: NodeEntry = { name: `node-${number}`, port: await nextPort(state) };
+    this.#directory.update((now) => ({ ...now, nodes: [...now.nodes, entry] }));
+    try {
+      this.#spawn(entry);
+      await this.untilReady(entry.name);
+    } catch (error) {
+      await this.#end(entry.name, STOP_TIMEOUT_MS);
+      this.#forget(entry.name);
+      throw error;
+    }
+    return this.#demandNode(entry.name);
+  }
+
+  /**
+   * Takes the node out of the cluster for good: it hands its slots over and ends. A node whose process is gone is evicted by
+   * the word of another.
+   */
+  async remove(name: string): Promise<void> {
+    const node = this.#demandNode(name);
+    if (node.state === "paused") this.resume(name);
+    if (node.state === "gone") {
+      const other = this.#demandLiving(name);
+      await sendCommand(other.address, { command: "evict", member: name, secret: this.secret() });
+    } else {
+      if (livingNodes(this.#directory.demand()).length === 1) {
+        throw new LocalClusterError(
+          `${name} is the last node and has nobody to hand its slots to: use \`ringhold cluster stop\``,
+        );
+      }
+      await sendCommand(node.address, { command: "leave", member: name, secret: this.secret() });
+      await waitFor(() => this.#stateOf(name) === "gone", {
+        what: `${name} to hand its slots over and end`,
+        timeoutMs: REMOVE_TIMEOUT_MS,
+        explain: () => `its log is ${this.logFile(name)}`,
+      });
+    }
+    this.#forget(name);
+  }
+
+  /** Ends the node at once, as a power cut would (SIGKILL). */
+  async kill(name: string): Promise<void> {
+    this.#signal(name, "SIGKILL");
+    await waitFor(() => this.#stateOf(name) === "gone", { what: `${name} to be gone`, intervalMs: 5 });
+  }
+
+  /** Freezes the node (SIGSTOP): it answers nobody, but its connections stay open. */
+  pause(name: string): void {
+    this.#signal(name, "SIGSTOP");
+  }
+
+  /** Lets a paused node go on (SIGCONT). */
+  resume(name: string): void {
+    this.#signal(name, "SIGCONT");
+  }
+
+  /** Stops the node so that it can come back under the same name (SIGTERM), and waits until it has ended. */
+  async stopNode(name: string): Promise<void> {
+    await this.#end(name, STOP_TIMEOUT_MS);
+  }
+
+  /** Stops the node if it runs, starts it under the same name and port, and waits until it is ready. */
+  async restart(name: string): Promise<void> {
+    await this.#end(name, STOP_TIMEOUT_MS);
+    const entry = this.#directory.demand().nodes.find((node) => node.name === name);
+    if (entry === undefined) throw unknownNode(name, this.nodes());
+    if (!(await isPortFree(entry.port))) throw portTaken(entry.port);
+    this.#spawn(entry);
+    await this.untilReady(name);
+  }
+
+  /** Stops all nodes, by force those that take too long, and forgets the cluster. The logs stay. Idempotent. */
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes().map((node) => this.#end(node.name, STOP_TIMEOUT_MS)));
+    this.#directory.clear();
+  }
+
+  /** As {@link stop}, and removes the logs too. */
+  async destroy(): Promise<void> {
+    await this.stop();
+    this.#directory.removeAll();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.destroy();
+  }
+
+  async #replaceStale(onProgress: LocalClusterOptions["onProgress"]): Promise<void> {
+    const state = this.#directory.read();
+    if (state === undefined) return;
+    const living = livingNodes(state);
+    if (living.length > 0) {
+      const names = living.map((node) => node.name).join(", ");
+      throw new LocalClusterError(
+        `A cluster is already running in ${this.#directory.path} (${names}): stop it with \`ringhold cluster stop\`, or name another directory with --state`,
+      );
+    }
+    onProgress?.(`Replacing ${this.#directory.path}: the cluster it describes is gone`);
+    this.#directory.clear();
+  }
+
+  /** The first node founds the cluster; the others start beside it and join as soon as it answers. */
+  async #startAll(): Promise<void> {
+    const [founder, ...others] = this.#directory.demand().nodes;
+    this.#spawn(founder!, { seeds: [] });
+    for (const node of others) this.#spawn(node, { seeds: [addressOf(founder!)] });
+    await Promise.all([founder!, ...others].map((node) => this.untilReady(node.name)));
+  }
+
+  /** Starts the node's process. Without seeds given, it joins the nodes that run; if none does, it founds the cluster anew. */
+  #spawn(entry: NodeEntry, options: { readonly seeds?: readonly string[] } = {}): void {
+    const state = this.#directory.demand();
+    const running = livingNodes(state).filter((node) => node.name !== entry.name);
+    const seeds = options.seeds ?? running.map(addressOf);
+    const log = openSync(this.#directory.logFile(entry.name), "a");
+    try {
+      const child = spawn(
+        process.execPath,
+        [
+          commandFile(),
+          "node",
+          ...["--name", entry.name, "--listen", addressOf(entry)],
+          ...(seeds.length === 0 ? ["--bootstrap"] : ["--join", seeds.join(",")]),
+          ...(state.secretFile === undefined ? [] : ["--secret-file", state.secretFile]),
+          ...(state.owner === undefined ? [] : ["--owner-pid", String(state.owner.pid)]),
+          ...state.nodeArguments,
+        ],
+        { stdio: ["ignore", log, log], detached: state.owner === undefined, env: nodeEnvironment() },
+      );
+      // A process that could not be started has no pid; the wait for readiness then finds it gone.
+      child.on("error", () => {});
+      child.unref();
+      const started = child.pid === undefined ? undefined : identifyProcess(child.pid);
+      this.#directory.update((now) => ({
+        ...now,
+        nodes: now.nodes.map((node) => (node.name === entry.name ? { ...node, process: started } : node)),
+      }));
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  async #isReadyOrThrow(name: string, address: string): Promise<boolean> {
+    if (await isNodeWell(address, "/readyz")) return true;
+    if (this.#stateOf(name) !== "gone") return false;
+    throw new LocalClusterError(
+      `${name} ended while it was starting: ${lastLine(this.logFile(name))} (its log is ${this.logFile(name)})`,
+    );
+  }
+
+  async #untilAll(path: "/readyz" | "/safez", options: { what: string; timeoutMs: number }): Promise<void> {
+    const look = async (): Promise<string[]> => {
+      const running = this.nodes().filter((node) => node.state === "running");
+      const isWell = await Promise.all(running.map((node) => isNodeWell(node.address, path)));
+      return running.filter((_, index) => !isWell[index]).map((node) => node.name);
+    };
+    let unwell: string[] = [];
+    await waitFor(
+      async () => {
+        unwell = await look();
+        return unwell.length === 0;
+      },
+      { ...options, explain: () => `not yet ${unwell.join(", ")}` },
+    );
+  }
+
+  /** Ends the node's process: SIGTERM, and SIGKILL for one that does not end in time. */
+  async #end(name: string, timeoutMs: number): Promise<void> {
+    const entry = this.#directory.read()?.nodes.find((node) => node.name === name);
+    if (entry?.process === undefined) return;
+    const { process: identity } = entry;
+    const isGone = () => processState(identity) === "gone";
+    // A paused process takes a SIGTERM only once it goes on.
+    if (processState(identity) === "paused") signalProcess(identity, "SIGCONT");
+    if (!signalProcess(identity, "SIGTERM")) return;
+    try {
+      await waitFor(isGone, { what: `${name} to stop`, timeoutMs, intervalMs: 10 });
+    } catch {
+      signalProcess(identity, "SIGKILL");
+      await waitFor(isGone, { what: `${name} to be gone`, intervalMs: 10 });
+    }
+  }
+
+  #signal(name: string, signal: NodeJS.Signals): void {
+    const entry = this.#directory.demand().nodes.find((node) => node.name === name);
+    if (entry === undefined) throw unknownNode(name, this.nodes());
+    if (entry.process === undefined || !signalProcess(entry.process, signal)) {
+      throw new LocalClusterError(
+        `${name} is not running: start it with \`ringhold cluster restart ${name}\``,
+      );
+    }
+  }
+
+  #stateOf(name: string): ProcessState {
+    return this.nodes().find((node) => node.name === name)?.state ?? "gone";
+  }
+
+  #demandNode(name: string): LocalNode {
+    const nodes = this.nodes();
+    const node = nodes.find((candidate) => candidate.name === name);
+    if (node === undefined) throw unknownNode(name, nodes);
+    return node;
+  }
+
+  #demandLiving(besides: string): LocalNode {
+    const living = this.nodes().find((node) => node.name !== besides && node.state === "running");
+    if (living === undefined)
+      throw new LocalClusterError(`No other node is running that could evict ${besides}`);
+    return living;
+  }
+
+  #forget(name: string): void {
+    this.#directory.update((now) => ({ ...now, nodes: now.nodes.filter((node) => node.name !== name) }));
+  }
+}
+
+/** The compiled command beside this file, or, when this file runs as TypeScript, the one in `dist`. */
+export function commandFile(): string {
+  const here = fileURLToPath(import.meta.url);
+  const root = here.endsWith(".ts") ? join(dirname(here), "..", "dist") : join(dirname(here), "..");
+  const file = join(root, "src", "cli", "main.js");
+  if (!existsSync(file)) throw new LocalClusterError(`${file} is missing: run \`npm run build\` first`);
+  return file;
+}
+
+/** Nodes get their options as flags; what else this process was told by RINGHOLD_* is not meant for them, but the secret is. */
+function nodeEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("RINGHOLD_") || name === "RINGHOLD_SECRET",
+  );
+  return Object.fromEntries(kept);
+}
+
+async function choosePorts(count: number, basePort: number): Promise<number[]> {
+  if (basePort === 0) return findFreePorts(count);
+  if (basePort + count - 1 > 65_535) {
+    throw new LocalClusterError(
+      `${count} ports from ${basePort} on do not fit below 65536: choose a lower --port`,
+    );
+  }
+  const ports = Array.from({ length: count }, (_, index) => basePort + index);
+  for (const port of ports) if (!(await isPortFree(port))) throw portTaken(port);
+  return ports;
+}
+
+async function nextPort(state: ClusterState): Promise<number> {
+  if (state.basePort === 0) return (await findFreePorts(1))[0]!;
+  let port = Math.max(...state.nodes.map((node) => node.port), state.basePort - 1) + 1;
+  while (port <= 65_535 && !(await isPortFree(port))) port++;
+  if (port > 65_535) throw new LocalClusterError("No port above the cluster's others is free");
+  return port;
+}
+
+function portTaken(port: number): LocalClusterError {
+  return new LocalClusterError(
+    `Port ${port} is in use by another program: choose others with --port, or any free ones with --port 0`,
+  );
+}
+
+function unknownNode(name: string, nodes: readonly LocalNode[]): LocalClusterError {
+  const names = nodes.map((node) => node.name).join(", ");
+  return new LocalClusterError(`There is no node ${name} in this cluster: it has ${names}`);
+}
+
+function describeNode(entry: NodeEntry): LocalNode {
+  const state = entry.process === undefined ? "gone" : processState(entry.process);
+  return {
+    name: entry.name,
+    port: entry.port,
+    address: addressOf(entry),
+    pid: state === "gone" ? undefined : entry.process?.pid,
+    state,
+  };
+}
+
+function addressOf(entry: { readonly port: number }): string {
+  return `127.0.0.1:${entry.port}`;
+}
+
+function numberOf(name: string): number {
+  return Number(/-(\d+)$/.exec(name)?.[1] ?? 0);
+}
+
+function isGoneFor(status: NodeStatus, name: string): boolean {
+  const member = status.members.find((candidate) => candidate.id === name);
+  return (
+    member === undefined ||
+    member.liveness === "dead" ||
+    member.ringState === "left" ||
+    member.ringState === "evicted"
+  );
+}
+
+function lastLine(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trimEnd().split("\n").at(-1) ?? "";
+  } catch {
+    return "";
+  }
+}
