@@ -239,7 +239,7 @@ export interface ReadReplicaReply {
   readonly entry: Entry | undefined;
   /** Everything of the slot up to this version is known to be deleted; 0 for none. */
   readonly clearedVersion: number;
-  /** The asked operation, when this replica stored it: its version and its outcome. */
+  /** The asked operation, when this replica stored it: its version, and the number if it was an increment. */
   readonly known: { readonly version: number; readonly outcome: Outcome } | undefined;
 }
 

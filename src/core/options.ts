@@ -63,7 +63,7 @@ export interface NodeCoreOptions {
 export interface ReplicationOptions {
   /** A replica that has not answered by then gets a hint; the write goes on without it. @default 150 ms */
   readonly replicaTimeoutMs: number;
-  /** Longest time a node works for one request whose sender gave no deadline. @default 5000 ms */
+  /** Longest time a node works for one request; its sender tries elsewhere long before. @default 2000 ms */
   readonly requestMsMax: number;
   /** Requests under way on this node; more are refused with ERR_OVERLOADED. @default 50000 */
   readonly pendingMax: number;
@@ -103,7 +103,7 @@ export const MEMBERSHIP_DEFAULTS: MembershipOptions = Object.freeze({
 
 export const REPLICATION_DEFAULTS: ReplicationOptions = Object.freeze({
   replicaTimeoutMs: 150,
-  requestMsMax: 5_000,
+  requestMsMax: 2_000,
   pendingMax: 50_000,
   clockSkewMsMax: 500,
   hintsPerTargetMax: 200_000,

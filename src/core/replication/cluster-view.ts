@@ -1,0 +1,24 @@
+// The little that replication needs to know of the cluster: who this node is, the ring, and who can be talked to now.
+
+import type { MemberId } from "../../base/ids.ts";
+import type { Ring } from "../ring/ring.ts";
+
+/** A live view: its answers change from step to step. */
+export interface ClusterView {
+  readonly self: MemberId;
+  /** `undefined` until the node knows of a ring. */
+  readonly ring: Ring | undefined;
+  /** Not dead, and its data link answers. Always true for this node itself. */
+  isUsable(member: MemberId): boolean;
+  /** Whether the member may count for slots: in the ring and not warming after a start. */
+  mayCount(member: MemberId): boolean;
+  /** Whether the member can still come back to this ring: false once it left, was evicted or is unknown. */
+  isMember(member: MemberId): boolean;
+  /** Translates an instant of ours to the member's monotonic clock, early rather than late; 0 while unknown. */
+  toPeerMono(member: MemberId, monoMs: number): number;
+}
+
+/** Replicas that make a majority of a preference list. */
+export function majorityOf(replicas: number): number {
+  return Math.floor(replicas / 2) + 1;
+}

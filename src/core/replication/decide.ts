@@ -1,0 +1,109 @@
+// What a write does to the value that is there: pure rules, one place. The coordinator finds the current value, calls
+// `decide`, and replicates what comes out.
+
+import { assertNever } from "../../base/assert.ts";
+import type { ErrorCode } from "../../base/errors.ts";
+import { type Change, type Entry, type Outcome, VALUE_FORMAT, type ValueFormat } from "../messages.ts";
+
+/** `keep`: nothing is to be written. `write`: this is. `refuse`: the call itself is wrong. */
+export type Decision =
+  | { readonly type: "keep"; readonly outcome: Outcome }
+  | {
+      readonly type: "write";
+      readonly outcome: Outcome;
+      /** `undefined` for a tombstone. */
+      readonly value: Uint8Array | undefined;
+      readonly format: ValueFormat;
+      readonly expiresAt: number;
+    }
+  | { readonly type: "refuse"; readonly code: ErrorCode; readonly message: string };
+
+/** Whether the decision depends on the value that is there. */
+export function needsCurrent(change: Change): boolean {
+  return change.type !== "set" || change.condition !== "none";
+}
+
+/** @param current The live value: no tombstone, not expired. @param wallMs Cluster wall time, from which a ttl counts. */
+export function decide(change: Change, current: Entry | undefined, wallMs: number): Decision {
+  switch (change.type) {
+    case "set": {
+      if (!conditionHolds(change, current)) return { type: "keep", outcome: false };
+      const expiresAt = change.ttlMs === 0 ? 0 : Math.ceil(wallMs + change.ttlMs);
+      return { type: "write", outcome: true, value: change.value, format: change.format, expiresAt };
+    }
+    case "delete":
+      if (current === undefined) return { type: "keep", outcome: false };
+      return { type: "write", outcome: true, value: undefined, format: 0, expiresAt: 0 };
+    case "touch": {
+      if (current === undefined) return { type: "keep", outcome: false };
+      const expiresAt = change.ttlMs === 0 ? 0 : Math.ceil(wallMs + change.ttlMs);
+      return { type: "write", outcome: true, value: current.value, format: current.format, expiresAt };
+    }
+    case "increment":
+      return increment(change.by, change.ttlMs, current, wallMs);
+    default:
+      return assertNever(change);
+  }
+}
+
+function conditionHolds(change: Extract<Change, { type: "set" }>, current: Entry | undefined): boolean {
+  switch (change.condition) {
+    case "none":
+      return true;
+    case "absent":
+      return current === undefined;
+    case "present":
+      return current !== undefined;
+    case "version":
+      return current !== undefined && current.version === change.ifVersion;
+    default:
+      return assertNever(change.condition);
+  }
+}
+
+function increment(by: number, ttlMs: number, current: Entry | undefined, wallMs: number): Decision {
+  const base = current === undefined ? 0 : numberIn(current);
+  if (base === undefined) {
+    return {
+      type: "refuse",
+      code: "ERR_NOT_A_NUMBER",
+      message: "Cannot increment: the value is not a number",
+    };
+  }
+  const sum = base + by;
+  const isExact = !Number.isInteger(base) || !Number.isInteger(by) || Number.isSafeInteger(sum);
+  if (!Number.isFinite(sum) || !isExact) {
+    const message = `Cannot increment ${base} by ${by}: the sum is outside the exact integers of a number`;
+    return { type: "refuse", code: "ERR_NOT_A_NUMBER", message };
+  }
+  const expiresAt = current?.expiresAt ?? (ttlMs === 0 ? 0 : Math.ceil(wallMs + ttlMs));
+  // Adding zero turns a negative zero into the zero that decimal text can carry.
+  return {
+    type: "write",
+    outcome: sum + 0,
+    value: asciiBytes(String(sum + 0)),
+    format: VALUE_FORMAT.number,
+    expiresAt,
+  };
+}
+
+/** The number an entry holds; `undefined` when it holds something else. */
+export function numberIn(entry: Entry): number | undefined {
+  if (entry.format !== VALUE_FORMAT.number || entry.value === undefined || entry.value.length > 32)
+    return undefined;
+  const number = Number(asciiText(entry.value));
+  return Number.isFinite(number) ? number : undefined;
+}
+
+/** What the operation that wrote `entry` answered its caller. */
+export function outcomeOf(change: Change, entry: Entry): Outcome {
+  return change.type === "increment" ? (numberIn(entry) ?? 0) : true;
+}
+
+function asciiBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+function asciiText(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}

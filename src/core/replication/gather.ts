@@ -1,0 +1,180 @@
+// Collects what the replicas of one key hold. Reads, conditional writes and retried writes all begin with it.
+//
+// All natural replicas that can be reached are asked at once. Answers of warming replicas are kept (newer is newer) but do not
+// count. Replicas on another ring, or warming, are asked again until the deadline: both pass.
+//
+// `quorum` waits for a majority of counted answers. `degraded` prefers that, and settles for any counted answer once the
+// replica timeout has passed or nobody is left to wait for: reads of mode `one` with replicas missing.
+
+import type { MemberId, Slot } from "../../base/ids.ts";
+import type { Now } from "../machine.ts";
+import type { Entry, ReadReplicaReply } from "../messages.ts";
+import { majorityOf } from "./cluster-view.ts";
+import type { Task, TaskContext } from "./tasks.ts";
+
+/** A pause before a replica that could not answer properly is asked again. */
+export const ASK_AGAIN_MS = 25;
+
+export interface GatherRequest {
+  readonly key: string;
+  readonly slot: Slot;
+  readonly mode: "quorum" | "degraded";
+  /** `opClient` 0: do not ask about an operation. */
+  readonly opClient: number;
+  readonly opSeq: number;
+  readonly attempt: number;
+  readonly deadlineMs: number;
+}
+
+/** One replica's answer. */
+export interface Answer {
+  readonly member: MemberId;
+  readonly reply: ReadReplicaReply;
+}
+
+export type GatherResult =
+  | {
+      readonly status: "ok";
+      readonly answers: readonly Answer[];
+      /** The newest version anybody holds, be it a tombstone or expired; `undefined` when there is none. */
+      readonly newest: Entry | undefined;
+      /** Whether every natural replica answered. */
+      readonly isComplete: boolean;
+    }
+  | { readonly status: "noQuorum" };
+
+/** Runs until `done` is called, exactly once. */
+export class Gather implements Task {
+  timerMs = Number.POSITIVE_INFINITY;
+  readonly #context: TaskContext;
+  readonly #request: GatherRequest;
+  readonly #done: (result: GatherResult, now: Now) => void;
+  readonly #answers = new Map<MemberId, ReadReplicaReply>();
+  /** Asked and not answered. */
+  readonly #waiting = new Set<MemberId>();
+  #list: readonly MemberId[] = [];
+  #id = 0;
+  #settleMs = 0;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #isOver = false;
+
+  constructor(context: TaskContext, request: GatherRequest, done: (result: GatherResult, now: Now) => void) {
+    this.#context = context;
+    this.#request = request;
+    this.#done = done;
+  }
+
+  start(now: Now): void {
+    this.#settleMs = now.monoMs + this.#context.options.replicaTimeoutMs;
+    this.ringChanged(now);
+  }
+
+  /** Answers given under another ring do not count: everybody is asked anew. */
+  ringChanged(now: Now): void {
+    this.#answers.clear();
+    this.#waiting.clear();
+    this.#list = this.#context.view.ring?.preferenceList(this.#request.slot) ?? [];
+    this.#id = this.#context.register(this);
+    this.#askedMs = now.monoMs;
+    this.#ask(now);
+  }
+
+  readReplied(from: MemberId, reply: ReadReplicaReply, now: Now): void {
+    if (!this.#waiting.delete(from)) return;
+    this.#answers.set(from, reply);
+    this.#maybeFinish(now);
+  }
+
+  memberLost(member: MemberId, now: Now): void {
+    if (this.#waiting.delete(member)) this.#maybeFinish(now);
+  }
+
+  timer(now: Now): void {
+    if (now.monoMs >= this.#request.deadlineMs) {
+      this.#finish({ status: "noQuorum" }, now);
+      return;
+    }
+    this.#ask(now);
+  }
+
+  /** Asks every usable replica that has not given an answer that counts and is not being waited for. */
+  #ask(now: Now): void {
+    const { view, outbox, replica } = this.#context;
+    const { key, opClient, opSeq, attempt } = this.#request;
+    const ring = view.ring;
+    if (now.monoMs - this.#askedMs > this.#context.options.replicaTimeoutMs) {
+      // Whoever has been silent this long may have lost the question.
+      this.#waiting.clear();
+      this.#askedMs = now.monoMs;
+    }
+    if (ring !== undefined) {
+      const message = { kind: "read", id: this.#id, ringId: ring.id, key, opClient, opSeq, attempt } as const;
+      for (const member of this.#list) {
+        const answer = this.#answers.get(member);
+        if (this.#waiting.has(member) || answer?.counts === true || !view.isUsable(member)) continue;
+        if (member === view.self) {
+          this.#answers.set(member, replica.read(message));
+        } else {
+          this.#waiting.add(member);
+          outbox.peer(member, message);
+        }
+      }
+    }
+    this.#maybeFinish(now);
+  }
+
+  #maybeFinish(now: Now): void {
+    if (this.#isOver) return;
+    const answers = this.#usefulAnswers();
+    const counted = answers.filter(({ reply }) => reply.counts).length;
+    if (this.#list.length > 0 && this.#isEnough(counted, now)) {
+      this.#finish(
+        {
+          status: "ok",
+          answers,
+          newest: newestOf(answers),
+          isComplete: answers.length === this.#list.length,
+        },
+        now,
+      );
+      return;
+    }
+    this.#context.wake(this, Math.min(now.monoMs + ASK_AGAIN_MS, this.#request.deadlineMs));
+  }
+
+  #isEnough(counted: number, now: Now): boolean {
+    if (counted >= majorityOf(this.#list.length)) return true;
+    if (this.#request.mode !== "degraded" || counted === 0) return false;
+    return this.#waiting.size === 0 || now.monoMs >= this.#settleMs;
+  }
+
+  #usefulAnswers(): readonly Answer[] {
+    const answers: Answer[] = [];
+    for (const [member, reply] of this.#answers) if (reply.status === "ok") answers.push({ member, reply });
+    return answers;
+  }
+
+  #finish(result: GatherResult, now: Now): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#context.forget(this);
+    this.#done(result, now);
+  }
+}
+
+/** The newest entry among the answers that no answer knows to be cleared. */
+export function newestOf(answers: readonly Answer[]): Entry | undefined {
+  let newest: Entry | undefined;
+  let cleared = 0;
+  for (const { reply } of answers) {
+    cleared = Math.max(cleared, reply.clearedVersion);
+    if (reply.entry !== undefined && (newest === undefined || isNewer(reply.entry, newest)))
+      newest = reply.entry;
+  }
+  return newest !== undefined && newest.version > cleared ? newest : undefined;
+}
+
+/** Whether `a` is newer than `b`: by version, then by origin. */
+export function isNewer(a: Entry, b: Entry): boolean {
+  return a.version > b.version || (a.version === b.version && a.origin > b.origin);
+}

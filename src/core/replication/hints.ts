@@ -1,0 +1,290 @@
+// Hinted handoff: what a replica that could not be reached has missed, kept until it is back.
+//
+// A hint is only a name, the key: this node is a replica of it too, so the newest version is looked up in the store when the
+// hint is replayed. That makes a hint some 80 bytes, coalesces any number of writes of a key into one, and never replays an
+// old version. Hints never count towards a quorum and never slow or fail a write: past a bound, or past the window, the slot
+// is marked for a sync instead, which the target then pulls by itself.
+//
+// Replay is paced by a window of unanswered messages, so a returning node is fed no faster than it answers.
+
+import { compareIds, type MemberId, type RingId, type Slot } from "../../base/ids.ts";
+import type { Now } from "../machine.ts";
+import type { ClearReplicaReply, ReplicateReply } from "../messages.ts";
+import type { ReplicationOptions } from "../options.ts";
+import type { Store } from "../store/store.ts";
+import type { ClusterView } from "./cluster-view.ts";
+import type { Outbox } from "./outbox.ts";
+
+/** Accounted bytes of a hint beside its key: map entry, object, numbers. */
+const HINT_OVERHEAD_BYTES = 80;
+/** An unanswered hint is sent again after this. */
+const REPLAY_TIMEOUT_MS = 1_000;
+const CLEAR_SLOTS_MAX = 1_024;
+
+interface Hint {
+  readonly key: string;
+  readonly slot: Slot;
+  /** Newest version that was written when the hint was renewed. */
+  version: number;
+  readonly storedMs: number;
+  /** When it was last sent; -Infinity when not under way. */
+  sentMs: number;
+}
+
+interface Target {
+  readonly hints: Map<string, Hint>;
+  bytes: number;
+  /** Slots whose hints overflowed or grew too old: the target must pull them. */
+  readonly slotsToSync: Set<Slot>;
+  /** Slots cleared meanwhile, with the version. */
+  readonly cleared: Map<Slot, number>;
+  /** By message id: the key and the version that was sent. */
+  readonly clearsInFlight: Map<
+    number,
+    { readonly slots: readonly Slot[]; readonly version: number; readonly sentMs: number }
+  >;
+  readonly inFlight: Map<number, { readonly key: string; readonly version: number; readonly sentMs: number }>;
+  replayed: number;
+}
+
+/** The hints this node keeps for others. */
+export class Hints {
+  readonly #targets = new Map<MemberId, Target>();
+  readonly #store: Store;
+  readonly #view: ClusterView;
+  readonly #outbox: Outbox;
+  readonly #options: ReplicationOptions;
+  readonly #nextId: () => number;
+  #bytes = 0;
+
+  constructor(parts: {
+    readonly store: Store;
+    readonly view: ClusterView;
+    readonly outbox: Outbox;
+    readonly options: ReplicationOptions;
+    readonly nextId: () => number;
+  }) {
+    this.#store = parts.store;
+    this.#view = parts.view;
+    this.#outbox = parts.outbox;
+    this.#options = parts.options;
+    this.#nextId = parts.nextId;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get count(): number {
+    let count = 0;
+    for (const target of this.#targets.values()) count += target.hints.size + target.cleared.size;
+    return count;
+  }
+
+  /** Remembers that `member` has not got `key`'s version. Past the bounds the whole slot is marked instead. */
+  add(
+    member: MemberId,
+    hint: { readonly key: string; readonly slot: Slot; readonly version: number },
+    now: Now,
+  ): void {
+    const target = this.#target(member);
+    if (target.slotsToSync.has(hint.slot)) return;
+    const held = target.hints.get(hint.key);
+    if (held !== undefined) {
+      held.version = Math.max(held.version, hint.version);
+      return;
+    }
+    const bytes = bytesOf(hint.key);
+    const { hintsPerTargetMax, hintBytesPerTargetMax } = this.#options;
+    const isFull = target.hints.size >= hintsPerTargetMax || target.bytes + bytes > hintBytesPerTargetMax;
+    if (isFull || this.#bytes + bytes > 4 * hintBytesPerTargetMax) {
+      this.#overflow(member, target, hint.slot, "overflow");
+      return;
+    }
+    target.hints.set(hint.key, { ...hint, storedMs: now.monoMs, sentMs: Number.NEGATIVE_INFINITY });
+    target.bytes += bytes;
+    this.#bytes += bytes;
+    this.#outbox.event({ type: "hintStored", target: member });
+  }
+
+  /** Remembers that `member` has not heard that the slot was cleared. At most one per slot. */
+  addClear(member: MemberId, slot: Slot, version: number): void {
+    const { cleared } = this.#target(member);
+    cleared.set(slot, Math.max(version, cleared.get(slot) ?? 0));
+  }
+
+  /** Whether nothing is left for the member; and the slots it must pull, which are forgotten once told. */
+  drain(member: MemberId): { readonly isDrained: boolean; readonly slots: readonly Slot[] } {
+    const target = this.#targets.get(member);
+    if (target === undefined) return { isDrained: true, slots: [] };
+    const slots = [...target.slotsToSync].sort((a, b) => a - b);
+    target.slotsToSync.clear();
+    return { isDrained: target.hints.size === 0 && target.cleared.size === 0, slots };
+  }
+
+  /** Sends what the window allows to every target that can be reached; drops what is for members that are gone. */
+  replay(now: Now): void {
+    for (const [member, target] of this.#targets) {
+      if (!this.#view.isMember(member)) {
+        this.#forget(member, target);
+        continue;
+      }
+      this.#expire(member, target, now);
+      if (this.#view.isUsable(member)) this.#replayTo(member, target, now);
+    }
+  }
+
+  #replayTo(member: MemberId, target: Target, now: Now): void {
+    const ring = this.#view.ring;
+    if (ring === undefined) return;
+    for (const [id, sent] of target.inFlight) {
+      if (now.monoMs - sent.sentMs > REPLAY_TIMEOUT_MS) target.inFlight.delete(id);
+    }
+    if (target.cleared.size > 0) this.#replayClears(member, target, ring.id, now);
+    for (const hint of target.hints.values()) {
+      if (target.inFlight.size >= this.#options.hintsInFlightMax) break;
+      if (now.monoMs - hint.sentMs <= REPLAY_TIMEOUT_MS) continue;
+      const entry = this.#store.peek(hint.slot, hint.key);
+      // Evicted here meanwhile, or no longer ours: there is nothing to hand over.
+      if (entry === undefined || !ring.isReplica(hint.slot, member)) {
+        this.#remove(target, hint.key);
+        continue;
+      }
+      hint.sentMs = now.monoMs;
+      hint.version = Math.max(hint.version, entry.version);
+      const id = this.#nextId();
+      target.inFlight.set(id, { key: hint.key, version: entry.version, sentMs: now.monoMs });
+      this.#outbox.peer(member, {
+        kind: "replicate",
+        id,
+        ringId: ring.id,
+        purpose: "hint",
+        entry,
+        over: entry.version - 1,
+        notAfter: 0,
+      });
+    }
+    this.#maybeForget(member, target);
+  }
+
+  /** One message per version and at most 1,024 slots; sent again until acknowledged. */
+  #replayClears(member: MemberId, target: Target, ringId: RingId, now: Now): void {
+    for (const [id, sent] of target.clearsInFlight) {
+      if (now.monoMs - sent.sentMs > REPLAY_TIMEOUT_MS) target.clearsInFlight.delete(id);
+    }
+    if (target.clearsInFlight.size > 0) return;
+    const byVersion = new Map<number, Slot[]>();
+    for (const [slot, version] of target.cleared) {
+      const slots = byVersion.get(version) ?? [];
+      if (slots.length < CLEAR_SLOTS_MAX) slots.push(slot);
+      byVersion.set(version, slots);
+    }
+    for (const [version, slots] of byVersion) {
+      slots.sort((a, b) => a - b);
+      const id = this.#nextId();
+      target.clearsInFlight.set(id, { slots, version, sentMs: now.monoMs });
+      this.#outbox.peer(member, { kind: "clearReplica", id, ringId, slots, version });
+    }
+  }
+
+  /** An answer to a replayed clear. Returns false when the message was not one of ours. */
+  clearReplied(from: MemberId, reply: ClearReplicaReply): boolean {
+    const target = this.#targets.get(from);
+    const sent = target?.clearsInFlight.get(reply.id);
+    if (target === undefined || sent === undefined) return false;
+    target.clearsInFlight.delete(reply.id);
+    if (reply.status === "ok") {
+      for (const slot of sent.slots)
+        if (target.cleared.get(slot) === sent.version) target.cleared.delete(slot);
+    }
+    this.#maybeForget(from, target);
+    return true;
+  }
+
+  /** An answer to a replayed hint. Returns false when the message was not one of ours. */
+  replicated(from: MemberId, reply: ReplicateReply, now: Now): boolean {
+    const target = this.#targets.get(from);
+    const sent = target?.inFlight.get(reply.id);
+    if (target === undefined || sent === undefined) return false;
+    target.inFlight.delete(reply.id);
+    const hint = target.hints.get(sent.key);
+    if (hint !== undefined) {
+      hint.sentMs = Number.NEGATIVE_INFINITY;
+      const isDone = reply.status !== "clock" && reply.status !== "late" && reply.status !== "ring";
+      if (isDone && hint.version <= sent.version) {
+        this.#remove(target, sent.key);
+        target.replayed++;
+      } else {
+        // Written again meanwhile, or refused for now: goes out with the next window.
+        hint.sentMs = isDone ? Number.NEGATIVE_INFINITY : now.monoMs;
+      }
+    }
+    this.#replayTo(from, target, now);
+    return true;
+  }
+
+  /** When {@link replay} should run next. */
+  deadline(now: Now): number {
+    return this.#targets.size === 0 ? Number.POSITIVE_INFINITY : now.monoMs + 100;
+  }
+
+  #expire(member: MemberId, target: Target, now: Now): void {
+    // Insertion order is age order: the first young hint ends the search.
+    for (const hint of target.hints.values()) {
+      if (now.monoMs - hint.storedMs <= this.#options.hintWindowMs) return;
+      this.#remove(target, hint.key);
+      this.#overflow(member, target, hint.slot, "expired");
+    }
+  }
+
+  #overflow(member: MemberId, target: Target, slot: Slot, reason: "overflow" | "expired"): void {
+    target.slotsToSync.add(slot);
+    this.#outbox.event({ type: "hintsDropped", target: member, count: 1, reason });
+  }
+
+  #forget(member: MemberId, target: Target): void {
+    this.#bytes -= target.bytes;
+    this.#targets.delete(member);
+    if (target.hints.size === 0) return;
+    this.#outbox.event({ type: "hintsDropped", target: member, count: target.hints.size, reason: "gone" });
+  }
+
+  #maybeForget(member: MemberId, target: Target): void {
+    if (target.hints.size > 0 || target.cleared.size > 0 || target.slotsToSync.size > 0) return;
+    if (target.replayed > 0)
+      this.#outbox.event({ type: "hintsReplayed", target: member, count: target.replayed });
+    this.#targets.delete(member);
+  }
+
+  #remove(target: Target, key: string): void {
+    if (!target.hints.delete(key)) return;
+    target.bytes -= bytesOf(key);
+    this.#bytes -= bytesOf(key);
+  }
+
+  #target(member: MemberId): Target {
+    let target = this.#targets.get(member);
+    if (target === undefined) {
+      target = {
+        hints: new Map(),
+        bytes: 0,
+        slotsToSync: new Set(),
+        cleared: new Map(),
+        clearsInFlight: new Map(),
+        inFlight: new Map(),
+        replayed: 0,
+      };
+      this.#targets.set(member, target);
+    }
+    return target;
+  }
+
+  /** Targets with something left, for a status page; sorted. */
+  targets(): readonly MemberId[] {
+    return [...this.#targets.keys()].sort(compareIds);
+  }
+}
+
+function bytesOf(key: string): number {
+  return key.length * 2 + HINT_OVERHEAD_BYTES;
+}

@@ -1,0 +1,140 @@
+// A replica: keeps versions of keys, refuses what is not newer, and says what it holds.
+//
+// Invariants:
+// 1. A version is stored only over something older. Two majorities share a replica, so an acknowledged write is newer than
+//    every write that was acknowledged before it began, whatever the clocks say.
+// 2. A foreground write is stored only under this node's ring: no quorum is collected across two rings.
+// 3. An attempt of an operation is refused once a later attempt asked about it here (the fence), and a version written by
+//    an earlier attempt is dead once a later attempt completed under another version.
+// 4. Nothing is stored from a clock too far ahead, nor past the instant the sender set.
+
+import { slotOfKey } from "../../base/hash.ts";
+import type { MemberId, Slot } from "../../base/ids.ts";
+import type { Now } from "../machine.ts";
+import type {
+  ClearReplica,
+  ClearReplicaReply,
+  Entry,
+  ReadReplica,
+  ReadReplicaReply,
+  Replicate,
+  ReplicateReply,
+  ReplicateStatus,
+} from "../messages.ts";
+import type { Store } from "../store/store.ts";
+import { type HybridClock, isTooFarAhead, stampOf } from "./clock.ts";
+import type { ClusterView } from "./cluster-view.ts";
+import { numberIn } from "./decide.ts";
+import type { OperationTable } from "./operations.ts";
+import type { Outbox } from "./outbox.ts";
+import type { SlotStates } from "./slot-states.ts";
+
+/** What a replica works with. */
+export interface ReplicaParts {
+  readonly store: Store;
+  readonly clock: HybridClock;
+  readonly operations: OperationTable;
+  readonly slots: SlotStates;
+  readonly view: ClusterView;
+  readonly outbox: Outbox;
+  readonly clockSkewMsMax: number;
+}
+
+/** This node's copies, as coordinators (its own included) see them. */
+export class Replica {
+  readonly #parts: ReplicaParts;
+
+  constructor(parts: ReplicaParts) {
+    this.#parts = parts;
+  }
+
+  read(request: ReadReplica): ReadReplicaReply {
+    const { store, operations, slots, view } = this.#parts;
+    const slot = slotOfKey(request.key);
+    const reply = {
+      kind: "readReply",
+      id: request.id,
+      counts: false,
+      entry: undefined,
+      clearedVersion: 0,
+      known: undefined,
+    } as const;
+    if (view.ring === undefined || request.ringId !== view.ring.id) return { ...reply, status: "ring" };
+    if (!view.ring.isReplica(slot, view.self)) return { ...reply, status: "notReplica" };
+    const known = operations.find(request.opClient, request.opSeq);
+    if (request.opClient > 0) operations.fence(request.opClient, request.opSeq, request.attempt);
+    return {
+      ...reply,
+      status: "ok",
+      counts: slots.counts(slot),
+      entry: store.peek(slot, request.key),
+      clearedVersion: store.clearedVersion(slot),
+      known: known.version > 0 ? { version: known.version, outcome: known.number } : undefined,
+    };
+  }
+
+  /** @param now With cluster wall time. */
+  replicate(request: Replicate, from: MemberId, now: Now): ReplicateReply {
+    const slot = slotOfKey(request.entry.key);
+    const counts = this.#parts.slots.counts(slot);
+    const refusal = this.#refusal(request, slot, from, now);
+    if (refusal !== undefined) {
+      return { kind: "replicated", id: request.id, status: refusal, counts, heldVersion: 0 };
+    }
+    const { store, operations, clock } = this.#parts;
+    const { entry } = request;
+    clock.observe(entry.version);
+    const held = store.peek(slot, entry.key);
+    const heldVersion = held?.version ?? store.clearedVersion(slot);
+    const isSame = held !== undefined && held.version === entry.version && held.origin === entry.origin;
+    if (!isSame && request.purpose === "client" && heldVersion > request.over) {
+      return { kind: "replicated", id: request.id, status: "newer", counts, heldVersion };
+    }
+    const result = store.merge(slot, entry, now.wallMs, { cold: request.purpose !== "client" });
+    if (result.status === "stored") {
+      const { version, opAttempt: attempt } = entry;
+      operations.record(entry.opClient, entry.opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
+    }
+    const heldNow = result.status === "newer" ? result.heldVersion : entry.version;
+    return { kind: "replicated", id: request.id, status: result.status, counts, heldVersion: heldNow };
+  }
+
+  #refusal(request: Replicate, slot: Slot, from: MemberId, now: Now): ReplicateStatus | undefined {
+    const { view, outbox, clockSkewMsMax } = this.#parts;
+    const { entry, purpose } = request;
+    if (view.ring === undefined) return "ring";
+    if (purpose === "client" && request.ringId !== view.ring.id) return "ring";
+    if (!view.ring.isReplica(slot, view.self)) return "notReplica";
+    if (request.notAfter > 0 && now.monoMs > request.notAfter) return "late";
+    if (isTooFarAhead(entry.version, now.wallMs, clockSkewMsMax)) {
+      const aheadMs = Math.round((entry.version - stampOf(now.wallMs)) / 4096);
+      outbox.event({ type: "versionRefused", member: from, aheadMs });
+      return "clock";
+    }
+    return this.#isSuperseded(entry, purpose) ? "fenced" : undefined;
+  }
+
+  /** Invariant 3. */
+  #isSuperseded(entry: Entry, purpose: Replicate["purpose"]): boolean {
+    if (entry.opClient === 0) return false;
+    const known = this.#parts.operations.find(entry.opClient, entry.opSeq);
+    if (purpose === "client") return entry.opAttempt < known.fence;
+    return known.version > 0 && known.version !== entry.version && entry.opAttempt < known.attempt;
+  }
+
+  clear(request: ClearReplica): ClearReplicaReply {
+    const { store, slots, view, clock } = this.#parts;
+    if (view.ring === undefined || request.ringId !== view.ring.id) {
+      return {
+        kind: "clearReplicaReply",
+        id: request.id,
+        status: "ring",
+        counts: request.slots.map(() => false),
+      };
+    }
+    clock.observe(request.version);
+    for (const slot of request.slots) store.clear(slot, request.version);
+    const counts = request.slots.map((slot) => slots.counts(slot));
+    return { kind: "clearReplicaReply", id: request.id, status: "ok", counts };
+  }
+}

@@ -1,0 +1,141 @@
+// What this node may say about each slot.
+//
+// - `none`: no replica of it.
+// - `counted`: a replica whose answers count towards quorums.
+// - `warming`: a replica by the ring, but its memory of the slot is not complete: it stores what it is sent, and never counts.
+// - `former`: was counted under the ring before this one and is no replica now: a source to copy from, nothing more.
+//
+// Why this keeps acknowledged writes (N replicas, W = floor(N/2)+1, reads ask W): a write acknowledged under a ring is held by W
+// counted replicas of that ring, so at most N - W counted ones lack it. A ring change only takes members out of the counted
+// set; a newcomer enters it after copying from N - W + 1 members that were counted, one of which holds the write. Hence the
+// number of counted replicas that lack it never exceeds N - W, and every read quorum meets it. No quorum mixes rings, because
+// replicas refuse foreground messages of another ring than theirs.
+//
+// A counted slot can also be `doubtful`: a peer that might have acknowledged a write without us reaching us is gone. It still
+// counts (quorums cover for it), but this node must not answer for it alone until it compared notes with the others.
+
+import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
+import type { Ring } from "../ring/ring.ts";
+
+const NONE = 0;
+const COUNTED = 1;
+const WARMING = 2;
+const FORMER = 3;
+
+/** The state of every slot on this node. */
+export class SlotStates {
+  readonly #states = new Uint8Array(SLOT_COUNT);
+  readonly #doubtful = new Uint8Array(SLOT_COUNT);
+  #warmingCount = 0;
+  #doubtfulCount = 0;
+  #formerCount = 0;
+
+  get warmingCount(): number {
+    return this.#warmingCount;
+  }
+
+  get doubtfulCount(): number {
+    return this.#doubtfulCount;
+  }
+
+  get formerCount(): number {
+    return this.#formerCount;
+  }
+
+  counts(slot: Slot): boolean {
+    return this.#states[slot] === COUNTED;
+  }
+
+  isWarming(slot: Slot): boolean {
+    return this.#states[slot] === WARMING;
+  }
+
+  isDoubtful(slot: Slot): boolean {
+    return this.#doubtful[slot] === 1;
+  }
+
+  /** Counted, and current enough to answer for the slot alone. */
+  isTrusted(slot: Slot): boolean {
+    return this.#states[slot] === COUNTED && this.#doubtful[slot] === 0;
+  }
+
+  /** Whether others may copy the slot from here. */
+  isEntitled(slot: Slot): boolean {
+    return this.#states[slot] === COUNTED || this.#states[slot] === FORMER;
+  }
+
+  /** Whether nothing of the slot needs to be kept. */
+  isForeign(slot: Slot): boolean {
+    return this.#states[slot] === NONE || this.#states[slot] === FORMER;
+  }
+
+  /**
+   * Moves every slot to its state under the next ring. `isFounding`: there is nobody to copy from, new slots count at once.
+   * Returns the slots that are warming now and were not before.
+   */
+  adopt(ring: Ring, self: MemberId, isFounding: boolean): readonly Slot[] {
+    const gained: Slot[] = [];
+    for (let index = 0; index < SLOT_COUNT; index++) {
+      const slot = index as Slot;
+      const state = this.#states[slot]!;
+      if (ring.isReplica(slot, self)) {
+        if (state === COUNTED || state === WARMING) continue;
+        this.#set(slot, isFounding ? COUNTED : WARMING);
+        if (!isFounding) gained.push(slot);
+      } else if (state === COUNTED) {
+        this.#set(slot, FORMER);
+      } else if (state !== NONE) {
+        this.#set(slot, NONE);
+      }
+    }
+    return gained;
+  }
+
+  /** Everything held is too old to be trusted: counted slots warm anew. Returns them. */
+  forgetAll(): readonly Slot[] {
+    const lost: Slot[] = [];
+    for (let index = 0; index < SLOT_COUNT; index++) {
+      const slot = index as Slot;
+      if (this.#states[slot] === COUNTED) {
+        this.#set(slot, WARMING);
+        lost.push(slot);
+      } else if (this.#states[slot] === FORMER) {
+        this.#set(slot, NONE);
+      }
+    }
+    return lost;
+  }
+
+  /** A warming slot is filled, or a doubtful one compared. */
+  settle(slot: Slot): void {
+    if (this.#states[slot] === WARMING) this.#set(slot, COUNTED);
+    this.#setDoubtful(slot, false);
+  }
+
+  /** Does nothing unless the slot is counted. */
+  doubt(slot: Slot): void {
+    if (this.#states[slot] === COUNTED) this.#setDoubtful(slot, true);
+  }
+
+  /** Ends the role of source for slots of an earlier ring. */
+  releaseFormer(slot: Slot): void {
+    if (this.#states[slot] === FORMER) this.#set(slot, NONE);
+  }
+
+  #set(slot: Slot, state: number): void {
+    const before = this.#states[slot];
+    if (before === WARMING) this.#warmingCount--;
+    if (before === FORMER) this.#formerCount--;
+    if (state === WARMING) this.#warmingCount++;
+    if (state === FORMER) this.#formerCount++;
+    this.#states[slot] = state;
+    if (state !== COUNTED) this.#setDoubtful(slot, false);
+  }
+
+  #setDoubtful(slot: Slot, isDoubtful: boolean): void {
+    const flag = isDoubtful ? 1 : 0;
+    if (this.#doubtful[slot] === flag) return;
+    this.#doubtful[slot] = flag;
+    this.#doubtfulCount += isDoubtful ? 1 : -1;
+  }
+}

@@ -1,0 +1,458 @@
+// One write, from request to answer and on until every natural replica has it or a hint.
+//
+//   ask ------> decide ------> replicate ------> answered (acknowledged by enough counted replicas) ------> over
+//
+// - ask: only when the outcome depends on what is there and this node cannot tell alone, or when the write is a repeated
+//   attempt. A repeat first asks a majority whether they know the operation, which also shuts out its earlier attempts.
+//   If it is the newest version anywhere it is completed under that version; if a majority stored it, it is done; if nobody
+//   knows it, it is written anew; anything in between cannot be told apart and ends as "maybe".
+//   A value that an outcome depends on is one that a majority holds: nothing is built on a version that might be lost.
+// - decide: `decide.ts`.
+// - replicate: to all natural replicas at once. A replica that holds something newer refuses: the same write goes out again
+//   with a higher version (a write whose outcome depends on the value is decided anew). Who cannot be reached gets a hint.
+//
+// What is promised: an acknowledgement means that the mode's number of counted natural replicas stored it, under one ring.
+// "no" means that no replica can have stored it; everything else that fails is "maybe".
+
+import type { ErrorCode } from "../../base/errors.ts";
+import type { MemberId, RingId, Slot } from "../../base/ids.ts";
+import type { Now } from "../machine.ts";
+import type { Entry, Outcome, Replicate, ReplicateReply, WriteRequest } from "../messages.ts";
+import { majorityOf } from "./cluster-view.ts";
+import { decide, needsCurrent, outcomeOf } from "./decide.ts";
+import { type Answer, ASK_AGAIN_MS, Gather, type GatherResult } from "./gather.ts";
+import { type ReadResult, ReadTask } from "./read-task.ts";
+import type { Task, TaskContext } from "./tasks.ts";
+
+/** A write is re-issued at most this often; each time it lost to a concurrent write of the same key. */
+const ISSUES_MAX = 16;
+
+export type WriteResult =
+  | { readonly status: "ok"; readonly outcome: Outcome }
+  | {
+      readonly status: "failed";
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly applied: "no" | "maybe";
+      readonly elsewhere: boolean;
+    };
+
+/** Calls `answer` exactly once, and `over` exactly once, at the end. */
+export interface WriteListener {
+  answer(result: WriteResult, now: Now): void;
+  /** `isCommitted`: what this task wrote, if anything, is held by a majority. */
+  over(isCommitted: boolean, now: Now): void;
+}
+
+/** See the top of the file. */
+export class WriteTask implements Task {
+  timerMs = Number.POSITIVE_INFINITY;
+  readonly #context: TaskContext;
+  readonly #request: WriteRequest;
+  readonly #slot: Slot;
+  readonly #deadlineMs: number;
+  readonly #listener: WriteListener;
+  readonly #canDecideAlone: boolean;
+  #list: readonly MemberId[] = [];
+  #ringId: RingId | undefined;
+  #entry: Entry | undefined;
+  #outcome: Outcome = true;
+  #over = 0;
+  #id = 0;
+  #issues = 0;
+  #issuedMs = 0;
+  /** Acknowledged and counted; stored by a replica that does not count (yet); sent and not answered. */
+  readonly #counted = new Set<MemberId>();
+  readonly #uncounted = new Set<MemberId>();
+  readonly #waiting = new Set<MemberId>();
+  /** Refused for a passing reason (another ring): to be sent again. */
+  readonly #again = new Set<MemberId>();
+  #mayBeApplied = false;
+  #isCompletion = false;
+  /** Some replica holds something newer than what was issued last. */
+  #isRefused = false;
+  #isAnswered = false;
+  #isOver = false;
+
+  /** @param canDecideAlone Whether this node's own copy is known to be current. */
+  constructor(
+    context: TaskContext,
+    request: WriteRequest,
+    plan: { readonly slot: Slot; readonly deadlineMs: number; readonly canDecideAlone: boolean },
+    listener: WriteListener,
+  ) {
+    this.#context = context;
+    this.#request = request;
+    this.#slot = plan.slot;
+    this.#deadlineMs = plan.deadlineMs;
+    this.#canDecideAlone = plan.canDecideAlone;
+    this.#listener = listener;
+  }
+
+  start(now: Now): void {
+    const { change, attempt } = this.#request;
+    if (attempt > 1) this.#ask(now);
+    else if (!needsCurrent(change)) this.#decide(undefined, now);
+    else if (this.#canDecideAlone) this.#decide(this.#context.store.peek(this.#slot, this.#request.key), now);
+    else this.#readCurrent(now);
+  }
+
+  // ---- ask
+
+  /** What is there, held by a majority: a write is never built on a version that might still be lost. */
+  #readCurrent(now: Now): void {
+    const mode = this.#request.write === "async" ? "degraded" : "quorum";
+    const request = { key: this.#request.key, slot: this.#slot, mode, deadlineMs: this.#deadlineMs } as const;
+    const decideOn = (result: ReadResult, at: Now) => {
+      if (this.#isOver) return;
+      if (result.status === "noQuorum") {
+        this.#fail("ERR_NO_QUORUM", "No majority of the key's replicas can be reached", at);
+      } else if (this.#isOwn(result.entry)) {
+        // An earlier issue of this very write was the newest, and reading has just completed it.
+        this.#entry = undefined;
+        this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
+      } else {
+        this.#decide(result.entry, at);
+      }
+    };
+    new ReadTask(this.#context, request, decideOn).start(now);
+  }
+
+  /** Does any replica know this operation? */
+  #ask(now: Now): void {
+    const { key, opClient, opSeq, attempt } = this.#request;
+    const mode = this.#request.write === "async" ? "degraded" : "quorum";
+    const request = {
+      key,
+      slot: this.#slot,
+      mode,
+      opClient,
+      opSeq,
+      attempt,
+      deadlineMs: this.#deadlineMs,
+    } as const;
+    new Gather(this.#context, request, (result, at) => this.#asked(result, at)).start(now);
+  }
+
+  #asked(result: GatherResult, now: Now): void {
+    if (this.#isOver) return;
+    if (result.status === "noQuorum") {
+      this.#fail("ERR_NO_QUORUM", "No majority of the key's replicas can be reached", now);
+      return;
+    }
+    this.#observe(result.answers);
+    const { newest, answers } = result;
+    if (newest !== undefined && this.#isOwn(newest)) {
+      this.#complete(newest, now);
+      return;
+    }
+    const knownBy = answers.filter(({ reply }) => reply.known !== undefined || this.#isOwn(reply.entry));
+    const countedBy = knownBy.filter(({ reply }) => reply.counts).length;
+    const replicas = this.#context.view.ring?.preferenceList(this.#slot).length ?? 0;
+    if (countedBy >= majorityOf(replicas)) {
+      this.#context.outbox.event({ type: "writeDeduplicated" });
+      this.#succeed(this.#outcomeKnownBy(knownBy), now);
+    } else if (knownBy.length > 0 && !result.isComplete) {
+      this.#mayBeApplied = true;
+      this.#failMaybe(
+        "Some replicas know an earlier attempt of this write and the others cannot be asked",
+        now,
+      );
+    } else if (needsCurrent(this.#request.change)) {
+      this.#readCurrent(now);
+    } else {
+      this.#decide(newest, now);
+    }
+  }
+
+  /** What the write, stored by a majority and overwritten since, answered. */
+  #outcomeKnownBy(answers: readonly Answer[]): Outcome {
+    if (this.#request.change.type !== "increment") return true;
+    for (const { reply } of answers) {
+      if (this.#isOwn(reply.entry)) return outcomeOf(this.#request.change, reply.entry!);
+      if (typeof reply.known?.outcome === "number") return reply.known.outcome;
+    }
+    return 0;
+  }
+
+  #observe(answers: readonly Answer[]): void {
+    for (const { reply } of answers) {
+      this.#context.clock.observe(Math.max(reply.clearedVersion, reply.entry?.version ?? 0));
+    }
+  }
+
+  #isOwn(entry: Entry | undefined): boolean {
+    return (
+      entry !== undefined && entry.opClient === this.#request.opClient && entry.opSeq === this.#request.opSeq
+    );
+  }
+
+  /** Finishes an earlier attempt under its own version. */
+  #complete(entry: Entry, now: Now): void {
+    this.#context.outbox.event({ type: "writeDeduplicated" });
+    this.#mayBeApplied = true;
+    this.#outcome = outcomeOf(this.#request.change, entry);
+    this.#isCompletion = true;
+    this.#issue({ ...entry, opAttempt: this.#request.attempt }, entry.version, now);
+  }
+
+  // ---- decide
+
+  /** @param held What is held under the key, be it a tombstone or expired. */
+  #decide(held: Entry | undefined, now: Now): void {
+    const { clock, origin } = this.#context;
+    const { change, key, opClient, opSeq, attempt } = this.#request;
+    const isLive = held?.value !== undefined && (held.expiresAt === 0 || held.expiresAt > now.wallMs);
+    const decision = decide(change, isLive ? held : undefined, now.wallMs);
+    if (decision.type === "refuse") {
+      this.#answer(
+        { status: "failed", code: decision.code, message: decision.message, applied: "no", elsewhere: false },
+        now,
+      );
+      this.#end(now);
+      return;
+    }
+    if (decision.type === "keep") {
+      this.#succeed(decision.outcome, now);
+      return;
+    }
+    const { value, format, expiresAt } = decision;
+    if (held !== undefined) clock.observe(held.version);
+    const version = clock.next(now.wallMs);
+    this.#outcome = decision.outcome;
+    const entry = { key, version, origin, expiresAt, format, value, opClient, opSeq, opAttempt: attempt };
+    this.#issue(entry, needsCurrent(change) ? (held?.version ?? 0) : version - 1, now);
+  }
+
+  // ---- replicate
+
+  #issue(entry: Entry, over: number, now: Now): void {
+    const { view, clock } = this.#context;
+    this.#entry = entry;
+    this.#over = over;
+    this.#issues++;
+    this.#issuedMs = now.monoMs;
+    this.#ringId = view.ring?.id;
+    this.#list = view.ring?.preferenceList(this.#slot) ?? [];
+    this.#isRefused = false;
+    for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
+    this.#id = this.#context.register(this);
+    clock.observe(entry.version);
+    // The own copy first: it refuses at once what is not newer.
+    if (this.#list.includes(view.self)) {
+      this.#waiting.add(view.self);
+      const own = this.#context.replica.replicate(this.#messageTo(view.self, now), view.self, now);
+      this.replicated(view.self, own, now);
+    }
+    // A refusal has issued the write anew, or ended it.
+    if (this.#isOver || this.#entry !== entry) return;
+    for (const member of this.#list) if (member !== view.self) this.#send(member, now);
+    this.#progress(now);
+  }
+
+  #send(member: MemberId, now: Now): void {
+    const { view, outbox } = this.#context;
+    if (!view.isUsable(member)) {
+      this.#hint(member, now);
+      return;
+    }
+    this.#waiting.add(member);
+    this.#mayBeApplied = true;
+    outbox.peer(member, this.#messageTo(member, now));
+  }
+
+  #messageTo(member: MemberId, now: Now): Replicate {
+    const { view } = this.#context;
+    const notAfter = member === view.self ? 0 : view.toPeerMono(member, this.#deadlineMs);
+    const ringId = this.#ringId ?? ("" as RingId);
+    return {
+      kind: "replicate",
+      id: this.#id,
+      ringId,
+      purpose: "client",
+      entry: this.#entry!,
+      over: this.#over,
+      notAfter,
+    };
+  }
+
+  replicated(from: MemberId, reply: ReplicateReply, now: Now): void {
+    if (this.#isOver || !this.#waiting.delete(from)) return;
+    switch (reply.status) {
+      case "stored":
+        this.#mayBeApplied = true;
+        this.#uncounted.delete(from);
+        (reply.counts ? this.#counted : this.#uncounted).add(from);
+        break;
+      case "newer":
+        this.#context.clock.observe(reply.heldVersion);
+        this.#isRefused = true;
+        if (from === this.#context.view.self && !this.#isAnswered) {
+          this.#reissue(now);
+          return;
+        }
+        break;
+      case "ring":
+      case "notReplica":
+        this.#again.add(from);
+        break;
+      case "fenced":
+        // A later attempt of the same operation has taken over.
+        this.#failMaybe("Another attempt of this write took over", now);
+        return;
+      case "late":
+      case "clock":
+      case "full":
+        break;
+    }
+    this.#progress(now);
+  }
+
+  #reissue(now: Now): void {
+    if (this.#issues >= ISSUES_MAX) {
+      this.#failMaybe("Too many concurrent writes of this key", now);
+      return;
+    }
+    this.#context.outbox.event({ type: "writeReissued" });
+    this.#isRefused = false;
+    if (this.#isCompletion || needsCurrent(this.#request.change)) {
+      this.#context.forget(this);
+      if (this.#isCompletion) this.#ask(now);
+      else this.#readCurrent(now);
+      return;
+    }
+    const version = this.#context.clock.next(now.wallMs);
+    this.#issue({ ...this.#entry!, version, origin: this.#context.origin }, version - 1, now);
+  }
+
+  /** Answers when enough replicas have it; ends when nobody is left to wait for. */
+  #progress(now: Now): void {
+    if (!this.#isAnswered && this.#counted.size >= this.#needed()) this.#succeed(this.#outcome, now);
+    if (this.#isOver) return;
+    if (this.#isAnswered && this.#waiting.size === 0) {
+      this.#end(now);
+      return;
+    }
+    // Whoever accepted it proves that nothing newer was acknowledged before: only when too few can is it issued anew.
+    const reachable = this.#counted.size + this.#uncounted.size + this.#waiting.size + this.#again.size;
+    if (!this.#isAnswered && this.#isRefused && reachable < this.#needed()) {
+      this.#reissue(now);
+      return;
+    }
+    const { replicaTimeoutMs } = this.#context.options;
+    const needsSoon = !this.#isAnswered && (this.#again.size > 0 || this.#uncounted.size > 0);
+    const nextMs = needsSoon
+      ? now.monoMs + ASK_AGAIN_MS
+      : Math.max(now.monoMs + 1, this.#issuedMs + replicaTimeoutMs);
+    this.#context.wake(this, this.#isAnswered ? nextMs : Math.min(nextMs, this.#deadlineMs));
+  }
+
+  #needed(): number {
+    switch (this.#request.write) {
+      case "async":
+        return 1;
+      case "quorum":
+        return majorityOf(this.#list.length);
+      case "all":
+        return this.#list.length;
+    }
+  }
+
+  timer(now: Now): void {
+    if (this.#isAnswered) {
+      this.#end(now);
+    } else if (now.monoMs >= this.#deadlineMs) {
+      this.#failMaybe("Not enough replicas acknowledged the write in time", now);
+    } else if (this.#isRefused && now.monoMs - this.#issuedMs >= this.#context.options.replicaTimeoutMs) {
+      this.#reissue(now);
+    } else {
+      this.#sendAgain(now);
+    }
+  }
+
+  /** To replicas that answered for another ring or did not count, and to those that have been silent for long. */
+  #sendAgain(now: Now): void {
+    const { options, replica, view } = this.#context;
+    const members = new Set([...this.#again, ...this.#uncounted]);
+    this.#again.clear();
+    if (now.monoMs - this.#issuedMs >= options.replicaTimeoutMs) {
+      for (const member of this.#list) if (!this.#counted.has(member)) members.add(member);
+      this.#issuedMs = now.monoMs;
+    }
+    for (const member of members) {
+      if (member !== view.self) {
+        this.#send(member, now);
+      } else {
+        this.#waiting.add(member);
+        this.replicated(member, replica.replicate(this.#messageTo(member, now), member, now), now);
+        if (this.#isOver) return;
+      }
+    }
+    this.#progress(now);
+  }
+
+  memberLost(member: MemberId, now: Now): void {
+    if (!this.#waiting.delete(member)) return;
+    this.#hint(member, now);
+    this.#progress(now);
+  }
+
+  /** Acknowledgements of another ring do not count: the same version goes to the new list. */
+  ringChanged(now: Now): void {
+    if (this.#entry === undefined || this.#isOver) return;
+    if (this.#isAnswered) {
+      this.#end(now);
+      return;
+    }
+    this.#issue(this.#entry, Math.max(this.#over, this.#entry.version - 1), now);
+  }
+
+  // ---- answer
+
+  #succeed(outcome: Outcome, now: Now): void {
+    this.#answer({ status: "ok", outcome }, now);
+    if (this.#entry === undefined || this.#waiting.size === 0) this.#end(now);
+  }
+
+  #fail(code: ErrorCode, message: string, now: Now): void {
+    const applied = this.#mayBeApplied ? "maybe" : "no";
+    this.#answer(
+      {
+        status: "failed",
+        code: applied === "maybe" ? "ERR_TIMEOUT" : code,
+        message,
+        applied,
+        elsewhere: true,
+      },
+      now,
+    );
+    this.#end(now);
+  }
+
+  #failMaybe(message: string, now: Now): void {
+    this.#fail("ERR_TIMEOUT", message, now);
+  }
+
+  #answer(result: WriteResult, now: Now): void {
+    if (this.#isAnswered) return;
+    this.#isAnswered = true;
+    this.#listener.answer(result, now);
+  }
+
+  #end(now: Now): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const member of this.#list)
+      if (!this.#counted.has(member) && !this.#uncounted.has(member)) this.#hint(member, now);
+    this.#context.forget(this);
+    const isCommitted = this.#entry === undefined || this.#counted.size >= majorityOf(this.#list.length);
+    this.#listener.over(isCommitted, now);
+  }
+
+  /** This node is a replica itself: the hint names the key, the store has the value. */
+  #hint(member: MemberId, now: Now): void {
+    const { view, hints } = this.#context;
+    if (member === view.self || this.#entry === undefined || !this.#list.includes(view.self)) return;
+    hints.add(member, { key: this.#request.key, slot: this.#slot, version: this.#entry.version }, now);
+  }
+}
