@@ -342,6 +342,8 @@ export interface PullReply {
   readonly floors: readonly number[];
   readonly cleared: readonly number[];
   readonly entitled: readonly boolean[];
+  /** For each done slot: whether the digests were equal, so that no entry had to move. */
+  readonly isSame: readonly boolean[];
   /** Within the slot after the done ones: the last key sent; "" when none was. */
   readonly after: string;
 }

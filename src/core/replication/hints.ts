@@ -20,6 +20,8 @@ const HINT_OVERHEAD_BYTES = 80;
 /** An unanswered hint is sent again after this. */
 const REPLAY_TIMEOUT_MS = 1_000;
 const CLEAR_SLOTS_MAX = 1_024;
+/** A target that must pull slots hears so no more often than this. */
+const TELL_SPACING_MS = 10_000;
 
 interface Hint {
   readonly key: string;
@@ -34,8 +36,10 @@ interface Hint {
 interface Target {
   readonly hints: Map<string, Hint>;
   bytes: number;
-  /** Slots whose hints overflowed or grew too old: the target must pull them. */
+  /** Slots whose hints overflowed or grew too old: the target must pull them. Told for as long as a hint would live. */
   readonly slotsToSync: Set<Slot>;
+  overflowMs: number;
+  toldMs: number;
   /** Slots cleared meanwhile, with the version. */
   readonly cleared: Map<Slot, number>;
   /** By message id: the key and the version that was sent. */
@@ -98,7 +102,7 @@ export class Hints {
     const { hintsPerTargetMax, hintBytesPerTargetMax } = this.#options;
     const isFull = target.hints.size >= hintsPerTargetMax || target.bytes + bytes > hintBytesPerTargetMax;
     if (isFull || this.#bytes + bytes > 4 * hintBytesPerTargetMax) {
-      this.#overflow(member, target, hint.slot, "overflow");
+      this.#overflow(member, target, hint.slot, "overflow", now);
       return;
     }
     target.hints.set(hint.key, { ...hint, storedMs: now.monoMs, sentMs: Number.NEGATIVE_INFINITY });
@@ -113,12 +117,11 @@ export class Hints {
     cleared.set(slot, Math.max(version, cleared.get(slot) ?? 0));
   }
 
-  /** Whether nothing is left for the member; and the slots it must pull, which are forgotten once told. */
+  /** Whether nothing is left for the member; and the slots it must pull itself. */
   drain(member: MemberId): { readonly isDrained: boolean; readonly slots: readonly Slot[] } {
     const target = this.#targets.get(member);
     if (target === undefined) return { isDrained: true, slots: [] };
     const slots = [...target.slotsToSync].sort((a, b) => a - b);
-    target.slotsToSync.clear();
     return { isDrained: target.hints.size === 0 && target.cleared.size === 0, slots };
   }
 
@@ -130,8 +133,18 @@ export class Hints {
         continue;
       }
       this.#expire(member, target, now);
-      if (this.#view.isUsable(member)) this.#replayTo(member, target, now);
+      if (!this.#view.isUsable(member)) continue;
+      this.#tellSlots(member, target, now);
+      this.#replayTo(member, target, now);
     }
+  }
+
+  /** The target may not know that it missed anything, so it is told without being asked. */
+  #tellSlots(member: MemberId, target: Target, now: Now): void {
+    if (target.slotsToSync.size === 0 || now.monoMs - target.toldMs < TELL_SPACING_MS) return;
+    target.toldMs = now.monoMs;
+    const { isDrained, slots } = this.drain(member);
+    this.#outbox.peer(member, { kind: "catchUpReply", id: 0, isDrained, slots });
   }
 
   #replayTo(member: MemberId, target: Target, now: Now): void {
@@ -229,16 +242,18 @@ export class Hints {
   }
 
   #expire(member: MemberId, target: Target, now: Now): void {
+    if (now.monoMs - target.overflowMs > this.#options.hintWindowMs) target.slotsToSync.clear();
     // Insertion order is age order: the first young hint ends the search.
     for (const hint of target.hints.values()) {
       if (now.monoMs - hint.storedMs <= this.#options.hintWindowMs) return;
       this.#remove(target, hint.key);
-      this.#overflow(member, target, hint.slot, "expired");
+      this.#overflow(member, target, hint.slot, "expired", now);
     }
   }
 
-  #overflow(member: MemberId, target: Target, slot: Slot, reason: "overflow" | "expired"): void {
+  #overflow(member: MemberId, target: Target, slot: Slot, reason: "overflow" | "expired", now: Now): void {
     target.slotsToSync.add(slot);
+    target.overflowMs = now.monoMs;
     this.#outbox.event({ type: "hintsDropped", target: member, count: 1, reason });
   }
 

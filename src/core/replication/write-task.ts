@@ -241,7 +241,7 @@ export class WriteTask implements Task {
     // The own copy first: it refuses at once what is not newer.
     if (this.#list.includes(view.self)) {
       this.#waiting.add(view.self);
-      const own = this.#context.replica.replicate(this.#messageTo(view.self, now), view.self, now);
+      const own = this.#context.replica.replicate(this.#messageTo(view.self), view.self, now);
       this.replicated(view.self, own, now);
     }
     // A refusal has issued the write anew, or ended it.
@@ -258,10 +258,10 @@ export class WriteTask implements Task {
     }
     this.#waiting.add(member);
     this.#mayBeApplied = true;
-    outbox.peer(member, this.#messageTo(member, now));
+    outbox.peer(member, this.#messageTo(member));
   }
 
-  #messageTo(member: MemberId, now: Now): Replicate {
+  #messageTo(member: MemberId): Replicate {
     const { view } = this.#context;
     const notAfter = member === view.self ? 0 : view.toPeerMono(member, this.#deadlineMs);
     const ringId = this.#ringId ?? ("" as RingId);
@@ -384,7 +384,7 @@ export class WriteTask implements Task {
         this.#send(member, now);
       } else {
         this.#waiting.add(member);
-        this.replicated(member, replica.replicate(this.#messageTo(member, now), member, now), now);
+        this.replicated(member, replica.replicate(this.#messageTo(member), member, now), now);
         if (this.#isOver) return;
       }
     }
