@@ -1,0 +1,201 @@
+// One call on its way: what was asked, the tries made so far, and what is known about whether it has been applied.
+//
+// `applied` (DESIGN: never lie): "no" needs certainty. A try that ended in "no" leaves none; one without an answer, on a broken link,
+// or that ended in "maybe" means that the write may have happened, or may still happen until its `notAfter`.
+
+import { type Applied, CacheError } from "../base/errors.ts";
+import { slotOfKey } from "../base/hash.ts";
+import type { Slot } from "../base/ids.ts";
+import type { ClientReply, ClientRequest, Failure } from "../core/messages.ts";
+import type { CallRequest } from "./client-machine.ts";
+import type { NodeLink } from "./node-link.ts";
+
+/** One request sent to one node, not answered yet. */
+export interface Attempt {
+  /** The request's id on the wire: unique among all unanswered ones of this client. */
+  readonly id: number;
+  readonly call: Call;
+  readonly link: NodeLink;
+  readonly sentMs: number;
+  readonly bytes: number;
+}
+
+/** `waiting` for a link, `queued` for room on one, `sent` and within its try's time, or in `backoff` between two rounds. */
+export type CallPhase = "waiting" | "queued" | "sent" | "backoff";
+
+/** Tries remembered for the message of an error; more are only counted. */
+const TRAIL_MAX = 8;
+
+export class Call {
+  readonly id: number;
+  readonly request: CallRequest;
+  readonly startMs: number;
+  readonly deadlineMs: number;
+  /** The key's slot, or the first one asked about. */
+  readonly slot: Slot;
+  /** The only address to ask; "" for any. */
+  readonly target: string;
+  readonly isWrite: boolean;
+  /** Names the write for the nodes; the same for all its tries. */
+  readonly opSeq: number;
+  phase: CallPhase = "waiting";
+  isSettled = false;
+  /** When the call needs a look; entries of the timer heap with another time are stale. */
+  wakeMs = Number.POSITIVE_INFINITY;
+  /** Unanswered tries, the current one last. */
+  readonly attempts: Attempt[] = [];
+  current: Attempt | undefined;
+  /** The link whose queue it is in. */
+  queuedOn: NodeLink | undefined;
+  attemptCount = 0;
+  /** Links tried in this round, and rounds finished. */
+  readonly round: NodeLink[] = [];
+  rounds = 0;
+  lastFailure: Failure | undefined;
+  readonly #trail: { readonly address: string; readonly outcome: string }[] = [];
+  #mayBeApplied = false;
+
+  constructor(
+    id: number,
+    request: CallRequest,
+    opSeq: number,
+    times: { startMs: number; deadlineMs: number },
+  ) {
+    this.id = id;
+    this.request = request;
+    this.opSeq = opSeq;
+    this.startMs = times.startMs;
+    this.deadlineMs = times.deadlineMs;
+    this.slot = "key" in request ? slotOfKey(request.key) : ((firstSlot(request) ?? 0) as Slot);
+    this.target = "target" in request ? request.target : "";
+    this.isWrite = request.kind === "write" || request.kind === "clear" || request.kind === "command";
+  }
+
+  /** `undefined` for reads. */
+  get applied(): Applied | undefined {
+    if (!this.isWrite) return undefined;
+    return this.#mayBeApplied || this.attempts.length > 0 ? "maybe" : "no";
+  }
+
+  /** A try ended without success. `applied` "maybe" sticks. */
+  note(address: string, outcome: string, applied: Applied): void {
+    if (applied === "maybe") this.#mayBeApplied = true;
+    if (this.#trail.length < TRAIL_MAX) this.#trail.push({ address, outcome });
+  }
+
+  /** The error for the node's final word. */
+  refused(failure: Failure): CacheError {
+    return new CacheError(failure.code, failure.message, this.#facts({ elsewhere: failure.elsewhere }));
+  }
+
+  /** The error at the deadline, when nodes are connected. */
+  timedOut(): CacheError {
+    const failure = this.lastFailure;
+    const isCertain = this.applied !== "maybe";
+    if (failure?.code === "ERR_NO_QUORUM" && isCertain) return this.refused(failure);
+    const tried = this.#trail.map(({ address, outcome }) => `${address}: ${outcome}`);
+    const unanswered = this.attempts.map(({ link }) => `${link.address}: no answer`);
+    const story = [...tried, ...unanswered].slice(0, TRAIL_MAX).join("; ");
+    return new CacheError(
+      "ERR_TIMEOUT",
+      `No success within ${this.#allowedMs} ms (${story === "" ? "never sent" : story})`,
+      this.#facts({}),
+    );
+  }
+
+  /** The error when no node is connected. */
+  unreachable(failures: readonly { readonly address: string; readonly reason: string }[]): CacheError {
+    const story = failures.map(({ address, reason }) => `${address}: ${reason}`).join("; ");
+    return new CacheError(
+      "ERR_UNREACHABLE",
+      `No node could be reached within ${this.#allowedMs} ms (${story})`,
+      this.#facts({ failures }),
+    );
+  }
+
+  get #allowedMs(): number {
+    return Math.round(this.deadlineMs - this.startMs);
+  }
+
+  #facts(more: Record<string, unknown>): {
+    readonly details: Record<string, unknown>;
+    readonly applied?: Applied;
+  } {
+    const unanswered = this.attempts.map(({ link }) => link.address);
+    const addresses = [...new Set([...this.#trail.map(({ address }) => address), ...unanswered])];
+    const details = { slot: this.slot, attempts: this.attemptCount, addresses, ...more };
+    return this.applied === undefined ? { details } : { details, applied: this.applied };
+  }
+}
+
+/** The bytes a request puts on the wire, near enough for limits. */
+export function requestBytes(request: CallRequest): number {
+  if (request.kind === "write" && request.change.type === "set") return request.change.value.length;
+  return "slots" in request ? request.slots.length * 2 : 0;
+}
+
+/** What goes on the wire for one try. */
+export function buildRequest(
+  call: Call,
+  id: number,
+  context: {
+    readonly notAfter: number;
+    readonly clientId: number;
+    readonly read: "one" | "quorum";
+    readonly write: "async" | "quorum" | "all";
+  },
+): ClientRequest {
+  const request = call.request;
+  const { notAfter } = context;
+  switch (request.kind) {
+    case "get":
+      return {
+        kind: "get",
+        id,
+        key: request.key,
+        read: request.read ?? context.read,
+        want: request.want,
+        notAfter,
+      };
+    case "write":
+      return {
+        kind: "write",
+        id,
+        key: request.key,
+        change: request.change,
+        write: request.write ?? context.write,
+        opClient: context.clientId,
+        opSeq: call.opSeq,
+        attempt: call.attemptCount,
+        notAfter,
+      };
+    case "scan": {
+      const { slots, after, prefix, limit } = request;
+      return { kind: "scan", id, slots, after, prefix, limit };
+    }
+    case "clear":
+      return { kind: "clear", id, slots: request.slots, notAfter };
+    case "count":
+      return { kind: "count", id, slots: request.slots };
+    case "command":
+      return { kind: "command", id, command: request.command, member: request.member };
+  }
+}
+
+const REPLY_KINDS = {
+  get: "got",
+  write: "written",
+  scan: "scanned",
+  clear: "cleared",
+  count: "counted",
+  command: "commanded",
+} as const satisfies Record<CallRequest["kind"], ClientReply["kind"]>;
+
+/** Whether the message is the kind of answer that the request asks for. */
+export function isReplyTo(request: CallRequest, message: ClientReply): boolean {
+  return message.kind === REPLY_KINDS[request.kind];
+}
+
+function firstSlot(request: CallRequest): Slot | undefined {
+  return "slots" in request ? request.slots[0] : undefined;
+}

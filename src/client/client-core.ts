@@ -1,0 +1,569 @@
+// A client as a pure state machine: it decides which node gets which try of which call, and when a call is over. The shell
+// carries out its effects; the simulator runs it under virtual time.
+//
+// A call goes to the first replica of its key's slot that can be reached. When the try is not answered in its time, its link breaks, or the
+// node says that another may do better, the call goes to the next candidate: the other replicas in ring order, then at most two more nodes
+// (any node forwards), last those that owe an answer. When all have been tried, the next round begins after a short pause, and so on
+// until the deadline. The first good answer of any try settles the call.
+//
+// Invariants:
+// 1. Every call is settled exactly once, at its deadline at the latest, unless it was cancelled.
+// 2. A write's tries share one operation id, number themselves, and each carries a `notAfter` at or before the moment at which the next
+//    one is sent because of silence: a try that sat in a paused node cannot start after the client has moved on.
+// 3. `applied` "no" is only said when every try ended in "no" (call.ts).
+// 4. Only an unanswered try, and a round after the first, costs a token of the retry budget.
+
+import { CacheError } from "../base/errors.ts";
+import type { Hashes } from "../base/hash.ts";
+import { Heap } from "../base/heap.ts";
+import { compareIds, type MemberId } from "../base/ids.ts";
+import type { Prng } from "../base/prng.ts";
+import type { Machine, Now } from "../core/machine.ts";
+import { type ClientReply, type Failure, isInRing } from "../core/messages.ts";
+import { type Attempt, buildRequest, Call, isReplyTo, requestBytes } from "./call.ts";
+import type { CallReply, ClientEffect, ClientInput } from "./client-machine.ts";
+import { LinkTable } from "./link-table.ts";
+import type { NodeLink } from "./node-link.ts";
+import { RetryBudget } from "./retry-budget.ts";
+import { CLIENT_TIMING, type ClientTiming } from "./timing.ts";
+import { TopologyView } from "./topology-view.ts";
+
+/** What a client's core is told at birth. */
+export interface ClientCoreOptions {
+  /** `host:port` of at least one node. */
+  readonly seeds: readonly string[];
+  /** Random safe integer above 0: two clients with one id would pass for each other's retries. */
+  readonly clientId: number;
+  readonly timing?: Partial<ClientTiming>;
+}
+
+export interface ClientCorePorts {
+  readonly hashes: Hashes;
+  readonly prng: Prng;
+}
+
+/** Nodes that are no replicas, tried per round. */
+const OTHERS_PER_ROUND_MAX = 2;
+/** A waiting call is looked at this often, which also keeps the timer heap from holding entries of settled calls for long. */
+const WAKE_MS_MAX = 500;
+/** Without a token for another try, the call waits for the ones it has and asks again. */
+const BUDGET_RETRY_MS = 50;
+/** Extra time for a try per byte of its value (1 ms per 32 KiB), and per call on the link before it. */
+const TRY_MS_PER_BYTE = 1 / 32_768;
+const TRY_MS_PER_CALL_BEFORE = 0.2;
+const TRY_MS_TOTAL_MAX = 2_000;
+/** What a try weighs on its link beside its value. */
+const ATTEMPT_BYTES = 512;
+/** Addresses named in an error. */
+const FAILURES_MAX = 16;
+/** A tick later than this means that this process stood still. */
+const STALL_MS_MIN = 100;
+
+interface Wake {
+  readonly atMs: number;
+  readonly call: Call;
+}
+
+export class ClientCore implements Machine<ClientInput, ClientEffect> {
+  readonly #clientId: number;
+  readonly #timing: ClientTiming;
+  readonly #hashes: Hashes;
+  readonly #prng: Prng;
+  readonly #view: TopologyView;
+  readonly #links: LinkTable;
+  readonly #budget: RetryBudget;
+  readonly #calls = new Map<number, Call>();
+  /** Calls whose phase is `waiting` for any link; those for one address are woken by its link. */
+  readonly #waiting = new Set<Call>();
+  readonly #attempts = new Map<number, Attempt>();
+  readonly #wakes = new Heap<Wake>((a, b) => a.atMs - b.atMs || a.call.id - b.call.id);
+  #attemptId = 0;
+  #opSeq = 0;
+  #isClosed = false;
+  #hasStarted = false;
+
+  constructor(options: ClientCoreOptions, ports: ClientCorePorts, now: Now) {
+    this.#clientId = options.clientId;
+    this.#timing = { ...CLIENT_TIMING, ...options.timing };
+    this.#hashes = ports.hashes;
+    this.#prng = ports.prng;
+    this.#view = new TopologyView(ports.hashes);
+    this.#budget = new RetryBudget(now.monoMs);
+    this.#links = new LinkTable(options.seeds, this.#timing, ports.prng.fork("links"), {
+      linkUp: (link, at, out) => this.#linkUp(link, at, out),
+      linkDown: (link, at, out) => this.#linkDown(link, at, out),
+    });
+  }
+
+  /** The cluster as this client sees it. Not to be changed. */
+  get view(): TopologyView {
+    return this.#view;
+  }
+
+  /** Calls under way. */
+  get pending(): number {
+    return this.#calls.size;
+  }
+
+  /** Addresses of the nodes that calls can be sent to now, ascending. */
+  get connected(): readonly string[] {
+    return this.#links.up.map((link) => link.address);
+  }
+
+  isConnected(address: string): boolean {
+    return this.#links.get(address)?.phase === "up";
+  }
+
+  /** Why the addresses that are not connected are not, as far as known; the first 16 of them. */
+  get failures(): readonly { readonly address: string; readonly reason: string; readonly code: string }[] {
+    const failures = [];
+    for (const link of this.#links.all()) {
+      if (link.phase === "up") continue;
+      if (failures.length === FAILURES_MAX) break;
+      const { reason, code } = link.failure ?? { reason: "not answered yet", code: "ERR_UNREACHABLE" };
+      failures.push({ address: link.address, reason, code });
+    }
+    return failures;
+  }
+
+  deadline(): number {
+    if (!this.#hasStarted) return Number.NEGATIVE_INFINITY;
+    return Math.min(this.#wakes.peek()?.atMs ?? Number.POSITIVE_INFINITY, this.#links.deadlineMs);
+  }
+
+  step(input: ClientInput, now: Now): readonly ClientEffect[] {
+    const out: ClientEffect[] = [];
+    switch (input.kind) {
+      case "call":
+        this.#call(input, now, out);
+        break;
+      case "cancel":
+        this.#cancel(input.callId, now, out);
+        break;
+      case "message":
+        this.#message(input.address, input.message, now, out);
+        break;
+      case "link":
+        this.#link(input, now, out);
+        break;
+      case "tick":
+        this.#tick(now, out);
+        break;
+      case "close":
+        this.#close(out);
+        break;
+    }
+    this.#dropStaleWakes();
+    return out;
+  }
+
+  // ---- inputs
+
+  #call(input: Extract<ClientInput, { kind: "call" }>, now: Now, out: ClientEffect[]): void {
+    const call = new Call(input.callId, input.request, ++this.#opSeq, {
+      startMs: now.monoMs,
+      deadlineMs: input.deadlineMs,
+    });
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      const applied = call.isWrite ? ({ applied: "no" } as const) : {};
+      out.push({ kind: "settle", callId: call.id, result: new CacheError(...refusal, applied) });
+      return;
+    }
+    this.#calls.set(call.id, call);
+    this.#budget.deposit();
+    if (now.monoMs >= call.deadlineMs) this.#expire(call, now, out);
+    else this.#attempt(call, now, out);
+  }
+
+  #refusal(): ["ERR_CLOSED" | "ERR_OVERLOADED", string] | undefined {
+    if (this.#isClosed) return ["ERR_CLOSED", "The cache is closed"];
+    if (this.#calls.size < this.#timing.pendingMax) return undefined;
+    return ["ERR_OVERLOADED", `More than ${this.#timing.pendingMax} calls are under way in this client`];
+  }
+
+  #cancel(callId: number, now: Now, out: ClientEffect[]): void {
+    const call = this.#calls.get(callId);
+    if (call !== undefined) this.#finish(call, now, out);
+  }
+
+  #message(address: string, message: ClientReply, now: Now, out: ClientEffect[]): void {
+    const link = this.#links.get(address);
+    if (link === undefined || link.phase === "waiting" || link.phase === "dialling") return;
+    this.#links.heard(link, now);
+    if (message.kind === "pong") this.#links.pong(link, message, now, out);
+    else if (message.kind === "topology") {
+      if (this.#view.apply(message)) this.#viewChanged(now, out);
+    } else this.#reply(link, message, now, out);
+  }
+
+  #link(input: Extract<ClientInput, { kind: "link" }>, now: Now, out: ClientEffect[]): void {
+    if (this.#isClosed) return;
+    if (input.isUp) this.#links.opened(input.address, now, out);
+    else {
+      const failure = { code: input.code ?? "ERR_UNREACHABLE", reason: input.reason ?? "connection lost" };
+      this.#links.closed(input.address, failure, now, out);
+    }
+  }
+
+  #tick(now: Now, out: ClientEffect[]): void {
+    if (this.#isClosed) return;
+    const lateMs = now.monoMs - this.deadline();
+    if (this.#hasStarted && lateMs > STALL_MS_MIN) this.#links.forgive(lateMs, now);
+    this.#hasStarted = true;
+    this.#links.tick(now, out);
+    for (let wake = this.#wakes.peek(); wake !== undefined; wake = this.#wakes.peek()) {
+      if (wake.atMs > now.monoMs) break;
+      this.#wakes.pop();
+      if (!isStale(wake)) this.#wake(wake.call, now, out);
+    }
+  }
+
+  #close(out: ClientEffect[]): void {
+    this.#isClosed = true;
+    for (const call of this.#calls.values()) {
+      call.isSettled = true;
+      const applied = call.applied === undefined ? {} : { applied: call.applied };
+      const result = new CacheError("ERR_CLOSED", "The cache was closed", applied);
+      out.push({ kind: "settle", callId: call.id, result });
+    }
+    this.#calls.clear();
+    this.#waiting.clear();
+    this.#attempts.clear();
+    this.#links.close(out);
+  }
+
+  /** Links to the members of the ring; beyond `linksMax` those with the lowest hash, another selection for every client. */
+  #viewChanged(now: Now, out: ClientEffect[]): void {
+    const members = this.#view.members.filter((member) => isInRing(member.ringState));
+    const linked = members.length <= this.#timing.linksMax ? members : this.#selection(members);
+    out.push({ kind: "topology" });
+    this.#links.setMembers(
+      linked.map((member) => member.address),
+      now,
+      out,
+    );
+  }
+
+  #selection<T extends { readonly id: MemberId }>(members: readonly T[]): readonly T[] {
+    const scored = members.map((member) => ({
+      member,
+      score: this.#hashes.hash32(member.id, this.#clientId >>> 0),
+    }));
+    scored.sort((a, b) => a.score - b.score || compareIds(a.member.id, b.member.id));
+    return scored.slice(0, this.#timing.linksMax).map(({ member }) => member);
+  }
+
+  // ---- a call's way
+
+  /** Sends the next try, or finds out what the call has to wait for. */
+  #attempt(call: Call, now: Now, out: ClientEffect[]): void {
+    this.#waiting.delete(call);
+    call.current = undefined;
+    const link = this.#pick(call);
+    if (link === undefined) {
+      this.#wait(call, now, out);
+      return;
+    }
+    if (!this.#hasRoom(link, call)) {
+      call.phase = "queued";
+      call.queuedOn = link;
+      link.queue.add(call);
+      this.#arm(call, now.monoMs + this.#tryMs(link, call));
+      return;
+    }
+    this.#send(call, link, now, out);
+  }
+
+  #wait(call: Call, now: Now, out: ClientEffect[]): void {
+    if (call.target === "" && this.#links.up.length > 0) {
+      const { roundBackoffMsMin, roundBackoffMsMax } = this.#timing;
+      const backoffMs = Math.min(roundBackoffMsMax, roundBackoffMsMin * 2 ** Math.min(10, call.rounds));
+      call.phase = "backoff";
+      this.#arm(call, now.monoMs + backoffMs * (1 + this.#prng.float() / 2));
+      return;
+    }
+    call.phase = "waiting";
+    this.#waiting.add(call);
+    this.#arm(call, now.monoMs + WAKE_MS_MAX);
+    this.#links.dialSoon(now, out);
+  }
+
+  /** The best candidate that this round has not tried; see the top for the order. Allocates nothing in the common case. */
+  #pick(call: Call): NodeLink | undefined {
+    if (call.target !== "") {
+      const link = this.#links.get(call.target);
+      return link?.phase === "up" ? link : undefined;
+    }
+    const list = this.#view.preferenceList(call.slot);
+    let doubted: NodeLink | undefined;
+    let silent: NodeLink | undefined;
+    for (const id of list) {
+      const member = this.#view.member(id);
+      const link = member === undefined ? undefined : this.#links.get(member.address);
+      if (member === undefined || link?.phase !== "up" || call.round.includes(link)) continue;
+      if (!link.isResponsive) silent ??= link;
+      else if (member.liveness !== "alive") doubted ??= link;
+      else return link;
+    }
+    return (
+      doubted ?? this.#pickOther(call, list) ?? (silent && isAwaiting(call, silent) ? undefined : silent)
+    );
+  }
+
+  /** A connected node that is no replica, from a place that depends on the slot, so that the load spreads. */
+  #pickOther(call: Call, list: readonly MemberId[]): NodeLink | undefined {
+    const up = this.#links.up;
+    const replicas = list.map((id) => this.#view.member(id)?.address);
+    const isOther = (link: NodeLink): boolean => !replicas.includes(link.address);
+    if (call.round.filter(isOther).length >= OTHERS_PER_ROUND_MAX) return undefined;
+    let silent: NodeLink | undefined;
+    for (let step = 0; step < up.length; step++) {
+      const link = up[(call.slot + step) % up.length];
+      if (link === undefined || !isOther(link) || call.round.includes(link)) continue;
+      if (link.isResponsive) return link;
+      if (!isAwaiting(call, link)) silent ??= link;
+    }
+    return silent;
+  }
+
+  #send(call: Call, link: NodeLink, now: Now, out: ClientEffect[]): void {
+    const untilMs = Math.min(call.deadlineMs, now.monoMs + this.#tryMs(link, call));
+    const id = this.#nextAttemptId();
+    const bytes = ATTEMPT_BYTES + this.#weight(link, call);
+    const attempt: Attempt = { id, call, link, sentMs: now.monoMs, bytes };
+    call.attemptCount += 1;
+    call.phase = "sent";
+    call.current = attempt;
+    call.attempts.push(attempt);
+    call.round.push(link);
+    this.#attempts.set(id, attempt);
+    link.inFlight += 1;
+    link.bytesInFlight += bytes;
+    // A read may still be answered late; a write must not start when the client has moved on.
+    const notAfter = link.clock.toRemoteMs(call.request.kind === "get" ? call.deadlineMs : untilMs);
+    const message = buildRequest(call, id, {
+      notAfter,
+      clientId: this.#clientId,
+      read: this.#view.defaultRead,
+      write: this.#view.defaultWrite,
+    });
+    out.push({ kind: "send", address: link.address, message });
+    this.#arm(call, untilMs);
+  }
+
+  /** Its time has come: the deadline, the end of a try, of a pause, or just a look around. */
+  #wake(call: Call, now: Now, out: ClientEffect[]): void {
+    if (now.monoMs >= call.deadlineMs) {
+      this.#expire(call, now, out);
+      return;
+    }
+    switch (call.phase) {
+      case "sent":
+        this.#tryTimedOut(call, now, out);
+        break;
+      case "backoff":
+        this.#nextRound(call, now, out);
+        break;
+      case "queued":
+        this.#unqueue(call);
+        if (call.queuedOn !== undefined) call.round.push(call.queuedOn);
+        this.#attempt(call, now, out);
+        break;
+      case "waiting":
+        this.#attempt(call, now, out);
+        break;
+    }
+  }
+
+  #tryTimedOut(call: Call, now: Now, out: ClientEffect[]): void {
+    const attempt = call.current;
+    if (attempt === undefined) return;
+    const { link } = attempt;
+    // Anything heard since the try was sent says that the node is not gone, only slow with this one.
+    if (link.lastHeardMs <= attempt.sentMs) link.isResponsive = false;
+    if (call.target !== "") {
+      this.#arm(call, now.monoMs + WAKE_MS_MAX);
+      return;
+    }
+    link.latency.sample(now.monoMs - attempt.sentMs);
+    if (this.#budget.take(now.monoMs)) this.#attempt(call, now, out);
+    else this.#arm(call, now.monoMs + BUDGET_RETRY_MS);
+  }
+
+  #nextRound(call: Call, now: Now, out: ClientEffect[]): void {
+    call.round.length = 0;
+    // Nobody to ask (all of them owe this call an answer) costs nothing.
+    if (this.#pick(call) !== undefined && !this.#budget.take(now.monoMs)) {
+      this.#arm(call, now.monoMs + this.#timing.roundBackoffMsMax);
+      return;
+    }
+    call.rounds += 1;
+    this.#attempt(call, now, out);
+  }
+
+  #reply(
+    link: NodeLink,
+    message: Exclude<ClientReply, { kind: "pong" | "topology" }>,
+    now: Now,
+    out: ClientEffect[],
+  ): void {
+    const attempt = this.#attempts.get(message.id);
+    // The answer to a try of a call that is settled, or of a connection before this one.
+    if (attempt === undefined || attempt.link !== link) return;
+    const { call } = attempt;
+    const elapsedMs = now.monoMs - attempt.sentMs;
+    if (message.kind === "failed") {
+      this.#resolve(attempt, now, out);
+      this.#failed(attempt, message, now, out);
+    } else if (isReplyTo(call.request, message)) {
+      if (call.target === "") link.latency.sample(elapsedMs);
+      if (message.kind === "got") link.answerBytes.sample(message.value.length);
+      this.#settle(call, message, now, out);
+    } else {
+      const failure: Failure = {
+        kind: "failed",
+        id: message.id,
+        code: "ERR_PROTOCOL",
+        message: `${link.address} answered a ${call.request.kind} with "${message.kind}"`,
+        applied: "maybe",
+        elsewhere: false,
+      };
+      this.#resolve(attempt, now, out);
+      this.#failed(attempt, failure, now, out);
+    }
+  }
+
+  #failed(attempt: Attempt, failure: Failure, now: Now, out: ClientEffect[]): void {
+    const { call, link } = attempt;
+    if (call.isSettled) return;
+    call.note(link.address, `${failure.code} ${failure.message}`, failure.applied);
+    if (!failure.elsewhere || call.target !== "") {
+      this.#settle(call, call.refused(failure), now, out);
+      return;
+    }
+    call.lastFailure = failure;
+    // An older try's failure changes nothing while a newer one is under way.
+    if (call.current === attempt) this.#attempt(call, now, out);
+  }
+
+  #linkUp(link: NodeLink, now: Now, out: ClientEffect[]): void {
+    for (const call of [...this.#waiting]) {
+      if (call.isSettled) continue;
+      if (call.target === "" || call.target === link.address) this.#attempt(call, now, out);
+    }
+  }
+
+  #linkDown(link: NodeLink, now: Now, out: ClientEffect[]): void {
+    const reason = link.failure?.reason ?? "connection lost";
+    const broken = [...this.#attempts.values()].filter((attempt) => attempt.link === link);
+    const queued = [...link.queue];
+    link.queue.clear();
+    for (const attempt of broken) this.#broken(attempt, reason, now, out);
+    for (const call of queued) if (!call.isSettled && call.phase === "queued") this.#attempt(call, now, out);
+  }
+
+  /** A try whose link is gone: its write may have arrived. Moving on is free. */
+  #broken(attempt: Attempt, reason: string, now: Now, out: ClientEffect[]): void {
+    const { call, link } = attempt;
+    this.#resolve(attempt, now, out);
+    if (call.isSettled) return;
+    call.note(link.address, reason, "maybe");
+    if (call.target !== "")
+      this.#settle(call, call.unreachable([{ address: link.address, reason }]), now, out);
+    else if (call.current === attempt) this.#attempt(call, now, out);
+  }
+
+  // ---- ends
+
+  #expire(call: Call, now: Now, out: ClientEffect[]): void {
+    const isCutOff = call.target === "" ? this.#links.up.length === 0 : !this.isConnected(call.target);
+    const failures = this.failures.filter(({ address }) => call.target === "" || address === call.target);
+    this.#settle(call, isCutOff ? call.unreachable(failures) : call.timedOut(), now, out);
+  }
+
+  #settle(call: Call, result: CallReply | CacheError, now: Now, out: ClientEffect[]): void {
+    out.push({ kind: "settle", callId: call.id, result });
+    this.#finish(call, now, out);
+  }
+
+  #finish(call: Call, now: Now, out: ClientEffect[]): void {
+    call.isSettled = true;
+    this.#calls.delete(call.id);
+    this.#waiting.delete(call);
+    this.#unqueue(call);
+    while (call.attempts.length > 0) this.#resolve(call.attempts[0]!, now, out);
+  }
+
+  /** The try needs no answer any more: its room is free for others. */
+  #resolve(attempt: Attempt, now: Now, out: ClientEffect[]): void {
+    const { call, link } = attempt;
+    this.#attempts.delete(attempt.id);
+    call.attempts.splice(call.attempts.indexOf(attempt), 1);
+    link.inFlight -= 1;
+    link.bytesInFlight -= attempt.bytes;
+    if (link.queue.size > 0 && link.phase === "up") this.#drain(link, now, out);
+  }
+
+  #drain(link: NodeLink, now: Now, out: ClientEffect[]): void {
+    for (const call of link.queue) {
+      if (!this.#hasRoom(link, call)) return;
+      this.#unqueue(call);
+      this.#send(call, link, now, out);
+    }
+  }
+
+  #unqueue(call: Call): void {
+    call.queuedOn?.queue.delete(call);
+  }
+
+  // ---- small questions
+
+  /** A link always takes one call, however large. */
+  #hasRoom(link: NodeLink, call: Call): boolean {
+    if (link.inFlight === 0) return true;
+    return link.bytesInFlight + this.#weight(link, call) + ATTEMPT_BYTES <= this.#timing.linkBytesMax;
+  }
+
+  #weight(link: NodeLink, call: Call): number {
+    const request = call.request;
+    return request.kind === "get" && request.want !== "exists"
+      ? Math.ceil(link.answerBytes.bytes)
+      : requestBytes(request);
+  }
+
+  /** How long a try may take before the next node is asked. */
+  #tryMs(link: NodeLink, call: Call): number {
+    const { tryMsMin, tryMsMax } = this.#timing;
+    const usualMs = Math.min(tryMsMax, Math.max(tryMsMin, 4 * link.latency.ms));
+    const loadMs = requestBytes(call.request) * TRY_MS_PER_BYTE + link.inFlight * TRY_MS_PER_CALL_BEFORE;
+    return Math.min(TRY_MS_TOTAL_MAX, usualMs + loadMs);
+  }
+
+  #nextAttemptId(): number {
+    do {
+      this.#attemptId = (this.#attemptId + 1) >>> 0;
+    } while (this.#attempts.has(this.#attemptId));
+    return this.#attemptId;
+  }
+
+  #arm(call: Call, atMs: number): void {
+    call.wakeMs = Math.min(atMs, call.deadlineMs);
+    this.#wakes.push({ atMs: call.wakeMs, call });
+  }
+
+  #dropStaleWakes(): void {
+    for (let wake = this.#wakes.peek(); wake !== undefined && isStale(wake); wake = this.#wakes.peek()) {
+      this.#wakes.pop();
+    }
+  }
+}
+
+function isStale(wake: Wake): boolean {
+  return wake.call.isSettled || wake.call.wakeMs !== wake.atMs;
+}
+
+/** Whether the node owes this call an answer already: asking it again would only add to its load. */
+function isAwaiting(call: Call, link: NodeLink): boolean {
+  return call.attempts.some((attempt) => attempt.link === link);
+}

@@ -1,0 +1,51 @@
+// One address a client talks to: how its connection stands and what is on it. Plain state; `link-table.ts` changes the upper
+// half, `client-core.ts` the lower.
+
+import type { ErrorCode } from "../base/errors.ts";
+import type { Call } from "./call.ts";
+import { AnswerBytes, ClockOffset, SlowLatency } from "./estimates.ts";
+import type { ClientTiming } from "./timing.ts";
+
+/**
+ * `waiting` to be dialled, `dialling`, `greeting` (connected, first heartbeat not answered yet), `up`. Only an `up` link carries calls:
+ * from then on the node's clock is known, so every write can be told until when it may start.
+ */
+export type LinkPhase = "waiting" | "dialling" | "greeting" | "up";
+
+/** Why an address could not be reached the last time. */
+export interface LinkFailure {
+  readonly code: ErrorCode;
+  readonly reason: string;
+}
+
+export class NodeLink {
+  readonly address: string;
+  phase: LinkPhase = "waiting";
+  /** A member of the current view, or a seed that is needed. Others are dropped when nothing is on them. */
+  isWanted = true;
+  /** Waiting: when to dial. Dialling, greeting: when to give up. Up: when to send the next heartbeat. */
+  nextMs: number;
+  /** Upper bound of the next pause before dialling. */
+  backoffMs: number;
+  failedMs = Number.NEGATIVE_INFINITY;
+  failure: LinkFailure | undefined;
+  lastHeardMs = 0;
+
+  /** False from an unanswered try on until anything is heard: tried last meanwhile. */
+  isResponsive = true;
+  /** Unanswered tries, and what they weigh in bytes, expected answers included. */
+  inFlight = 0;
+  bytesInFlight = 0;
+  /** Calls that wait here for room, in order. */
+  readonly queue = new Set<Call>();
+  readonly clock = new ClockOffset();
+  readonly latency: SlowLatency;
+  readonly answerBytes = new AnswerBytes();
+
+  constructor(address: string, timing: ClientTiming, nowMs: number) {
+    this.address = address;
+    this.nextMs = nowMs;
+    this.backoffMs = timing.redialMsMin;
+    this.latency = new SlowLatency(timing.tryMsStart / 4);
+  }
+}
