@@ -6,6 +6,33 @@ import type { Path } from "../core/messages.ts";
 /** Longest key in UTF-8 bytes. A longer one makes the frame invalid; clients check before they send. */
 export const KEY_BYTES_MAX = 1_024;
 
+/** Arrays within arrays in a frame. The deepest honest message has 6; the rest is room for later ones. Deeper: the frame is invalid. */
+export const FRAME_DEPTH_MAX = 16;
+
+/**
+ * Values in one frame. Decoding one costs up to 100 bytes and 50 ns, so this many are 6 MB and a few milliseconds. A sender
+ * splits its batch before it gets here; a frame with more is invalid.
+ */
+export const FRAME_ITEMS_MAX = 65_536;
+
+/** Frame size until the other side has proved itself. The longest handshake message has about 1 KiB; more closes the connection. */
+export const HANDSHAKE_BYTES_MAX = 4 * 1024;
+
+/** Members in one message, be it a topology or a full sync. A message with more is invalid. */
+export const MEMBERS_MAX = 4_096;
+
+/** Slots that one request may name (`catchUpReply` names up to all of them). A message with more is invalid. */
+export const SLOTS_MAX = 1_024;
+
+/** Keys in one scan reply, and the largest limit a scan may ask for. */
+export const SCAN_KEYS_MAX = 1_000;
+
+/** Entries in one pull reply. The sender stops at 500; twice that is invalid. */
+export const PULL_ENTRIES_MAX = 1_000;
+
+/** Characters of a failure's message; a longer one is cut by the sender. */
+export const FAILURE_TEXT_MAX = 1_024;
+
 /** Largest value unless a node says otherwise. */
 export const VALUE_BYTES_MAX_DEFAULT = 8 * 1024 * 1024;
 

@@ -1,0 +1,312 @@
+// The handshake: what two processes tell each other before the first message, and whether they fit together.
+//
+//   dialer                                acceptor
+//   hello (who I am, nonce)          ->
+//                                    <-   challenge (nonce)            only with a secret
+//   proof                            ->                                only with a secret
+//                                    <-   ready (who I am, proof)      or refused (why)
+//
+// With a secret, a proof is HMAC-SHA256 over the whole conversation so far: who speaks, the path, the hello (role, cluster name,
+// id), both nonces, and for the acceptor its own answer. So a recorded proof is useless, none can be sent back to its maker, and no
+// name can be exchanged. The acceptor says nothing of itself or the cluster before the dialer has proved that it knows the
+// secret. Without a secret on either side the middle is left out: one round trip.
+//
+// The layout of a hello never changes, so that any two versions understand each other well enough to disagree; items that a
+// later version appends are ignored. Here are the bytes and the rules; `io/link-handshake.ts` has the conversation.
+
+import type { ErrorCode } from "../base/errors.ts";
+import { SLOT_COUNT } from "../base/ids.ts";
+import type { Path } from "../core/messages.ts";
+import { HASH_VERSION, ringParameters } from "../core/ring/ring.ts";
+import { packValue, unpackValue } from "./codec.ts";
+import {
+  address,
+  bool,
+  bytes,
+  check,
+  clipped,
+  count,
+  type Field,
+  InvalidField,
+  integer,
+  list,
+  memberIdOrNone,
+  oneOf,
+  shortName,
+  struct,
+  text,
+} from "./fields.ts";
+import { FAILURE_TEXT_MAX, HANDSHAKE_BYTES_MAX } from "./limits.ts";
+import { errorCode } from "./schema.ts";
+
+/** Oldest and newest protocol version this build speaks. Two sides use the newest that both have. */
+export const PROTOCOL_MIN = 1;
+export const PROTOCOL_MAX = 1;
+
+/** What this build can do beyond its protocol version. Two sides use what both have. */
+export const CAPABILITIES: readonly string[] = Object.freeze([]);
+
+/** Bytes of a nonce: as many as SHA-256 yields, so that none ever repeats. */
+export const NONCE_BYTES = 32;
+
+/** What one side says of itself. See `LocalIdentity` in `io/link.ts` for what the fields mean. */
+export interface Identity {
+  readonly role: "client" | "node";
+  readonly clusterName: string;
+  readonly genesisId: string;
+  readonly id: string;
+  readonly generation: number;
+  readonly address: string;
+  readonly clientId: number;
+  readonly ring: RingIdentity;
+}
+
+/** What two nodes must have in common to compute the same table. A client takes `replicas` from the topology. */
+export interface RingIdentity {
+  readonly slotCount: number;
+  readonly capPercent: number;
+  readonly hashVersion: number;
+  /** Copies of each key; 0 from a client. */
+  readonly replicas: number;
+}
+
+/** The ring of this build with that many copies. */
+export function ringIdentity(replicas: number): RingIdentity {
+  const { capPercent } = ringParameters(replicas);
+  return { slotCount: SLOT_COUNT, capPercent, hashVersion: HASH_VERSION, replicas };
+}
+
+export interface Hello {
+  readonly type: "hello";
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly capabilities: readonly string[];
+  /** Whether the dialer has a secret. */
+  readonly isSecured: boolean;
+  readonly nonce: Uint8Array;
+  readonly identity: Identity;
+}
+
+export interface Challenge {
+  readonly type: "challenge";
+  readonly nonce: Uint8Array;
+}
+
+export interface Proof {
+  readonly type: "proof";
+  readonly proof: Uint8Array;
+}
+
+export interface Ready {
+  readonly type: "ready";
+  /** The encoded {@link Welcome}: kept as bytes because the proof is over them. */
+  readonly welcome: Uint8Array;
+  /** Empty without a secret. */
+  readonly proof: Uint8Array;
+}
+
+/** What the acceptor settles and says of itself. */
+export interface Welcome {
+  readonly protocol: number;
+  readonly capabilities: readonly string[];
+  readonly identity: Identity;
+}
+
+export interface Refused {
+  readonly type: "refused";
+  readonly code: ErrorCode;
+  readonly reason: string;
+}
+
+export type HandshakeMessage = Hello | Challenge | Proof | Ready | Refused;
+
+const capabilities = list(text(32, 1), 32);
+const version = integer(1, 0xffff);
+const identity: Field<Identity> = struct<Identity>({
+  role: oneOf<"client" | "node">({ client: 0, node: 1 }),
+  clusterName: shortName,
+  genesisId: shortName,
+  id: memberIdOrNone as Field<string>,
+  generation: count,
+  address,
+  clientId: count,
+  ring: struct<RingIdentity>({
+    slotCount: count,
+    capPercent: count,
+    hashVersion: count,
+    replicas: integer(0, 0xffff),
+  }),
+});
+const welcome = struct<Welcome>({ protocol: version, capabilities, identity });
+
+const nonce: Field<Uint8Array> = {
+  pack: (value) => value,
+  parse(raw) {
+    const value = bytes.parse(raw);
+    check(value.length === NONCE_BYTES, `${NONCE_BYTES} bytes`);
+    return value;
+  },
+};
+
+const MESSAGES = {
+  hello: struct<Omit<Hello, "type">>({
+    protocolMin: version,
+    protocolMax: version,
+    capabilities,
+    isSecured: bool,
+    nonce,
+    identity,
+  }),
+  challenge: struct<Omit<Challenge, "type">>({ nonce }),
+  proof: struct<Omit<Proof, "type">>({ proof: bytes }),
+  ready: struct<Omit<Ready, "type">>({ welcome: bytes, proof: bytes }),
+  refused: struct<Omit<Refused, "type">>({ code: errorCode, reason: clipped(FAILURE_TEXT_MAX) }),
+} as const;
+
+/** Positions are numbers on the wire. */
+const TYPES = ["hello", "challenge", "proof", "ready", "refused"] as const;
+const HELLO_FIELDS = 6;
+
+export function encodeHandshake(message: HandshakeMessage): Uint8Array {
+  // The field of a type takes the message of that type; the compiler cannot follow the pairing.
+  const field = MESSAGES[message.type] as Field<object>;
+  return packValue([TYPES.indexOf(message.type), field.pack(message)]);
+}
+
+/** A handshake message, checked; `undefined` for anything else. Never throws. */
+export function decodeHandshake(frame: Uint8Array): HandshakeMessage | undefined {
+  if (frame.length > HANDSHAKE_BYTES_MAX) return undefined;
+  const unpacked = unpackValue(frame);
+  if (!unpacked.ok || !Array.isArray(unpacked.value)) return undefined;
+  const [number, fields] = unpacked.value as readonly unknown[];
+  const type = typeof number === "number" ? TYPES[number] : undefined;
+  if (type === undefined || !Array.isArray(fields)) return undefined;
+  const known = type === "hello" ? fields.slice(0, HELLO_FIELDS) : fields;
+  const values = parsed<object>(MESSAGES[type], known);
+  return values === undefined ? undefined : ({ type, ...values } as HandshakeMessage);
+}
+
+export function encodeWelcome(value: Welcome): Uint8Array {
+  return packValue(welcome.pack(value));
+}
+
+/** The opposite of {@link encodeWelcome}; `undefined` for anything else. Never throws. */
+export function decodeWelcome(frame: Uint8Array): Welcome | undefined {
+  const unpacked = unpackValue(frame);
+  return unpacked.ok ? parsed(welcome, unpacked.value) : undefined;
+}
+
+function parsed<T>(field: Field<T>, raw: unknown): T | undefined {
+  try {
+    return field.parse(raw);
+  } catch (error) {
+    if (error instanceof InvalidField) return undefined;
+    throw error;
+  }
+}
+
+/** What a proof is made over: the frames as they were sent. */
+export interface Transcript {
+  readonly path: Path;
+  readonly hello: Uint8Array;
+  readonly challenge: Uint8Array;
+  /** Of the acceptor's proof; empty for the dialer's. */
+  readonly welcome: Uint8Array;
+}
+
+/** The bytes that the HMAC of a side's proof is taken over. Different for the two sides, and for any two conversations. */
+export function proofInput(side: "dialer" | "acceptor", transcript: Transcript): Uint8Array {
+  const { path, hello, challenge, welcome } = transcript;
+  return packValue(["ringhold handshake 1", side, path, hello, challenge, welcome]);
+}
+
+/** Why two processes do not fit together. */
+export interface Mismatch {
+  readonly code: ErrorCode;
+  readonly reason: string;
+}
+
+/** What {@link checkHello} compares: a hello, or what stands for it on the other side. */
+export interface Introduction {
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly identity: Identity;
+}
+
+/**
+ * Why `mine` and `theirs` cannot share a link on `path`; `undefined` when they can. The sentence names both values, and reads
+ * the same on either side.
+ */
+export function checkHello(mine: Introduction, theirs: Introduction, path: Path): Mismatch | undefined {
+  const reason =
+    protocolMismatch(mine, theirs) ??
+    roleMismatch(theirs.identity, path) ??
+    clusterMismatch(mine.identity, theirs.identity) ??
+    ringMismatch(mine.identity, theirs.identity) ??
+    selfMismatch(mine.identity, theirs.identity);
+  return reason === undefined ? undefined : { code: "ERR_PROTOCOL", reason };
+}
+
+/** The newest protocol version that both sides speak. They must have one in common. */
+export function commonProtocol(mine: Introduction, theirs: Introduction): number {
+  return Math.min(mine.protocolMax, theirs.protocolMax);
+}
+
+function protocolMismatch(mine: Introduction, theirs: Introduction): string | undefined {
+  if (mine.protocolMax >= theirs.protocolMin && theirs.protocolMax >= mine.protocolMin) return undefined;
+  const range = (side: Introduction) =>
+    `${nameOf(side.identity)} speaks ${side.protocolMin} to ${side.protocolMax}`;
+  return `No common protocol version: ${range(mine)}, ${range(theirs)}`;
+}
+
+function roleMismatch(theirs: Identity, path: Path): string | undefined {
+  const isNode = theirs.role === "node";
+  if (isNode !== (theirs.id !== "")) return `A ${theirs.role} introduced itself with the id "${theirs.id}"`;
+  if (isNode && theirs.generation === 0) return `${nameOf(theirs)} introduced itself without a generation`;
+  if (isNode && theirs.address === "") return `${nameOf(theirs)} introduced itself without an address`;
+  if (!isNode && theirs.clientId === 0) return "A client introduced itself without a client id";
+  if (!isNode && path !== "client") return `Path /${path} is for nodes, ${nameOf(theirs)} is none`;
+  return undefined;
+}
+
+function clusterMismatch(mine: Identity, theirs: Identity): string | undefined {
+  if (mine.clusterName !== theirs.clusterName && mine.clusterName !== "" && theirs.clusterName !== "") {
+    return `Cluster names differ: "${mine.clusterName}" at ${nameOf(mine)}, "${theirs.clusterName}" at ${nameOf(theirs)}`;
+  }
+  if (mine.genesisId !== theirs.genesisId && mine.genesisId !== "" && theirs.genesisId !== "") {
+    return (
+      `Different clusters of the same name "${mine.clusterName}": genesis ${mine.genesisId} at ${nameOf(mine)}, ` +
+      `${theirs.genesisId} at ${nameOf(theirs)}`
+    );
+  }
+  return undefined;
+}
+
+function ringMismatch(mine: Identity, theirs: Identity): string | undefined {
+  const areNodes = mine.role === "node" && theirs.role === "node";
+  const names = [
+    "slotCount",
+    "capPercent",
+    "hashVersion",
+    ...(areNodes ? (["replicas"] as const) : []),
+  ] as const;
+  const name = names.find((name) => mine.ring[name] !== theirs.ring[name]);
+  if (name === undefined) return undefined;
+  return (
+    `Ring parameter ${name} differs: ${mine.ring[name]} at ${nameOf(mine)}, ` +
+    `${theirs.ring[name]} at ${nameOf(theirs)}`
+  );
+}
+
+/** Same id and another generation is a node that has restarted, or a second one of that name: for its users to tell apart. */
+function selfMismatch(mine: Identity, theirs: Identity): string | undefined {
+  const isSelf = mine.role === "node" && theirs.role === "node" && mine.id === theirs.id;
+  return isSelf && mine.generation === theirs.generation ? `${nameOf(mine)} reached itself` : undefined;
+}
+
+/** `node n1 (127.0.0.1:7400)` or `client 77`. */
+function nameOf(identity: Identity): string {
+  return identity.role === "node"
+    ? `node ${identity.id} (${identity.address})`
+    : `client ${identity.clientId}`;
+}

@@ -1,0 +1,447 @@
+// The table of messages: every kind with its number on the wire, its fields in their order, and who may send it where. A
+// message alone travels as `[number, ...fields]`; runs of the frequent kinds travel as columns (`columns.ts`) of the same fields.
+//
+// Numbers and the order of fields are the protocol. Changing either needs a new PROTOCOL_MAX; a number is never used again.
+// `test/wire/golden.test.ts` holds the bytes.
+
+import type { ErrorCode } from "../base/errors.ts";
+import { SLOT_COUNT } from "../base/ids.ts";
+import type {
+  Change,
+  Condition,
+  Entry,
+  Failure,
+  GetReply,
+  GetRequest,
+  Liveness,
+  MemberRecord,
+  Message,
+  Path,
+  ReadMode,
+  ReadReplicaReply,
+  Replicate,
+  ReplicateStatus,
+  RingState,
+  SlotDigest,
+  TopologyMember,
+  Update,
+  ValueFormat,
+  Want,
+  WriteMode,
+  WriteReply,
+  WriteRequest,
+} from "../core/messages.ts";
+import {
+  address,
+  bool,
+  bytes,
+  check,
+  clipped,
+  count,
+  type Field,
+  type Fields,
+  finite,
+  InvalidField,
+  integer,
+  key,
+  keyPart,
+  list,
+  memberId,
+  memberIdOrNone,
+  millis,
+  oneOf,
+  optional,
+  outcome,
+  positive,
+  ringId,
+  ringIdOrNone,
+  shortName,
+  slots,
+  struct,
+  uint32,
+} from "./fields.ts";
+import { FAILURE_TEXT_MAX, MEMBERS_MAX, PULL_ENTRIES_MAX, SCAN_KEYS_MAX, SLOTS_MAX } from "./limits.ts";
+
+export const format: Field<ValueFormat> = oneOf<ValueFormat>({ 0: 0, 1: 1, 2: 2, 3: 3 });
+export const writeMode: Field<WriteMode> = oneOf<WriteMode>({ async: 0, quorum: 1, all: 2 });
+export const readMode: Field<ReadMode> = oneOf<ReadMode>({ one: 0, quorum: 1 });
+export const want: Field<Want> = oneOf<Want>({ value: 0, entry: 1, exists: 2 });
+export const condition: Field<Condition> = oneOf<Condition>({ none: 0, absent: 1, present: 2, version: 3 });
+export const readStatus: Field<ReadReplicaReply["status"]> = oneOf<ReadReplicaReply["status"]>({
+  ok: 0,
+  ring: 1,
+  notReplica: 2,
+});
+export const purpose: Field<Replicate["purpose"]> = oneOf<Replicate["purpose"]>({
+  client: 0,
+  repair: 1,
+  hint: 2,
+});
+export const replicateStatus: Field<ReplicateStatus> = oneOf<ReplicateStatus>({
+  stored: 0,
+  newer: 1,
+  fenced: 2,
+  late: 3,
+  clock: 4,
+  ring: 5,
+  notReplica: 6,
+  full: 7,
+});
+const ringStatus = oneOf<"ok" | "ring">({ ok: 0, ring: 1 });
+const liveness = oneOf<Liveness>({ alive: 0, suspect: 1, dead: 2 });
+const ringState = oneOf<RingState>({ joining: 0, warming: 1, active: 2, leaving: 3, left: 4, evicted: 5 });
+export const errorCode: Field<ErrorCode> = oneOf<ErrorCode>({
+  ERR_INVALID_OPTION: 0,
+  ERR_INVALID_ARGUMENT: 1,
+  ERR_TOO_LARGE: 2,
+  ERR_NO_QUORUM: 3,
+  ERR_TIMEOUT: 4,
+  ERR_OVERLOADED: 5,
+  ERR_UNREACHABLE: 6,
+  ERR_UNAUTHORIZED: 7,
+  ERR_CLOSED: 8,
+  ERR_PROTOCOL: 9,
+  ERR_NOT_A_NUMBER: 10,
+});
+
+export const value: Field<Uint8Array | undefined> = optional(bytes);
+
+const entry = struct<Entry>({
+  key,
+  version: positive,
+  origin: uint32,
+  expiresAt: millis,
+  format,
+  value,
+  opClient: count,
+  opSeq: count,
+  opAttempt: uint32,
+});
+
+const changeSet = struct<Omit<Extract<Change, { type: "set" }>, "type">>({
+  value: bytes,
+  format,
+  ttlMs: millis,
+  condition,
+  ifVersion: count,
+});
+const changeTouch = struct<{ ttlMs: number }>({ ttlMs: millis });
+const changeIncrement = struct<{ by: number; ttlMs: number }>({ by: finite, ttlMs: millis });
+
+/** An array: the number of the type, then its fields as an array. */
+const change: Field<Change> = {
+  pack(value) {
+    if (value.type === "set") return [0, changeSet.pack(value)];
+    if (value.type === "delete") return [1, null];
+    if (value.type === "touch") return [2, changeTouch.pack(value)];
+    return [3, changeIncrement.pack(value)];
+  },
+  parse(raw) {
+    check(Array.isArray(raw), "an array");
+    check(raw.length === 2, "2 fields");
+    if (raw[0] === 0) return { type: "set", ...changeSet.parse(raw[1]) };
+    if (raw[0] === 2) return { type: "touch", ...changeTouch.parse(raw[1]) };
+    if (raw[0] === 3) return { type: "increment", ...changeIncrement.parse(raw[1]) };
+    check(raw[0] === 1 && raw[1] === null, "a known change");
+    return { type: "delete" };
+  },
+};
+
+const weight = integer(1, 64);
+const replicas = integer(1, 7);
+
+const topologyMember = struct<TopologyMember>({
+  id: memberId,
+  address,
+  zone: shortName,
+  weight,
+  liveness,
+  ringState,
+});
+
+const memberRecord = struct<MemberRecord>({
+  id: memberId,
+  address,
+  zone: shortName,
+  weight,
+  generation: positive,
+  incarnation: count,
+  liveness,
+  ringSeq: count,
+  ringState,
+  settledRingId: ringIdOrNone,
+  preparedRingId: ringIdOrNone,
+});
+
+const updates = list(struct<Update>({ record: memberRecord, accuser: memberIdOrNone }), MEMBERS_MAX);
+const digest = struct<SlotDigest>({ sum: count, count: uint32 });
+const known = struct<{ version: number; outcome: boolean | number }>({ version: positive, outcome });
+
+/** A message within another: an array, of one of the given kinds. */
+function nested<M extends Message>(kinds: readonly M["kind"][]): Field<M> {
+  const allowed = new Set<string>(kinds);
+  return { pack: packMessage, parse: (raw) => parseMessage(raw, allowed) as M };
+}
+
+/** One kind of message. */
+interface Schema<M> {
+  readonly code: number;
+  readonly kind: string;
+  readonly fields: readonly (readonly [name: string, field: Field<unknown>])[];
+  /** What must hold between fields. */
+  agrees(message: M): boolean;
+}
+
+type MessageOf<K extends Message["kind"]> = Extract<Message, { kind: K }>;
+
+function schema<K extends Message["kind"]>(
+  kind: K,
+  code: number,
+  fields: Fields<Omit<MessageOf<K>, "kind">>,
+  agrees: (message: MessageOf<K>) => boolean = () => true,
+): Schema<MessageOf<K>> {
+  return { code, kind, fields: Object.entries<Field<unknown>>(fields), agrees };
+}
+
+const id = uint32;
+const notAfter = millis;
+
+const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
+  // Client path, requests.
+  get: schema("get", 1, { id, key, read: readMode, want, notAfter }),
+  write: schema("write", 2, {
+    id,
+    key,
+    change,
+    write: writeMode,
+    opClient: count,
+    opSeq: count,
+    attempt: uint32,
+    notAfter,
+  }),
+  scan: schema("scan", 3, {
+    id,
+    slots: slots(SLOTS_MAX),
+    after: keyPart,
+    prefix: keyPart,
+    limit: integer(1, SCAN_KEYS_MAX),
+  }),
+  clear: schema("clear", 4, { id, slots: slots(SLOTS_MAX), notAfter }),
+  count: schema("count", 5, { id, slots: slots(SLOTS_MAX) }),
+  command: schema("command", 6, {
+    id,
+    command: oneOf<"leave" | "evict">({ leave: 0, evict: 1 }),
+    member: shortName,
+  }),
+  ping: schema("ping", 7, { sentMs: millis }),
+  // Client path, replies.
+  got: schema("got", 8, { id, found: bool, format, value: bytes, version: count, expiresAt: millis }),
+  written: schema("written", 9, { id, outcome }),
+  scanned: schema("scanned", 10, {
+    id,
+    keys: list(key, SCAN_KEYS_MAX),
+    slotsDone: integer(0, SLOTS_MAX),
+    after: keyPart,
+  }),
+  cleared: schema("cleared", 11, { id }),
+  counted: schema("counted", 12, { id, count }),
+  commanded: schema("commanded", 13, { id }),
+  failed: schema("failed", 14, {
+    id,
+    code: errorCode,
+    message: clipped(FAILURE_TEXT_MAX),
+    applied: oneOf<"no" | "maybe">({ no: 0, maybe: 1 }),
+    elsewhere: bool,
+  }),
+  pong: schema("pong", 15, { sentMs: millis, monoMs: millis, wallMs: millis }),
+  topology: schema("topology", 16, {
+    ringId: ringIdOrNone,
+    replicas,
+    defaultWrite: writeMode,
+    defaultRead: readMode,
+    valueBytesMax: positive,
+    members: list(topologyMember, MEMBERS_MAX),
+  }),
+  // Peer path.
+  read: schema("read", 17, { id, ringId, key, opClient: count, opSeq: count, attempt: uint32 }),
+  readReply: schema("readReply", 18, {
+    id,
+    status: readStatus,
+    counts: bool,
+    entry: optional(entry),
+    clearedVersion: count,
+    known: optional(known),
+  }),
+  replicate: schema("replicate", 19, { id, ringId, purpose, entry, over: count, notAfter }),
+  replicated: schema("replicated", 20, { id, status: replicateStatus, counts: bool, heldVersion: count }),
+  clearReplica: schema("clearReplica", 21, { id, ringId, slots: slots(SLOTS_MAX), version: count }),
+  clearReplicaReply: schema("clearReplicaReply", 22, {
+    id,
+    status: ringStatus,
+    counts: list(bool, SLOTS_MAX),
+  }),
+  forward: schema("forward", 23, { id, request: nested<GetRequest | WriteRequest>(["get", "write"]) }),
+  forwarded: schema("forwarded", 24, {
+    id,
+    reply: nested<GetReply | WriteReply | Failure>(["got", "written", "failed"]),
+  }),
+  pull: schema(
+    "pull",
+    25,
+    {
+      id,
+      ringId,
+      isRehearsal: bool,
+      slots: slots(SLOTS_MAX),
+      digests: list(digest, SLOTS_MAX),
+      after: keyPart,
+    },
+    (message) => message.digests.length === message.slots.length,
+  ),
+  pulled: schema(
+    "pulled",
+    26,
+    {
+      id,
+      status: ringStatus,
+      entries: list(entry, PULL_ENTRIES_MAX),
+      slotsDone: integer(0, SLOTS_MAX),
+      floors: list(count, SLOTS_MAX),
+      cleared: list(count, SLOTS_MAX),
+      entitled: list(bool, SLOTS_MAX),
+      after: keyPart,
+    },
+    ({ floors, cleared, entitled, slotsDone }) =>
+      floors.length === slotsDone && cleared.length === slotsDone && entitled.length === slotsDone,
+  ),
+  catchUp: schema("catchUp", 27, { id }),
+  catchUpReply: schema("catchUpReply", 28, { id, isDrained: bool, slots: slots(SLOT_COUNT) }),
+  // Gossip path.
+  probe: schema("probe", 29, { seq: count, target: memberId, updates }),
+  ack: schema("ack", 30, { seq: count, updates }),
+  probeRequest: schema("probeRequest", 31, { seq: count, target: memberId, updates }),
+  nack: schema("nack", 32, { seq: count }),
+  gossip: schema("gossip", 33, { updates }),
+  sync: schema("sync", 34, { wantsReply: bool, records: list(memberRecord, MEMBERS_MAX) }),
+  changeRequest: schema("changeRequest", 35, {
+    change: oneOf<"join" | "leave">({ join: 0, leave: 1 }),
+    fromRingId: ringId,
+    toRingId: ringId,
+  }),
+  changeGrant: schema("changeGrant", 36, { fromRingId: ringId, toRingId: ringId }),
+};
+
+const BY_KIND: Readonly<Record<string, Schema<Message>>> = SCHEMAS;
+const BY_CODE: readonly (Schema<Message> | undefined)[] = byCode();
+
+function byCode(): (Schema<Message> | undefined)[] {
+  const table: (Schema<Message> | undefined)[] = [];
+  for (const schema of Object.values(BY_KIND)) table[schema.code] = schema;
+  return table;
+}
+
+/** The number of a kind on the wire: 1 to 127. */
+export function codeOf(kind: Message["kind"]): number {
+  return SCHEMAS[kind].code;
+}
+
+/** The kind with that number on the wire; `undefined` for none. */
+export function kindOf(code: number): Message["kind"] | undefined {
+  return BY_CODE[code]?.kind as Message["kind"] | undefined;
+}
+
+/** `[number, ...fields]`. */
+export function packMessage(message: Message): unknown[] {
+  const { code, fields } = BY_KIND[message.kind]!;
+  const packed: unknown[] = [code];
+  const values = message as unknown as Readonly<Record<string, unknown>>;
+  for (const [name, field] of fields) packed.push(field.pack(values[name]));
+  return packed;
+}
+
+/**
+ * The message of `[number, ...fields]`.
+ *
+ * @throws {InvalidField} when it is no message of an allowed kind
+ */
+export function parseMessage(raw: unknown, allowed: ReadonlySet<string>): Message {
+  check(Array.isArray(raw), "a message");
+  const code: unknown = raw[0];
+  const schema = typeof code === "number" ? BY_CODE[code] : undefined;
+  check(schema !== undefined, "a known kind of message");
+  check(allowed.has(schema.kind), `no ${schema.kind} here`);
+  const { fields } = schema;
+  check(raw.length === fields.length + 1, `${fields.length} fields`);
+  const message: Record<string, unknown> = { kind: schema.kind };
+  for (let index = 0; index < fields.length; index++) {
+    const [name, field] = fields[index]!;
+    message[name] = parseField(schema.kind, name, field, raw[index + 1]);
+  }
+  // Every property that the type names has been parsed by the field that the type demanded.
+  const parsed = message as unknown as Message;
+  check(schema.agrees(parsed), `${schema.kind} whose fields agree`);
+  return parsed;
+}
+
+/** Parses a field and, when it is invalid, says which one it was. */
+function parseField(kind: string, name: string, field: Field<unknown>, raw: unknown): unknown {
+  try {
+    return field.parse(raw);
+  } catch (error) {
+    if (error instanceof InvalidField) throw new InvalidField(`${kind}.${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Where a message came from: the path of its link, and whether a client or a node sent it. */
+export interface Source {
+  readonly path: Path;
+  readonly from: "client" | "node";
+}
+
+const REQUESTS = new Set<string>(["get", "write", "scan", "clear", "count", "command", "ping"]);
+const REPLIES = new Set<string>([
+  "got",
+  "written",
+  "scanned",
+  "cleared",
+  "counted",
+  "commanded",
+  "failed",
+  "pong",
+  "topology",
+]);
+const PEER = new Set<string>([
+  "read",
+  "readReply",
+  "replicate",
+  "replicated",
+  "clearReplica",
+  "clearReplicaReply",
+  "forward",
+  "forwarded",
+  "pull",
+  "pulled",
+  "catchUp",
+  "catchUpReply",
+  "ping",
+  "pong",
+]);
+const GOSSIP = new Set<string>([
+  "probe",
+  "ack",
+  "probeRequest",
+  "nack",
+  "gossip",
+  "sync",
+  "changeRequest",
+  "changeGrant",
+]);
+const NOTHING: ReadonlySet<string> = new Set<string>();
+
+/** The kinds of message that may come from there. Clients say nothing on the paths between nodes. */
+export function allowedFrom(source: Source): ReadonlySet<string> {
+  if (source.path === "client") return source.from === "client" ? REQUESTS : REPLIES;
+  if (source.from === "client") return NOTHING;
+  return source.path === "peer" ? PEER : GOSSIP;
+}
