@@ -227,15 +227,14 @@ export class LruStore implements Store {
     entry: Entry,
     { replaced, value, order }: { replaced: Held | undefined; value: Uint8Array; order: UseOrder<Held> },
   ): void {
-    const key = replaced?.entry.key ?? entry.key;
-    const bytes = valueEntryBytes(key, value);
+    const bytes = valueEntryBytes(entry.key, value);
     if (replaced !== undefined) this.#remove(replaced);
     this.#makeRoom(bytes);
     this.#hold({
       slot,
-      entry: ownedEntry(entry, key, value),
+      entry: ownedEntry(entry, value),
       bytes,
-      keyHash: replaced?.keyHash ?? this.#keyHash(key),
+      keyHash: replaced?.keyHash ?? this.#keyHash(entry.key),
       dueAt: entry.expiresAt,
       dueIndex: -1,
       order,
@@ -247,13 +246,12 @@ export class LruStore implements Store {
     entry: Entry,
     { replaced, dropAt }: { replaced: Held | undefined; dropAt: number },
   ): void {
-    const key = replaced?.entry.key ?? entry.key;
     if (replaced !== undefined) this.#remove(replaced);
     this.#hold({
       slot,
       entry: tombstoneOf(entry),
-      bytes: tombstoneEntryBytes(key),
-      keyHash: replaced?.keyHash ?? this.#keyHash(key),
+      bytes: tombstoneEntryBytes(entry.key),
+      keyHash: replaced?.keyHash ?? this.#keyHash(entry.key),
       dueAt: dropAt,
       dueIndex: -1,
       order: undefined,
@@ -340,9 +338,9 @@ function resolveLruStoreOptions(options: LruStoreOptions): Readonly<Required<Lru
 }
 
 /** A copy that pins nothing of the caller's: exactly the value's bytes, which may be a view of a whole network frame. */
-function ownedEntry(entry: Entry, key: string, value: Uint8Array): Entry {
+function ownedEntry(entry: Entry, value: Uint8Array): Entry {
   return {
-    key,
+    key: entry.key,
     version: entry.version,
     origin: entry.origin,
     expiresAt: entry.expiresAt,

@@ -125,8 +125,8 @@ describe("LruStore's eviction", () => {
   test("a cold overwrite leaves a hot value hot", () => {
     const store = storeFor(3);
     put(store, "h1");
-    put(store, "c1", { cold: true });
     put(store, "h1", { version: 2, cold: true });
+    put(store, "c1", { cold: true });
 
     put(store, "h2");
     put(store, "h3");
