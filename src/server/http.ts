@@ -1,0 +1,145 @@
+// The HTTP side of a node's port: probes, status and metrics. It is made for hostile neighbours: short time limits, small headers,
+// a bound on connections, no request bodies. With a secret set, what tells about the cluster asks for it.
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { NodeTls, Secret } from "./options.ts";
+import { METRICS_CONTENT_TYPE } from "./prometheus.ts";
+
+/** From the connection, or the end of the last response, to the end of the next request. */
+const REQUEST_MS_MAX = 5_000;
+/** How often that is looked at. */
+const CHECK_INTERVAL_MS = 1_000;
+const HEADER_BYTES_MAX = 8 * 1024;
+const HEADERS_MAX = 64;
+
+/** A verdict: whether it is good, and one line about it. */
+export interface Verdict {
+  readonly isGood: boolean;
+  readonly line: string;
+}
+
+/** What the endpoints tell. Called at each request. */
+export interface HttpPages {
+  /** The process lives. */
+  health(): Verdict;
+  /** It is in the ring and answers. */
+  ready(): Verdict;
+  /** Losing any one node now loses nothing. */
+  safe(): Verdict;
+  /** Anything that JSON can say. */
+  status(): unknown;
+  /** In the Prometheus text format. */
+  metrics(): string;
+}
+
+/** How the server listens. */
+export interface HttpOptions {
+  readonly tls: NodeTls | undefined;
+  /** Further connections are dropped as they come. */
+  readonly connectionsMax: number;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const TEXT = "text/plain; charset=utf-8";
+
+/** A server that does not listen yet and answers nothing until {@link servePages}. Upgrades are left to whoever listens for them. */
+export function createHttpServer({ tls, connectionsMax }: HttpOptions): Server {
+  const limits = {
+    headersTimeout: REQUEST_MS_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    keepAliveTimeout: REQUEST_MS_MAX,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    noDelay: true,
+  };
+  const server: Server =
+    tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tlsOptions(tls) });
+  server.maxHeadersCount = HEADERS_MAX;
+  server.maxConnections = connectionsMax;
+  // A connection that says nothing at all is none of the cases above. Links lift this when they take a socket over.
+  server.setTimeout(2 * REQUEST_MS_MAX);
+  return server;
+}
+
+/** Answers the server's requests from `pages`, asking for the secret where there is one. */
+export function servePages(server: Server, pages: HttpPages, secret: Secret | undefined): void {
+  server.on("request", (request: IncomingMessage, response: ServerResponse) =>
+    respond(answerTo(pages, secret, request), request, response),
+  );
+}
+
+/** Certificates are asked of everybody, and required, by the links, of nodes only. */
+function tlsOptions({ cert, key, ca }: NodeTls) {
+  const pem = (part: string | Uint8Array) => (typeof part === "string" ? part : Buffer.from(part));
+  return {
+    cert: pem(cert),
+    key: pem(key),
+    ca: pem(ca),
+    minVersion: "TLSv1.2" as const,
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: REQUEST_MS_MAX,
+  };
+}
+
+function respond(answer: Answer, request: IncomingMessage, response: ServerResponse): void {
+  const body = Buffer.from(answer.body);
+  response.writeHead(answer.status, {
+    "content-type": answer.type,
+    "content-length": body.length,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    // A body is not read, so the connection cannot carry another request.
+    ...(hasBody(request) ? { connection: "close" } : {}),
+    ...answer.headers,
+  });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function answerTo(pages: HttpPages, secret: Secret | undefined, request: IncomingMessage): Answer {
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    return { status: 405, type: TEXT, body: "Only GET and HEAD\n", headers: { allow: "GET, HEAD" } };
+  }
+  const path = (request.url ?? "").split("?", 1)[0];
+  if (path === "/healthz") return verdict(pages.health());
+  if (path === "/readyz") return verdict(pages.ready());
+  if (path === "/safez") return verdict(pages.safe());
+  const isKnown = path === "/status" || path === "/metrics";
+  // Asked for before unknown paths are told apart: without the secret there is nothing to find out.
+  if (secret !== undefined && !isAuthorized(request.headers.authorization, secret)) {
+    const headers = { "www-authenticate": "Bearer" };
+    return { status: 401, type: TEXT, body: "The cluster's secret is required\n", headers };
+  }
+  if (!isKnown) return { status: 404, type: TEXT, body: "Not found\n" };
+  return path === "/metrics"
+    ? { status: 200, type: METRICS_CONTENT_TYPE, body: pages.metrics() }
+    : { status: 200, type: "application/json", body: `${JSON.stringify(pages.status())}\n` };
+}
+
+function verdict({ isGood, line }: Verdict): Answer {
+  return { status: isGood ? 200 : 503, type: TEXT, body: `${line}\n` };
+}
+
+/** Compares digests, so that neither the time nor a difference in length tells anything about the secret. */
+function isAuthorized(header: string | undefined, secret: Secret): boolean {
+  const given = /^Bearer +(.+)$/i.exec(header ?? "")?.[1] ?? "";
+  // Node reads header bytes as Latin-1, whatever the client meant by them.
+  return timingSafeEqual(digest(Buffer.from(given, "latin1")), digest(Buffer.from(secret.reveal())));
+}
+
+function digest(bytes: Uint8Array): Uint8Array {
+  return createHash("sha256").update(bytes).digest();
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  const length = request.headers["content-length"];
+  return request.headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
+}

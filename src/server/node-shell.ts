@@ -1,0 +1,276 @@
+// The inside of a running node: core, driver, links, events and metrics, put together. It knows how to run, drain and close;
+// when it does so is the lifecycle's matter (node.ts).
+
+import { randomBytes } from "node:crypto";
+import type { Server } from "node:http";
+import type { Hashes } from "../base/hash.ts";
+import { Prng } from "../base/prng.ts";
+import type { Effect, Input, Machine, Now } from "../core/machine.ts";
+import type { Failure } from "../core/messages.ts";
+import { NodeCore } from "../core/node-core.ts";
+import { type NodeCoreOptions, resolveNodeCoreOptions } from "../core/options.ts";
+import type { NodeStatus } from "../core/status.ts";
+import { LruStore } from "../core/store/lru-store.ts";
+import { readNow } from "../io/clock.ts";
+import {
+  dialLink,
+  type Link,
+  LinkAcceptor,
+  type LinkHandlers,
+  type LocalIdentity,
+  type Refusal,
+} from "../io/link.ts";
+import { resolveLinkLimits } from "../wire/limits.ts";
+import { ClientLinks } from "./client-links.ts";
+import { Driver } from "./driver.ts";
+import { EventFold } from "./events.ts";
+import type { NodeLogger } from "./logger.ts";
+import { metricsPage } from "./metrics.ts";
+import type { ResolvedNodeOptions } from "./options.ts";
+import { PeerLinks } from "./peer-links.ts";
+import { RequestMetrics } from "./request-metrics.ts";
+
+/** For name lookup, connection, TLS and handshake together: six round trips of 300 ms. */
+const DIAL_TIMEOUT_MS = 2_000;
+
+/** What the shell needs from a core: {@link NodeCore}, or a test's. */
+export interface NodeMachine extends Machine<Input, Effect> {
+  readonly genesisId: string;
+  status(now: Now): NodeStatus;
+}
+
+/** Builds the core of a node; for tests. */
+export type CreateCore = (options: NodeCoreOptions, now: Now) => NodeMachine;
+
+/** What a shell is built from, all of it known only once the port is bound. */
+export interface ShellSetup {
+  readonly options: ResolvedNodeOptions;
+  /** `host:port` that others reach this node at. */
+  readonly address: string;
+  readonly hashes: Hashes;
+  readonly logger: NodeLogger;
+  readonly createCore: CreateCore | undefined;
+}
+
+/** What the lifecycle is told. */
+export interface ShellListener {
+  /** Something happened; {@link NodeShell.status} may say something else now. At least each 100 ms. */
+  onChange(): void;
+  onReleased(): void;
+  onFatal(error: unknown): void;
+}
+
+/** See the top of the file. */
+export class NodeShell {
+  readonly #options: ResolvedNodeOptions;
+  readonly #core: NodeMachine;
+  readonly #driver: Driver;
+  readonly #clients: ClientLinks;
+  readonly #peers: PeerLinks;
+  readonly #acceptor: LinkAcceptor;
+  readonly #events: EventFold;
+  readonly #logger: NodeLogger;
+  readonly #identity: Omit<LocalIdentity, "genesisId">;
+  readonly #requests = new RequestMetrics();
+  readonly #dials = new AbortController();
+  readonly #refusals = new Map<string, number>();
+  #messagesDropped = 0;
+  #loopLateMsMax = 0;
+
+  /** The core begins its life here; nothing runs until {@link NodeShell.start}. */
+  constructor(setup: ShellSetup, listener: ShellListener) {
+    const { options } = setup;
+    const now = readNow();
+    this.#options = options;
+    this.#logger = setup.logger;
+    this.#events = new EventFold(setup.logger, options.onEvent);
+    const generation = Math.max(1, Math.floor(now.wallMs));
+    this.#identity = {
+      role: "node",
+      clusterName: options.cluster,
+      id: options.name,
+      generation,
+      address: setup.address,
+      clientId: 0,
+      replicas: options.replicas,
+    };
+    const createCore = setup.createCore ?? realCore(options, setup.hashes);
+    this.#core = createCore(coreOptions(options, setup.address, generation), now);
+    const feed = (input: Input) => this.#driver.feed(input);
+    const nowMs = () => readNow().monoMs;
+    const refusal = (id: number) => this.#refusal(id);
+    this.#clients = new ClientLinks({ feed, nowMs, refusal, metrics: this.#requests });
+    this.#peers = new PeerLinks({
+      feed,
+      nowMs,
+      refusal,
+      self: () => ({ id: options.name, generation, genesisId: this.#core.genesisId }),
+      dial: (address, path, onLink) => this.#dial(address, path, onLink),
+      onEvent: (event) => this.#events.fold(event),
+      random: Math.random,
+      onDropped: (count) => {
+        this.#messagesDropped += count;
+      },
+    });
+    this.#driver = new Driver(this.#core, {
+      now: readNow,
+      send: (effect) => this.#peers.send(effect),
+      redial: (member, path) => this.#peers.redial(member, path),
+      reply: (client, message, atMs) => this.#clients.reply(client, message, atMs),
+      onEvent: (event) => {
+        this.#events.fold(event);
+        listener.onChange();
+      },
+      onReleased: () => listener.onReleased(),
+      onBeat: (lateMs) => {
+        this.#loopLateMsMax = Math.max(this.#loopLateMsMax, lateMs);
+        listener.onChange();
+      },
+      onFatal: (error, inputKind) => {
+        setup.logger.error({ err: error, input: inputKind }, "a bug stopped this node: please report it");
+        listener.onFatal(error);
+      },
+    });
+    this.#acceptor = new LinkAcceptor({
+      identity: () => this.#localIdentity(),
+      secret: options.secret?.reveal(),
+      limits: this.#limits(),
+      onLink: (link) => (link.path === "client" ? this.#clients.accept(link) : this.#peers.accept(link)),
+      onRefused: (refused) => this.#onRefused(refused),
+    });
+  }
+
+  /** Begins to keep time and to take connections. */
+  start(server: Server): void {
+    this.#acceptor.attach(server);
+    this.#driver.start();
+  }
+
+  /** Feeds the core a command of the lifecycle. */
+  leave(): void {
+    this.#driver.feed({ kind: "leave" });
+  }
+
+  status(): NodeStatus {
+    return this.#core.status(readNow());
+  }
+
+  /** "" until a seed has answered. */
+  get genesisId(): string {
+    return this.#core.genesisId;
+  }
+
+  /** By address of a seed: why the last attempt to reach it failed. */
+  seedErrors(): ReadonlyMap<string, Error> {
+    return this.#peers.seedErrors();
+  }
+
+  /** Refuses new requests from now on, of clients and of other nodes, so that they go elsewhere. */
+  drain(): void {
+    this.#clients.drain();
+    this.#peers.drain();
+  }
+
+  /** Whether every request that was taken on has been answered. */
+  get isDrained(): boolean {
+    return this.#clients.underWayCount === 0 && this.status().pending === 0;
+  }
+
+  /** Sends what is queued for the clients, then closes their links. */
+  closeClients(): void {
+    this.#clients.close();
+  }
+
+  /** Sends what is queued for the other nodes, then closes their links and dials no more. */
+  closePeers(): void {
+    this.#dials.abort();
+    this.#peers.close();
+  }
+
+  get clientCount(): number {
+    return this.#clients.count;
+  }
+
+  get peerLinkCount(): number {
+    return this.#peers.openCount;
+  }
+
+  /** Ends it: no step follows, and what is still connected is cut. */
+  stop(): void {
+    this.#driver.stop();
+    this.#acceptor.close();
+  }
+
+  /** In the Prometheus text format. Reading resets the event loop's worst lateness. */
+  metrics(): string {
+    const loopLateMsMax = this.#loopLateMsMax;
+    this.#loopLateMsMax = 0;
+    return metricsPage({ events: this.#events, requests: this.#requests }, this.status(), {
+      clients: this.#clients.count,
+      peerLinks: this.#peers.openCount,
+      messagesDroppedTotal: this.#messagesDropped,
+      refusalsTotal: this.#refusals,
+      loopLateMsMax,
+    });
+  }
+
+  #localIdentity(): LocalIdentity {
+    return { ...this.#identity, genesisId: this.#core.genesisId };
+  }
+
+  #limits() {
+    const { valueBytesMax, connectionsMax } = this.#options;
+    return { ...resolveLinkLimits(valueBytesMax), connectionsMax };
+  }
+
+  #dial(address: string, path: "peer" | "gossip", onLink: (link: Link) => LinkHandlers): Promise<unknown> {
+    return dialLink({
+      address,
+      path,
+      identity: this.#localIdentity(),
+      secret: this.#options.secret?.reveal(),
+      tls: this.#options.tls,
+      timeoutMs: DIAL_TIMEOUT_MS,
+      signal: this.#dials.signal,
+      limits: this.#limits(),
+      onLink,
+    });
+  }
+
+  #refusal(id: number): Failure {
+    const message = `Node ${this.#options.name} is stopping`;
+    return { kind: "failed", id, code: "ERR_CLOSED", message, applied: "no", elsewhere: true };
+  }
+
+  #onRefused({ path, remoteAddress, code, reason }: Refusal): void {
+    this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
+    this.#logger.debug({ path, remoteAddress, code, reason }, "connection refused");
+  }
+}
+
+function coreOptions(options: ResolvedNodeOptions, address: string, generation: number): NodeCoreOptions {
+  return resolveNodeCoreOptions({
+    id: options.name,
+    address,
+    generation,
+    zone: options.zone,
+    weight: options.weight,
+    seeds: options.seeds,
+    clusterName: options.cluster,
+    genesisId: options.isFounder ? randomBytes(8).toString("hex") : "",
+    replicas: options.replicas,
+    defaultWrite: options.write,
+    defaultRead: options.read,
+    valueBytesMax: options.valueBytesMax,
+    membership: options.membership,
+    replication: options.replication,
+  });
+}
+
+function realCore({ memoryBytes }: ResolvedNodeOptions, hashes: Hashes): CreateCore {
+  return (options, now) => {
+    const store = new LruStore({ bytesMax: memoryBytes }, hashes);
+    const prng = new Prng(randomBytes(4).readUInt32LE());
+    return new NodeCore(options, { store, hashes, prng }, now);
+  };
+}
