@@ -26,6 +26,7 @@ const UNKNOWN = 0;
 const COPIED = 1;
 const NO_AUTHORITY = 2;
 const IN_FLIGHT = 3;
+const NO_SLOTS: readonly Slot[] = [];
 
 export interface CopyParts {
   readonly store: Store;
@@ -69,6 +70,7 @@ export class Copy {
   readonly #parts: CopyParts;
   readonly #job: CopyJob;
   readonly #wanted = new Set<Slot>();
+  readonly #candidatesBySlot = new Map<Slot, readonly MemberId[]>();
   readonly #sources = new Map<MemberId, Source>();
   #entriesReceived = 0;
 
@@ -99,14 +101,16 @@ export class Copy {
 
   #consider(slot: Slot, batches: Map<MemberId, Slot[]>, now: Now): void {
     const { view } = this.#parts;
-    const candidates = this.#job.candidates(slot);
+    const candidates = this.#candidates(slot);
     const needed = this.#job.needed(slot);
     let copied = 0;
+    let noAuthority = 0;
     let underWay = 0;
     let waitedFor = 0;
     for (const member of candidates) {
       const status = this.#sources.get(member)?.status[slot] ?? UNKNOWN;
       if (status === COPIED) copied++;
+      else if (status === NO_AUTHORITY) noAuthority++;
       else if (status === IN_FLIGHT) underWay++;
       else if (status === UNKNOWN && this.#mightAnswer(member)) waitedFor++;
     }
@@ -122,7 +126,7 @@ export class Copy {
     for (const member of candidates) {
       if (copied + underWay >= needed) return;
       const source = this.#source(member);
-      const batch = batches.get(member) ?? [];
+      const batch = batches.get(member) ?? NO_SLOTS;
       const isFree =
         source.status[slot] === UNKNOWN &&
         view.isUsable(member) &&
@@ -131,10 +135,19 @@ export class Copy {
         source.inFlight.size < this.#parts.pullsInFlightMax;
       if (!isFree) continue;
       source.status[slot] = IN_FLIGHT;
-      batch.push(slot);
-      batches.set(member, batch);
+      if (batch === NO_SLOTS) batches.set(member, [slot]);
+      else batches.get(member)!.push(slot);
       underWay++;
     }
+  }
+
+  #candidates(slot: Slot): readonly MemberId[] {
+    let candidates = this.#candidatesBySlot.get(slot);
+    if (candidates === undefined) {
+      candidates = this.#job.candidates(slot);
+      this.#candidatesBySlot.set(slot, candidates);
+    }
+    return candidates;
   }
 
   #mightAnswer(member: MemberId): boolean {
@@ -152,7 +165,7 @@ export class Copy {
     outbox.peer(member, pull);
   }
 
-  /** Takes in an answer. Returns false when it was not for this job. */
+  /** Takes in an answer; the caller then calls {@link advance}. Returns false when it was not for this job. */
   pulled(from: MemberId, reply: PullReply, now: Now): boolean {
     const source = this.#sources.get(from);
     const pull = source?.inFlight.get(reply.id);
@@ -180,7 +193,6 @@ export class Copy {
       if (reply.after !== "") for (const key of keysBySlot.get(rest[0]!) ?? []) partialKeys.add(key);
       this.#pull(from, rest, reply.after, partialKeys, now);
     }
-    this.advance(now);
     return true;
   }
 

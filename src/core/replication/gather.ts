@@ -9,6 +9,7 @@
 import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, ReadReplicaReply } from "../messages.ts";
+import { compareVersions } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
@@ -168,13 +169,8 @@ export function newestOf(answers: readonly Answer[]): Entry | undefined {
   let cleared = 0;
   for (const { reply } of answers) {
     cleared = Math.max(cleared, reply.clearedVersion);
-    if (reply.entry !== undefined && (newest === undefined || isNewer(reply.entry, newest)))
+    if (reply.entry !== undefined && (newest === undefined || compareVersions(reply.entry, newest) > 0))
       newest = reply.entry;
   }
   return newest !== undefined && newest.version > cleared ? newest : undefined;
-}
-
-/** Whether `a` is newer than `b`: by version, then by origin. */
-export function isNewer(a: Entry, b: Entry): boolean {
-  return a.version > b.version || (a.version === b.version && a.origin > b.origin);
 }

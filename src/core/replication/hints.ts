@@ -236,11 +236,6 @@ export class Hints {
     return true;
   }
 
-  /** When {@link replay} should run next. */
-  deadline(now: Now): number {
-    return this.#targets.size === 0 ? Number.POSITIVE_INFINITY : now.monoMs + 100;
-  }
-
   #expire(member: MemberId, target: Target, now: Now): void {
     if (now.monoMs - target.overflowMs > this.#options.hintWindowMs) target.slotsToSync.clear();
     // Insertion order is age order: the first young hint ends the search.
@@ -284,6 +279,8 @@ export class Hints {
         hints: new Map(),
         bytes: 0,
         slotsToSync: new Set(),
+        overflowMs: 0,
+        toldMs: Number.NEGATIVE_INFINITY,
         cleared: new Map(),
         clearsInFlight: new Map(),
         inFlight: new Map(),

@@ -10,8 +10,9 @@
 import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, ReplicateReply } from "../messages.ts";
+import { compareVersions } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
-import { type Answer, Gather, type GatherResult, isNewer } from "./gather.ts";
+import { type Answer, Gather, type GatherResult } from "./gather.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
 /** Gathers again at most this often before giving up: each round lost to a concurrent write. */
@@ -74,7 +75,7 @@ export class ReadTask implements Task {
     for (const { reply } of answers) {
       const entry = reply.entry;
       if (entry === undefined || this.#dead.has(entry.version)) continue;
-      if (best === undefined || isNewer(entry, best)) best = entry;
+      if (best === undefined || compareVersions(entry, best) > 0) best = entry;
     }
     if (best === undefined) return undefined;
     const version = this.#context.clock.next(now.wallMs);
@@ -189,5 +190,5 @@ export class ReadTask implements Task {
 function lacks({ reply }: Answer, newest: Entry): boolean {
   if (!reply.counts) return false;
   if (reply.entry === undefined) return newest.value !== undefined && reply.clearedVersion < newest.version;
-  return isNewer(newest, reply.entry);
+  return compareVersions(newest, reply.entry) > 0;
 }

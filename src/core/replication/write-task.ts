@@ -18,6 +18,7 @@ import type { ErrorCode } from "../../base/errors.ts";
 import type { MemberId, RingId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, Outcome, Replicate, ReplicateReply, WriteRequest } from "../messages.ts";
+import { isLive } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { decide, needsCurrent, outcomeOf } from "./decide.ts";
 import { type Answer, ASK_AGAIN_MS, Gather, type GatherResult } from "./gather.ts";
@@ -37,12 +38,8 @@ export type WriteResult =
       readonly elsewhere: boolean;
     };
 
-/** Calls `answer` exactly once, and `over` exactly once, at the end. */
-export interface WriteListener {
-  answer(result: WriteResult, now: Now): void;
-  /** `isCommitted`: what this task wrote, if anything, is held by a majority. */
-  over(isCommitted: boolean, now: Now): void;
-}
+/** Called exactly once; the task may go on for a while to see to the remaining replicas. */
+export type WriteListener = (result: WriteResult, now: Now) => void;
 
 /** See the top of the file. */
 export class WriteTask implements Task {
@@ -202,8 +199,8 @@ export class WriteTask implements Task {
   #decide(held: Entry | undefined, now: Now): void {
     const { clock, origin } = this.#context;
     const { change, key, opClient, opSeq, attempt } = this.#request;
-    const isLive = held?.value !== undefined && (held.expiresAt === 0 || held.expiresAt > now.wallMs);
-    const decision = decide(change, isLive ? held : undefined, now.wallMs);
+    const current = held !== undefined && isLive(held, now.wallMs) ? held : undefined;
+    const decision = decide(change, current, now.wallMs);
     if (decision.type === "refuse") {
       this.#answer(
         { status: "failed", code: decision.code, message: decision.message, applied: "no", elsewhere: false },
@@ -436,7 +433,7 @@ export class WriteTask implements Task {
   #answer(result: WriteResult, now: Now): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
-    this.#listener.answer(result, now);
+    this.#listener(result, now);
   }
 
   #end(now: Now): void {
@@ -445,8 +442,6 @@ export class WriteTask implements Task {
     for (const member of this.#list)
       if (!this.#counted.has(member) && !this.#uncounted.has(member)) this.#hint(member, now);
     this.#context.forget(this);
-    const isCommitted = this.#entry === undefined || this.#counted.size >= majorityOf(this.#list.length);
-    this.#listener.over(isCommitted, now);
   }
 
   /** This node is a replica itself: the hint names the key, the store has the value. */

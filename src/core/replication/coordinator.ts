@@ -1,0 +1,492 @@
+// Runs clients' requests: reads, writes, scans, counts, clears.
+//
+// Any node takes any key. A replica coordinates; another node forwards a write, once, to a replica that can be reached. A write
+// whose outcome depends on the value there (delete, touch, increment, conditions) is decided by the slot's acting primary, the
+// first replica that can be reached: elsewhere it is forwarded there on the first attempt, and decided by whoever gets a
+// repeated attempt, since the repeat means that the primary did not answer. Such writes of one key run one at a time.
+//
+// A read of mode `one` is answered from this node's copy alone only where that keeps the promise: this node is first in the
+// key's preference list, counts for the slot, and is not behind. Everything else gathers.
+
+import type { ErrorCode } from "../../base/errors.ts";
+import { slotOfKey } from "../../base/hash.ts";
+import type { MemberId, Slot } from "../../base/ids.ts";
+import type { ClientHandle, Now } from "../machine.ts";
+import type {
+  ClearReplicaReply,
+  ClearRequest,
+  CountRequest,
+  Entry,
+  Failure,
+  Forward,
+  Forwarded,
+  GetReply,
+  GetRequest,
+  ReadReplicaReply,
+  ReplicateReply,
+  ScanRequest,
+  WriteReply,
+  WriteRequest,
+} from "../messages.ts";
+import { isLive } from "../store/entry.ts";
+import { ClearTask } from "./clear-task.ts";
+import { majorityOf } from "./cluster-view.ts";
+import { needsCurrent } from "./decide.ts";
+import { ReadTask } from "./read-task.ts";
+import { type Task, type TaskContext, Tasks } from "./tasks.ts";
+import { type WriteResult, WriteTask } from "./write-task.ts";
+
+/** Bytes of keys in one answer to a scan. */
+const SCAN_BYTES_MAX = 256 * 1024;
+/** Keys whose last write here may not have reached a majority; past this bound every key is treated so. */
+const UNCERTAIN_KEYS_MAX = 10_000;
+
+/** Where an answer goes. */
+export type ReplyTo =
+  | { readonly type: "client"; readonly client: ClientHandle; readonly id: number }
+  | { readonly type: "peer"; readonly member: MemberId; readonly forwardId: number; readonly id: number };
+
+/** What the coordinator needs beside the tasks' context. */
+export interface CoordinatorState {
+  /** Whether this node may have missed writes. */
+  isBehind(): boolean;
+  /** Why this node must not coordinate writes now; `undefined` when it may. */
+  writeObstacle(): string | undefined;
+  readonly valueBytesMax: number;
+}
+
+/** Writes of one key that depend on its value, run one at a time. */
+interface WriteQueue {
+  readonly waiting: ((now: Now) => void)[];
+  isBusy: boolean;
+  isDraining: boolean;
+}
+
+interface PendingForward {
+  readonly replyTo: ReplyTo;
+  readonly member: MemberId;
+}
+
+/** See the top of the file. */
+export class Coordinator {
+  readonly #context: TaskContext;
+  readonly #tasks: Tasks;
+  readonly #state: CoordinatorState;
+  readonly #nextId: () => number;
+  readonly #forwards = new Map<number, PendingForward & { readonly atMs: number }>();
+  /** Per key: the running write that depends on its value, and those waiting. Bounded by the number of tasks. */
+  readonly #queues = new Map<string, WriteQueue>();
+  /** Writes under way by operation, to join repeats that arrive at the same node. */
+  readonly #running = new Map<string, { replyTo: ReplyTo[] }>();
+  readonly #uncertain = new Set<string>();
+  #isAllUncertain = false;
+  #pending = 0;
+
+  constructor(
+    parts: Omit<TaskContext, "register" | "wake" | "forget">,
+    state: CoordinatorState,
+    nextId: () => number,
+  ) {
+    this.#tasks = new Tasks(nextId);
+    this.#context = {
+      ...parts,
+      register: (task: Task) => this.#tasks.register(task),
+      wake: (task: Task, atMs: number) => this.#tasks.wake(task, atMs),
+      forget: (task: Task) => this.#tasks.forget(task),
+    };
+    this.#state = state;
+    this.#nextId = nextId;
+  }
+
+  /** Requests under way. */
+  get pending(): number {
+    return this.#pending + this.#forwards.size;
+  }
+
+  // ---- reads
+
+  get(request: GetRequest, replyTo: ReplyTo, now: Now): void {
+    const { view, slots, store } = this.#context;
+    const slot = slotOfKey(request.key);
+    const ring = view.ring;
+    if (ring === undefined) {
+      this.#fail(replyTo, "ERR_NO_QUORUM", "This node is not in the ring yet", { elsewhere: true });
+      return;
+    }
+    const isAlone = ring.preferenceList(slot).length === 1;
+    const mayAnswerAlone =
+      ring.ownerOf(slot) === view.self &&
+      slots.isTrusted(slot) &&
+      !this.#state.isBehind() &&
+      (request.read === "one" || isAlone);
+    if (mayAnswerAlone) {
+      this.#got(replyTo, request, store.get(slot, request.key, now.wallMs));
+      return;
+    }
+    if (this.#isOverloaded(replyTo)) return;
+    this.#pending++;
+    const read = {
+      key: request.key,
+      slot,
+      mode: request.read === "quorum" ? "quorum" : "degraded",
+      deadlineMs: now.monoMs + this.#context.options.requestMsMax,
+    } as const;
+    new ReadTask(this.#context, read, (result, at) => {
+      this.#pending--;
+      if (result.status === "ok") {
+        this.#got(
+          replyTo,
+          request,
+          result.entry !== undefined && isLive(result.entry, at.wallMs) ? result.entry : undefined,
+        );
+      } else {
+        this.#context.outbox.event({ type: "noQuorum", write: false });
+        this.#fail(replyTo, "ERR_NO_QUORUM", "Not enough replicas of the key can be reached", {
+          elsewhere: true,
+        });
+      }
+    }).start(now);
+  }
+
+  #got(replyTo: ReplyTo, request: GetRequest, entry: Entry | undefined): void {
+    const wantsBytes = entry?.value !== undefined && request.want !== "exists";
+    const isEntry = entry !== undefined && request.want === "entry";
+    const reply: GetReply = {
+      kind: "got",
+      id: replyTo.id,
+      found: entry !== undefined,
+      format: entry?.format ?? 0,
+      value: wantsBytes ? entry.value! : NO_BYTES,
+      version: isEntry ? entry.version : 0,
+      expiresAt: isEntry ? entry.expiresAt : 0,
+    };
+    this.#reply(replyTo, reply);
+  }
+
+  // ---- writes
+
+  /** @param isForwarded Whether another node handed it on: then it is coordinated here or not at all. */
+  write(request: WriteRequest, replyTo: ReplyTo, isForwarded: boolean, now: Now): void {
+    const { view } = this.#context;
+    const slot = slotOfKey(request.key);
+    const obstacle = this.#obstacle(request, now);
+    if (obstacle !== undefined) {
+      this.#fail(replyTo, obstacle.code, obstacle.message, obstacle);
+      return;
+    }
+    if (this.#isOverloaded(replyTo)) return;
+    const coordinator = this.#coordinatorFor(request, slot, isForwarded);
+    if (coordinator === undefined) {
+      this.#fail(replyTo, "ERR_NO_QUORUM", "No replica of the key can be reached from here", {
+        elsewhere: true,
+      });
+    } else if (coordinator !== view.self) {
+      this.#forward(request, replyTo, coordinator, now);
+    } else if (!this.#hasQuorum(request, slot)) {
+      this.#context.outbox.event({ type: "noQuorum", write: true });
+      this.#fail(replyTo, "ERR_NO_QUORUM", "Too few replicas of the key can be reached", { elsewhere: true });
+    } else {
+      this.#coordinate(request, slot, replyTo, now);
+    }
+  }
+
+  #obstacle(
+    request: WriteRequest,
+    now: Now,
+  ): { readonly code: ErrorCode; readonly message: string; readonly elsewhere: boolean } | undefined {
+    const obstacle = this.#state.writeObstacle();
+    if (this.#context.view.ring === undefined) {
+      return { code: "ERR_NO_QUORUM", message: "This node is not in the ring yet", elsewhere: true };
+    }
+    if (obstacle !== undefined) return { code: "ERR_NO_QUORUM", message: obstacle, elsewhere: true };
+    if (request.notAfter > 0 && now.monoMs > request.notAfter) {
+      return {
+        code: "ERR_TIMEOUT",
+        message: "The request arrived after its caller stopped waiting for it",
+        elsewhere: true,
+      };
+    }
+    if (request.change.type === "set" && request.change.value.length > this.#state.valueBytesMax) {
+      const message = `The value has ${request.change.value.length} bytes, more than the ${this.#state.valueBytesMax} allowed`;
+      return { code: "ERR_TOO_LARGE", message, elsewhere: false };
+    }
+    return undefined;
+  }
+
+  /** Who should run the write; `undefined` when nobody who may can be reached. */
+  #coordinatorFor(request: WriteRequest, slot: Slot, isForwarded: boolean): MemberId | undefined {
+    const { view, slots } = this.#context;
+    const list = view.ring?.preferenceList(slot) ?? [];
+    const isReplica = list.includes(view.self);
+    if (isReplica && (isForwarded || request.attempt > 1)) return view.self;
+    if (isForwarded) return undefined;
+    const candidates = list.filter(
+      (member) => view.isUsable(member) && view.mayCount(member) && member !== view.self,
+    );
+    if (!isReplica) return candidates[0] ?? list.find((member) => view.isUsable(member));
+    if (!slots.counts(slot)) return candidates[0] ?? view.self;
+    if (!needsCurrent(request.change)) return view.self;
+    // The acting primary: the first in the list that can be reached.
+    const first = list.find((member) => member === view.self || candidates.includes(member));
+    return first ?? view.self;
+  }
+
+  /** Before anything is stored: on a minority side a write certainly fails, and says so. */
+  #hasQuorum(request: WriteRequest, slot: Slot): boolean {
+    const { view, slots } = this.#context;
+    const list = view.ring?.preferenceList(slot) ?? [];
+    const needed =
+      request.write === "all" ? list.length : request.write === "async" ? 1 : majorityOf(list.length);
+    const able = list.filter((member) =>
+      member === view.self ? slots.counts(slot) : view.isUsable(member) && view.mayCount(member),
+    );
+    return able.length >= needed;
+  }
+
+  #coordinate(request: WriteRequest, slot: Slot, replyTo: ReplyTo, now: Now): void {
+    const operation = `${request.opClient}:${request.opSeq}`;
+    const running = this.#running.get(operation);
+    if (running !== undefined) {
+      running.replyTo.push(replyTo);
+      return;
+    }
+    const replies = { replyTo: [replyTo] };
+    this.#running.set(operation, replies);
+    this.#pending++;
+    const isQueued = needsCurrent(request.change);
+    const begin = (at: Now) => {
+      const deadlineMs = at.monoMs + this.#context.options.requestMsMax;
+      const plan = { slot, deadlineMs, canDecideAlone: this.#canDecideAlone(slot, request.key) };
+      const answer = (result: WriteResult, answeredAt: Now) => {
+        this.#pending--;
+        this.#running.delete(operation);
+        for (const to of replies.replyTo) this.#written(to, result);
+        this.#noteCertainty(request.key, result);
+        if (isQueued) this.#leaveQueue(request.key, answeredAt);
+      };
+      new WriteTask(this.#context, request, plan, answer).start(at);
+    };
+    if (isQueued) this.#enqueue(request.key, begin, now);
+    else begin(now);
+  }
+
+  #enqueue(key: string, begin: (now: Now) => void, now: Now): void {
+    let queue = this.#queues.get(key);
+    if (queue === undefined) {
+      queue = { waiting: [], isBusy: false, isDraining: false };
+      this.#queues.set(key, queue);
+    }
+    queue.waiting.push(begin);
+    this.#drainQueue(key, queue, now);
+  }
+
+  #leaveQueue(key: string, now: Now): void {
+    const queue = this.#queues.get(key);
+    if (queue === undefined) return;
+    queue.isBusy = false;
+    this.#drainQueue(key, queue, now);
+  }
+
+  /** A loop, not recursion: a write may end while it begins, and a queue may be long. */
+  #drainQueue(key: string, queue: WriteQueue, now: Now): void {
+    if (queue.isDraining) return;
+    queue.isDraining = true;
+    while (!queue.isBusy && queue.waiting.length > 0) {
+      queue.isBusy = true;
+      queue.waiting.shift()!(now);
+    }
+    queue.isDraining = false;
+    if (!queue.isBusy) this.#queues.delete(key);
+  }
+
+  #canDecideAlone(slot: Slot, key: string): boolean {
+    const { view, slots } = this.#context;
+    const isFirst = view.ring?.ownerOf(slot) === view.self;
+    return (
+      isFirst &&
+      slots.isTrusted(slot) &&
+      !this.#state.isBehind() &&
+      !this.#isAllUncertain &&
+      !this.#uncertain.has(key)
+    );
+  }
+
+  /** A write that may not have reached a majority must not be built upon before it has. */
+  #noteCertainty(key: string, result: WriteResult): void {
+    if (result.status === "ok") this.#uncertain.delete(key);
+    else if (result.applied === "maybe" && this.#uncertain.size < UNCERTAIN_KEYS_MAX)
+      this.#uncertain.add(key);
+    else if (result.applied === "maybe") this.#isAllUncertain = true;
+  }
+
+  #written(replyTo: ReplyTo, result: WriteResult): void {
+    if (result.status === "ok") {
+      this.#reply(replyTo, { kind: "written", id: replyTo.id, outcome: result.outcome });
+      return;
+    }
+    if (result.code === "ERR_NO_QUORUM") this.#context.outbox.event({ type: "noQuorum", write: true });
+    this.#fail(replyTo, result.code, result.message, result);
+  }
+
+  // ---- forwarding
+
+  #forward(request: WriteRequest, replyTo: ReplyTo, member: MemberId, now: Now): void {
+    const id = this.#nextId();
+    this.#forwards.set(id, { replyTo, member, atMs: now.monoMs });
+    const notAfter = request.notAfter === 0 ? 0 : this.#context.view.toPeerMono(member, request.notAfter);
+    this.#context.outbox.peer(member, { kind: "forward", id, request: { ...request, notAfter } });
+  }
+
+  forwarded(from: MemberId, message: Forward, now: Now): void {
+    const replyTo = { type: "peer", member: from, forwardId: message.id, id: message.request.id } as const;
+    if (message.request.kind === "get") this.get(message.request, replyTo, now);
+    else this.write(message.request, replyTo, true, now);
+  }
+
+  forwardAnswered(from: MemberId, message: Forwarded): void {
+    const pending = this.#forwards.get(message.id);
+    if (pending === undefined || pending.member !== from) return;
+    this.#forwards.delete(message.id);
+    this.#reply(pending.replyTo, { ...message.reply, id: pending.replyTo.id });
+  }
+
+  // ---- whole slots
+
+  scan(request: ScanRequest, replyTo: ReplyTo, now: Now): void {
+    const { slots, store } = this.#context;
+    const keys: string[] = [];
+    let bytes = 0;
+    let slotsDone = 0;
+    let after = "";
+    for (const [index, slot] of request.slots.entries()) {
+      if (!slots.counts(slot)) break;
+      const cursor = index === 0 ? request.after : "";
+      const found: string[] = [];
+      for (const entry of store.entries(slot)) {
+        if (entry.key > cursor && isLive(entry, now.wallMs) && entry.key.startsWith(request.prefix))
+          found.push(entry.key);
+      }
+      found.sort();
+      let taken = 0;
+      while (taken < found.length && keys.length < request.limit && bytes < SCAN_BYTES_MAX) {
+        bytes += found[taken]!.length;
+        keys.push(found[taken++]!);
+      }
+      if (taken < found.length) {
+        after = keys.at(-1) ?? cursor;
+        break;
+      }
+      slotsDone++;
+    }
+    if (slotsDone === 0 && after === "" && request.slots.length > 0) {
+      this.#fail(replyTo, "ERR_NO_QUORUM", "This node has no complete copy of the slot", { elsewhere: true });
+    } else {
+      this.#reply(replyTo, { kind: "scanned", id: replyTo.id, keys, slotsDone, after });
+    }
+  }
+
+  count(request: CountRequest, replyTo: ReplyTo): void {
+    let count = 0;
+    for (const slot of request.slots) count += this.#context.store.count(slot);
+    this.#reply(replyTo, { kind: "counted", id: replyTo.id, count });
+  }
+
+  clear(request: ClearRequest, replyTo: ReplyTo, now: Now): void {
+    const obstacle = this.#state.writeObstacle();
+    if (this.#context.view.ring === undefined || obstacle !== undefined) {
+      this.#fail(replyTo, "ERR_NO_QUORUM", obstacle ?? "This node is not in the ring yet", {
+        elsewhere: true,
+      });
+      return;
+    }
+    if (this.#isOverloaded(replyTo)) return;
+    this.#pending++;
+    const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
+    const version = this.#context.clock.next(now.wallMs);
+    new ClearTask(this.#context, { slots: request.slots, deadlineMs, version }, (isCleared) => {
+      this.#pending--;
+      if (isCleared) this.#reply(replyTo, { kind: "cleared", id: replyTo.id });
+      else
+        this.#fail(replyTo, "ERR_TIMEOUT", "Not enough replicas cleared the slots in time", {
+          elsewhere: true,
+          applied: "maybe",
+        });
+    }).start(now);
+  }
+
+  // ---- answers of other nodes, time, changes
+
+  readReplied(from: MemberId, reply: ReadReplicaReply, now: Now): void {
+    this.#tasks.byId(reply.id)?.readReplied?.(from, reply, now);
+  }
+
+  replicated(from: MemberId, reply: ReplicateReply, now: Now): void {
+    this.#tasks.byId(reply.id)?.replicated?.(from, reply, now);
+  }
+
+  clearReplied(from: MemberId, reply: ClearReplicaReply, now: Now): void {
+    this.#tasks.byId(reply.id)?.clearReplied?.(from, reply, now);
+  }
+
+  memberLost(member: MemberId, now: Now): void {
+    this.#tasks.memberLost(member, now);
+    for (const [id, pending] of this.#forwards) {
+      if (pending.member === member) this.#abandonForward(id, pending.replyTo);
+    }
+  }
+
+  ringChanged(now: Now): void {
+    this.#tasks.ringChanged(now);
+  }
+
+  tick(now: Now): void {
+    this.#tasks.tick(now);
+    // Insertion order is age order.
+    for (const [id, pending] of this.#forwards) {
+      if (now.monoMs - pending.atMs < this.#context.options.requestMsMax) break;
+      this.#abandonForward(id, pending.replyTo);
+    }
+  }
+
+  deadline(): number {
+    return this.#tasks.deadline();
+  }
+
+  #abandonForward(id: number, replyTo: ReplyTo): void {
+    this.#forwards.delete(id);
+    const message = "The node that was to coordinate the write did not answer";
+    this.#fail(replyTo, "ERR_TIMEOUT", message, { elsewhere: true, applied: "maybe" });
+  }
+
+  // ---- replies
+
+  #isOverloaded(replyTo: ReplyTo): boolean {
+    if (this.pending < this.#context.options.pendingMax) return false;
+    this.#fail(replyTo, "ERR_OVERLOADED", `This node has ${this.pending} requests under way`, {
+      elsewhere: false,
+    });
+    return true;
+  }
+
+  #fail(
+    replyTo: ReplyTo,
+    code: ErrorCode,
+    message: string,
+    more: { readonly elsewhere: boolean; readonly applied?: "no" | "maybe" },
+  ): void {
+    const { elsewhere, applied = "no" } = more;
+    this.#reply(replyTo, { kind: "failed", id: replyTo.id, code, message, applied, elsewhere });
+  }
+
+  #reply(replyTo: ReplyTo, reply: Parameters<TaskContext["outbox"]["reply"]>[1]): void {
+    const { outbox } = this.#context;
+    if (replyTo.type === "client") {
+      outbox.reply(replyTo.client, reply);
+    } else if (reply.kind === "got" || reply.kind === "written" || reply.kind === "failed") {
+      const answer: GetReply | WriteReply | Failure = reply;
+      outbox.peer(replyTo.member, { kind: "forwarded", id: replyTo.forwardId, reply: answer });
+    }
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);

@@ -1,0 +1,203 @@
+// Keeps this node's slots complete. Three reasons to copy slots, one mechanism (`copy.ts`):
+//
+// - warming: the slots this node holds by the ring without having held them before (a join, an eviction, a restart). A slot
+//   counts again once N - W + 1 members that counted for it were copied, or nobody is left who might add anything.
+// - doubtful: a peer is gone that may have acknowledged writes with others and not with us. Compared with who can be reached.
+// - rehearsal: the slots this node would hold under a planned ring. Copied before the ring changes, so that afterwards only
+//   what changed meanwhile has to move (as in live migration of virtual machines: pre-copy, then a short final pass).
+
+import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
+import type { Now } from "../machine.ts";
+import type { PullReply } from "../messages.ts";
+import type { Ring } from "../ring/ring.ts";
+import { majorityOf } from "./cluster-view.ts";
+import { Copy, type CopyParts } from "./copy.ts";
+import type { SlotStates } from "./slot-states.ts";
+
+const ADVANCE_MS = 100;
+
+export interface FillParts extends CopyParts {
+  readonly slots: SlotStates;
+}
+
+/** See the top of the file. */
+export class Fill {
+  readonly #parts: FillParts;
+  #previous: Ring | undefined;
+  #warming: Copy | undefined;
+  #warmingSlots = 0;
+  #warmingSinceMs = 0;
+  #filledFromFew = 0;
+  #doubtful: Copy | undefined;
+  #rehearsal: Copy | undefined;
+  #rehearsalRing: Ring | undefined;
+  #preparedRingId: RingId | "" = "";
+  #advanceAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(parts: FillParts) {
+    this.#parts = parts;
+  }
+
+  /** The planned ring that has been rehearsed; "" for none. */
+  get preparedRingId(): RingId | "" {
+    return this.#preparedRingId;
+  }
+
+  /** The planned ring that is being, or has been, rehearsed. */
+  get rehearsalRing(): Ring | undefined {
+    return this.#rehearsalRing;
+  }
+
+  /** Whether a slot that is not ours now is kept for a planned ring. */
+  isRehearsed(slot: Slot): boolean {
+    return this.#rehearsalRing?.isReplica(slot, this.#parts.view.self) ?? false;
+  }
+
+  /** The ring changed, or a start made slots warm: begins anew with what is wanted now. Slots that were done stay done. */
+  restart(previous: Ring | undefined, now: Now): void {
+    if (previous !== undefined) this.#previous = previous;
+    this.#warming = undefined;
+    this.#doubtful = undefined;
+    const target = this.#rehearsalRing;
+    if (target !== undefined && target.id === this.#parts.view.ring?.id) this.rehearse(undefined, now);
+    this.advance(now);
+  }
+
+  /** Copies what this node would hold under `target`; `undefined` ends the rehearsal. */
+  rehearse(target: Ring | undefined, now: Now): void {
+    if (target?.id === this.#rehearsalRing?.id) return;
+    this.#rehearsalRing = target;
+    this.#rehearsal = undefined;
+    this.#preparedRingId = "";
+    if (target === undefined) return;
+    const { slots, view } = this.#parts;
+    const wanted = slotsWhere((slot) => target.isReplica(slot, view.self) && !slots.counts(slot));
+    this.#rehearsal = new Copy(this.#parts, {
+      ringId: target.id,
+      isRehearsal: true,
+      waitsForAbsent: false,
+      slots: wanted,
+      candidates: (slot) => this.#others(view.ring?.preferenceList(slot) ?? []),
+      needed: (slot) => sourcesNeeded(view.ring?.preferenceList(slot).length ?? 1),
+      done: () => {},
+    });
+    this.advance(now);
+  }
+
+  advance(now: Now): void {
+    this.#advanceWarming(now);
+    this.#advanceDoubtful(now);
+    if (this.#rehearsal !== undefined) {
+      this.#rehearsal.advance(now);
+      if (this.#rehearsal.isDone) {
+        this.#rehearsal = undefined;
+        this.#preparedRingId = this.#rehearsalRing?.id ?? "";
+      }
+    }
+    const isIdle =
+      this.#warming === undefined && this.#doubtful === undefined && this.#rehearsal === undefined;
+    this.#advanceAtMs = isIdle ? Number.POSITIVE_INFINITY : now.monoMs + ADVANCE_MS;
+  }
+
+  #advanceWarming(now: Now): void {
+    const { slots, view, outbox } = this.#parts;
+    const ring = view.ring;
+    if (this.#warming === undefined && slots.warmingCount > 0 && ring !== undefined) {
+      this.#warmingSlots = slots.warmingCount;
+      this.#warmingSinceMs = now.monoMs;
+      this.#filledFromFew = 0;
+      outbox.event({ type: "fillStarted", slots: slots.warmingCount });
+      this.#warming = new Copy(this.#parts, {
+        ringId: ring.id,
+        isRehearsal: false,
+        waitsForAbsent: true,
+        slots: slotsWhere((slot) => slots.isWarming(slot)),
+        candidates: (slot) => this.#candidates(slot, ring),
+        needed: (slot) => sourcesNeeded(ring.preferenceList(slot).length),
+        done: (slot, sources) => {
+          if (sources < sourcesNeeded(ring.preferenceList(slot).length)) this.#filledFromFew++;
+          slots.settle(slot);
+        },
+      });
+    }
+    if (this.#warming === undefined) return;
+    this.#warming.advance(now);
+    if (!this.#warming.isDone) return;
+    const ms = Math.round(now.monoMs - this.#warmingSinceMs);
+    outbox.event({
+      type: "fillFinished",
+      slots: this.#warmingSlots,
+      entries: this.#warming.entriesReceived,
+      ms,
+    });
+    if (this.#filledFromFew > 0) outbox.event({ type: "filledFromFew", slots: this.#filledFromFew });
+    this.#warming = undefined;
+  }
+
+  #advanceDoubtful(now: Now): void {
+    const { slots, view } = this.#parts;
+    const ring = view.ring;
+    if (this.#doubtful === undefined && slots.doubtfulCount > 0 && ring !== undefined) {
+      this.#doubtful = new Copy(this.#parts, {
+        ringId: ring.id,
+        isRehearsal: false,
+        waitsForAbsent: false,
+        slots: slotsWhere((slot) => slots.isDoubtful(slot)),
+        candidates: (slot) => this.#others(ring.preferenceList(slot)),
+        // Everybody who can be reached: whoever has the missed write, it is not known who.
+        needed: (slot) => ring.preferenceList(slot).length,
+        done: (slot) => slots.settle(slot),
+      });
+    }
+    this.#doubtful?.advance(now);
+    if (this.#doubtful?.isDone === true) this.#doubtful = undefined;
+  }
+
+  /** Members of the slot's list now and under the ring before: one of the latter may hold what no present replica does. */
+  #candidates(slot: Slot, ring: Ring): readonly MemberId[] {
+    const list = [...ring.preferenceList(slot)];
+    for (const member of this.#previous?.preferenceList(slot) ?? [])
+      if (!list.includes(member)) list.push(member);
+    return this.#others(list);
+  }
+
+  #others(list: readonly MemberId[]): readonly MemberId[] {
+    return list.filter((member) => member !== this.#parts.view.self);
+  }
+
+  pulled(from: MemberId, reply: PullReply, now: Now): void {
+    for (const copy of [this.#warming, this.#doubtful, this.#rehearsal]) {
+      if (copy?.pulled(from, reply, now) === true) break;
+    }
+    this.advance(now);
+  }
+
+  memberLost(member: MemberId, now: Now): void {
+    for (const copy of [this.#warming, this.#doubtful, this.#rehearsal]) copy?.memberLost(member, now);
+    this.#advanceAtMs = Math.min(this.#advanceAtMs, now.monoMs);
+  }
+
+  tick(now: Now): void {
+    if (now.monoMs >= this.#advanceAtMs) this.advance(now);
+  }
+
+  /** There may be something new to do: warming or doubtful slots. */
+  wake(now: Now): void {
+    this.#advanceAtMs = Math.min(this.#advanceAtMs, now.monoMs);
+  }
+
+  deadline(): number {
+    return this.#advanceAtMs;
+  }
+}
+
+/** N - W + 1: so many members of a list that one of them holds any acknowledged write. */
+function sourcesNeeded(replicas: number): number {
+  return replicas - majorityOf(replicas) + 1;
+}
+
+function slotsWhere(predicate: (slot: Slot) => boolean): readonly Slot[] {
+  const slots: Slot[] = [];
+  for (let index = 0; index < SLOT_COUNT; index++) if (predicate(index as Slot)) slots.push(index as Slot);
+  return slots;
+}
