@@ -63,6 +63,7 @@ export interface LoadResult {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly maxMs: number;
+  /** Since the load began, or since the last round's result was taken. */
   readonly elapsedMs: number;
 }
 
@@ -98,10 +99,10 @@ export class LoadGenerator {
   readonly #prng: Prng;
   readonly #ledger = new Ledger();
   readonly #counters = new CounterLedger();
-  readonly #latencies = new Histogram();
+  #latencies = new Histogram();
   readonly #callsByKind: Record<LoadCall, number> = { get: 0, set: 0, delete: 0, increment: 0 };
-  readonly #failedByCode: Record<string, number> = {};
-  readonly #failures: string[] = [];
+  #failedByCode: Record<string, number> = {};
+  #failures: string[] = [];
   readonly #callers: Caller[];
   readonly #mixTotal: number;
   #failed = 0;
@@ -111,7 +112,7 @@ export class LoadGenerator {
   #ownDelayMaxMs = 0;
   #isRunning = false;
   #inFlight = 0;
-  #elapsedMs = 0;
+  #sinceMs = performance.now();
   #run: Promise<void> | undefined;
 
   constructor(target: LoadTarget, options: LoadOptions = {}) {
@@ -152,10 +153,11 @@ export class LoadGenerator {
   start(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
+    this.#sinceMs = performance.now();
     this.#run = this.#pump();
   }
 
-  /** Makes no new calls, waits for those under way, and says what happened since the generator was made. */
+  /** Makes no new calls, waits for those under way, and says what happened since the last {@link takeResult}. */
   async stop(): Promise<LoadResult> {
     this.#isRunning = false;
     await this.#run;
@@ -163,7 +165,20 @@ export class LoadGenerator {
     return this.result();
   }
 
-  /** What has happened so far. */
+  /** What has happened since the last time this was asked, or since the beginning: one round of several, measured alone. */
+  takeResult(): LoadResult {
+    const result = this.result();
+    for (const call of LOAD_CALLS) this.#callsByKind[call] = 0;
+    this.#failedByCode = {};
+    this.#failures = [];
+    this.#latencies = new Histogram();
+    this.#failed = this.#skipped = this.#staleReads = 0;
+    this.#silenceMaxMs = this.#ownDelayMaxMs = 0;
+    this.#sinceMs = performance.now();
+    return result;
+  }
+
+  /** What has happened so far, or since the last {@link takeResult}. */
   result(): LoadResult {
     const calls = LOAD_CALLS.reduce((sum, call) => sum + this.#callsByKind[call], 0);
     return {
@@ -180,7 +195,7 @@ export class LoadGenerator {
       p99Ms: this.#latencies.percentileMs(99),
       p999Ms: this.#latencies.percentileMs(99.9),
       maxMs: this.#latencies.maxMs,
-      elapsedMs: this.#elapsedMs,
+      elapsedMs: performance.now() - this.#sinceMs,
     };
   }
 
@@ -247,7 +262,6 @@ export class LoadGenerator {
       // One timer tick: at 2,000 calls a second, two calls fall due in it.
       await sleep(1);
     }
-    this.#elapsedMs += performance.now() - startMs;
   }
 
   #offer(caller: Caller, dueMs: number): void {

@@ -40,6 +40,8 @@ export interface LocalClusterOptions {
   readonly isDetached?: boolean;
   /** Told of what goes on, in words. */
   readonly onProgress?: (line: string) => void;
+  /** Aborting gives the start up, stops what has been started, and rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One node and how it is now. */
@@ -89,7 +91,7 @@ export class LocalCluster {
       nodes: ports.map((port, index) => ({ name: `node-${index + 1}`, port })),
     });
     try {
-      await cluster.#startAll();
+      await cluster.#startAll(options.signal);
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -168,12 +170,13 @@ export class LocalCluster {
   }
 
   /** Waits until the node is ready. */
-  async untilReady(name: string): Promise<void> {
+  async untilReady(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     const { address } = this.#demandNode(name);
     await waitFor(() => this.#isReadyOrThrow(name, address), {
       what: `${name} to be ready`,
       timeoutMs: READY_TIMEOUT_MS,
       intervalMs: 20,
+      signal: options.signal,
       explain: () => `its log is ${this.logFile(name)}`,
     });
   }
@@ -296,11 +299,11 @@ export class LocalCluster {
   }
 
   /** The first node founds the cluster; the others start beside it and join as soon as it answers. */
-  async #startAll(): Promise<void> {
+  async #startAll(signal: AbortSignal | undefined): Promise<void> {
     const [founder, ...others] = this.#directory.demand().nodes;
     this.#spawn(founder!, { seeds: [] });
     for (const node of others) this.#spawn(node, { seeds: [addressOf(founder!)] });
-    await Promise.all([founder!, ...others].map((node) => this.untilReady(node.name)));
+    await Promise.all([founder!, ...others].map((node) => this.untilReady(node.name, { signal })));
   }
 
   /** Starts the node's process. Without seeds given, it joins the nodes that run; if none does, it founds the cluster anew. */

@@ -51,7 +51,8 @@ export async function askNode(
       path,
       agent: false,
       signal: AbortSignal.timeout(timeoutMs),
-      headers: options.secret === undefined ? {} : { authorization: `Bearer ${options.secret}` },
+      headers:
+        options.secret === undefined ? {} : { authorization: `Bearer ${latin1OfUtf8(options.secret)}` },
       ...(options.tls === undefined ? {} : readTls(options.tls)),
     });
     outgoing.on("error", (error) => {
@@ -113,4 +114,9 @@ function readTls(tls: NodeHttpTls): { ca: Buffer; cert?: Buffer; key?: Buffer } 
     ...(tls.certFile === undefined ? {} : { cert: readFileSync(tls.certFile) }),
     ...(tls.keyFile === undefined ? {} : { key: readFileSync(tls.keyFile) }),
   };
+}
+
+/** Header values travel as Latin-1: so written, the bytes on the wire are the secret's UTF-8 bytes. */
+function latin1OfUtf8(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
 }

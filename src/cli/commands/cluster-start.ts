@@ -1,0 +1,113 @@
+// `ringhold cluster start`: a local cluster of real processes. In the foreground it shows a live table on a terminal, and otherwise one
+// line whenever something changed; Ctrl-C stops all nodes. With --detach it returns as soon as all nodes are ready.
+
+import { Command } from "commander";
+import type { LocalCluster } from "../../../cluster/local-cluster.ts";
+import { collectView, processesOf } from "../cluster-view.ts";
+import { redraw } from "../live-view.ts";
+import { type ClusterView, renderMembers, renderVerdict, stateOf } from "../members-table.ts";
+import { type SharedNodeFlags, sharedNodeArguments, withSharedNodeFlags } from "../node-options.ts";
+import { integer, option } from "../options.ts";
+import { paintFor, printJson, printLine, tell } from "../output.ts";
+import { untilInterrupted } from "../signals.ts";
+
+interface StartOptions extends SharedNodeFlags {
+  readonly nodes: number;
+  readonly port: number;
+  readonly state: string;
+  readonly detach?: boolean;
+  readonly secretFile?: string;
+  readonly json?: boolean;
+}
+
+/** See the top of the file. */
+export function clusterStartCommand(): Command {
+  const command = new Command("start")
+    .description("start a local cluster")
+    .addOption(option("--nodes <count>", "how many nodes, 1 to 64", { parse: integer(1, 64), fallback: 5 }))
+    .addOption(
+      option("--port <port>", "the first node's port, the others follow; 0 for any free ones", {
+        parse: integer(0, 65_535),
+        fallback: 7400,
+      }),
+    )
+    .addOption(option("--detach", "return when all nodes are ready, and leave them running"))
+    .addOption(option("--state <directory>", "where its state and logs go", { fallback: ".ringhold" }))
+    .addOption(option("--secret-file <file>", "file with the cluster's secret (or RINGHOLD_SECRET)"));
+  return withSharedNodeFlags(command).addOption(option("--json", "print JSON")).action(start);
+}
+
+async function start(options: StartOptions): Promise<void> {
+  const startMs = performance.now();
+  const { LocalCluster } = await import("../../../cluster/local-cluster.ts");
+  await untilInterrupted(async (signal) => {
+    const cluster = await LocalCluster.start({
+      stateDirectory: options.state,
+      nodes: options.nodes,
+      basePort: options.port,
+      nodeArguments: sharedNodeArguments(options),
+      secretFile: options.secretFile,
+      isDetached: options.detach === true,
+      onProgress: tell,
+      signal,
+    });
+    announce(cluster, options, performance.now() - startMs);
+    if (options.detach) return;
+    try {
+      await show(cluster, options, signal);
+    } finally {
+      await cluster.stop();
+      tell("all nodes stopped");
+    }
+  });
+}
+
+function announce(cluster: LocalCluster, options: StartOptions, ms: number): void {
+  const url = cluster.url();
+  if (options.json) {
+    printJson({ url, readyMs: Math.round(ms), nodes: cluster.nodes() });
+    return;
+  }
+  printLine(`${cluster.nodes().length} nodes ready in ${(ms / 1000).toFixed(1)} s: ${url}`);
+  const state = options.state === ".ringhold" ? "" : ` --state ${options.state}`;
+  tell(
+    options.detach
+      ? `stop them with: ringhold cluster stop${state}`
+      : `Ctrl-C stops them; in another terminal try: ringhold cluster kill node-3${state}`,
+  );
+}
+
+/** Draws until interrupted, or until the cluster was stopped from elsewhere. */
+async function show(cluster: LocalCluster, options: StartOptions, interrupted: AbortSignal): Promise<void> {
+  const over = new AbortController();
+  const paint = paintFor(process.stdout);
+  const look = async (): Promise<ClusterView | undefined> => {
+    const nodes = cluster.nodes();
+    if (nodes.every((node) => node.state === "gone")) over.abort();
+    const running = nodes.filter((node) => node.state === "running").map((node) => node.address);
+    return collectView(running, cluster.http()).catch(() => undefined);
+  };
+  await redraw({
+    stream: process.stdout,
+    isLive: process.stdout.isTTY && !options.json,
+    signal: AbortSignal.any([interrupted, over.signal]),
+    lines: async () => {
+      const view = await look();
+      if (view === undefined) return ["no node answers"];
+      return renderMembers({ ...view, processes: processesOf(cluster) }, paint);
+    },
+    plain: async () => {
+      const view = await look();
+      return view === undefined ? "no node answers" : changeLine(view, cluster, options.json === true);
+    },
+  });
+}
+
+/** What can change, on one line: the members' states and the verdict. */
+function changeLine(view: ClusterView, cluster: LocalCluster, isJson: boolean): string {
+  const processes = processesOf(cluster);
+  const states = view.asked.members.map((member) => [member.id, stateOf(member, processes.get(member.id))]);
+  const verdict = renderVerdict(view);
+  if (isJson) return JSON.stringify({ members: Object.fromEntries(states) as unknown, verdict });
+  return `${states.map(([id, state]) => `${id} ${state}`).join(", ")}; ${verdict}`;
+}

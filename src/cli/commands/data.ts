@@ -1,0 +1,39 @@
+// What the data commands share: arguments as they appear in help, and how a command on one key is declared.
+
+import { Command } from "commander";
+import { type ConnectionOptions, withConnectionOptions } from "../connection.ts";
+import { option } from "../options.ts";
+
+/** A command with the connection options. */
+export function dataCommand(nameAndArguments: string, description: string): Command {
+  return withConnectionOptions(new Command(nameAndArguments).description(description));
+}
+
+/** Adds `--write`. */
+export function withWriteMode(command: Command): Command {
+  return command.addOption(
+    option("--write <mode>", "when it counts as done", { choices: ["async", "quorum", "all"] }),
+  );
+}
+
+/** Adds `--read`. */
+export function withReadMode(command: Command): Command {
+  return command.addOption(option("--read <mode>", "who answers", { choices: ["one", "quorum"] }));
+}
+
+/** See {@link withWriteMode}. */
+export interface WriteOptions extends ConnectionOptions {
+  readonly write?: "async" | "quorum" | "all";
+}
+
+/** See {@link withReadMode}. */
+export interface ReadOptions extends ConnectionOptions {
+  readonly read?: "one" | "quorum";
+}
+
+/** Only what was given: the public API refuses `undefined` less gladly than absence. */
+export function given<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}

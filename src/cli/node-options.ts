@@ -1,0 +1,65 @@
+// The flags that say how a node behaves: those of `ringhold node`, and, where they make sense for all nodes alike, of
+// `ringhold cluster start`, which hands them on.
+
+import type { Command } from "commander";
+import { duration, integer, option, size } from "./options.ts";
+
+/** Flags that all nodes of a cluster can share. */
+export interface SharedNodeFlags {
+  readonly memory?: number;
+  readonly replicas?: number;
+  readonly write?: "async" | "quorum" | "all";
+  readonly read?: "one" | "quorum";
+  readonly valueBytesMax?: number;
+  readonly deadGrace?: number;
+  readonly logLevel: "silent" | "error" | "warn" | "info" | "debug";
+}
+
+/** Adds the {@link SharedNodeFlags}. */
+export function withSharedNodeFlags(command: Command): Command {
+  return command
+    .addOption(option("--memory <size>", "budget for entries (default 256mb)", { parse: size }))
+    .addOption(
+      option("--replicas <count>", "copies of each key, 1 to 7 (default 3)", { parse: integer(1, 7) }),
+    )
+    .addOption(
+      option("--write <mode>", "when writes count as done unless the call says otherwise (default quorum)", {
+        choices: ["async", "quorum", "all"],
+      }),
+    )
+    .addOption(
+      option("--read <mode>", "who answers reads unless the call says otherwise (default one)", {
+        choices: ["one", "quorum"],
+      }),
+    )
+    .addOption(option("--value-bytes-max <size>", "largest value (default 8mb)", { parse: size }))
+    .addOption(
+      option(
+        "--dead-grace <duration>",
+        "how long a node is dead before the others replace it (default 60s)",
+        {
+          parse: duration,
+        },
+      ),
+    )
+    .addOption(
+      option("--log-level <level>", "what is logged on stderr, as JSON lines", {
+        choices: ["silent", "error", "warn", "info", "debug"],
+        fallback: "info",
+      }),
+    );
+}
+
+/** The flags as arguments again, to hand on to node processes. */
+export function sharedNodeArguments(flags: SharedNodeFlags): string[] {
+  const pairs: [string, string | number | undefined][] = [
+    ["--memory", flags.memory],
+    ["--replicas", flags.replicas],
+    ["--write", flags.write],
+    ["--read", flags.read],
+    ["--value-bytes-max", flags.valueBytesMax],
+    ["--dead-grace", flags.deadGrace],
+    ["--log-level", flags.logLevel],
+  ];
+  return pairs.flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]));
+}

@@ -1,0 +1,83 @@
+// The parts that the commands' options are made of: one helper that gives every option its environment variable, and parsers
+// whose complaints say what would have been right. Commander adds the flag's (or the variable's) name and the value received.
+
+import { InvalidArgumentError, Option } from "commander";
+import { formatAddress, parseAddress, parseSeeds } from "../base/address.ts";
+import { parseBytes, parseDurationMs } from "../base/units.ts";
+
+/** Turns an option's text into its value, or throws an {@link InvalidArgumentError} that says what it must be. */
+export type Parse<T> = (text: string) => T;
+
+/** An option that also reads `RINGHOLD_<FLAG>`. Without a parser its value stays a text, or is a boolean for a bare flag. */
+export function option<T>(
+  flags: string,
+  description: string,
+  details: {
+    readonly parse?: Parse<T>;
+    readonly choices?: readonly string[];
+    readonly fallback?: T;
+    readonly env?: string;
+  } = {},
+): Option {
+  const made = new Option(flags, description);
+  if (details.choices !== undefined) made.choices([...details.choices]);
+  if (details.parse !== undefined) made.argParser(details.parse as (text: string) => T);
+  if (details.fallback !== undefined) made.default(details.fallback);
+  const name = details.env ?? environmentName(made.long ?? flags);
+  // Commander takes a bare flag as given when its variable is set to anything at all; "0" and "false" must mean no.
+  if (made.isBoolean() && isNo(process.env[name])) return made;
+  return made.env(name);
+}
+
+/** `--secret-file` reads `RINGHOLD_SECRET_FILE`. */
+export function environmentName(longFlag: string): string {
+  return `RINGHOLD_${longFlag.replace(/^--/, "").replaceAll("-", "_").toUpperCase()}`;
+}
+
+/** An integer of `min` to `max`. */
+export function integer(min: number, max: number): Parse<number> {
+  return (text) => {
+    const value = /^[+-]?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
+    if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be an integer from ${min} to ${max}.`);
+  };
+}
+
+/** A finite number. */
+export function finiteNumber(text: string): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (Number.isFinite(value)) return value;
+  throw new InvalidArgumentError("It must be a number.");
+}
+
+/** Milliseconds above 0, written as a number of milliseconds or as "250ms", "30s", "5m", "2h", "1d". */
+export function duration(text: string): number {
+  const value = /^\d+$/.test(text.trim()) ? Number(text) : parseDurationMs(text);
+  if (value !== undefined && value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It must be a duration above 0 such as "500ms", "30s", "5m" or "2h".');
+}
+
+/** Bytes, written as "512kb", "256mb", "2gb". */
+export function size(text: string): number {
+  const value = parseBytes(text);
+  if (value !== undefined && value > 0 && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError('It must be a size such as "64mb", "256mb" or "2gb".');
+}
+
+/** `host:port`, returned with its port. */
+export function address(text: string): string {
+  const parsed = parseAddress(text);
+  if (parsed !== undefined) return formatAddress(parsed);
+  throw new InvalidArgumentError("It must be HOST:PORT with a port from 0 to 65535.");
+}
+
+/** `host:port,host:port` or `ringhold://...`, returned as `host:port` texts. */
+export function addressList(text: string): readonly string[] {
+  const result = parseSeeds(text);
+  if ("seeds" in result) return result.seeds;
+  throw new InvalidArgumentError("It must be HOST:PORT addresses separated by commas.");
+}
+
+function isNo(value: string | undefined): boolean {
+  return value === undefined || ["", "0", "false", "no"].includes(value.toLowerCase());
+}

@@ -1,0 +1,99 @@
+// The `ringhold` program: all commands in one tree, and the way from how a command ended to the exit code. Commands import what
+// they work with only when they run, so that help, mistakes and small commands are quick.
+
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { clearCommand } from "./commands/clear.ts";
+import { clusterCommand } from "./commands/cluster.ts";
+import { delCommand } from "./commands/del.ts";
+import { getCommand } from "./commands/get.ts";
+import { hasCommand } from "./commands/has.ts";
+import { incrCommand } from "./commands/incr.ts";
+import { keysCommand } from "./commands/keys.ts";
+import { locateCommand } from "./commands/locate.ts";
+import { nodeCommand } from "./commands/node.ts";
+import { setCommand } from "./commands/set.ts";
+import { sizeCommand } from "./commands/size.ts";
+import { statusCommand } from "./commands/status.ts";
+import { touchCommand } from "./commands/touch.ts";
+import { ttlCommand } from "./commands/ttl.ts";
+import { describeError, EXIT, errorLine, exitCodeOf, QuietExit } from "./failure.ts";
+import { tell } from "./output.ts";
+
+/** Runs the command that the arguments name, to its end. Returns the exit code; what went wrong has been said on stderr. */
+export async function runProgram(args: readonly string[]): Promise<number> {
+  try {
+    await buildProgram().parseAsync([...args], { from: "user" });
+    return Number(process.exitCode ?? EXIT.fine);
+  } catch (error) {
+    // Commander has said already what was wrong; help and version are not wrong.
+    if (error instanceof CommanderError) {
+      const isAnswer = ["commander.helpDisplayed", "commander.version"].includes(error.code);
+      return isAnswer ? EXIT.fine : EXIT.usage;
+    }
+    if (!(error instanceof QuietExit)) {
+      tell(args.includes("--json") ? JSON.stringify({ error: describeError(error) }) : errorLine(error));
+    }
+    return exitCodeOf(error);
+  }
+}
+
+/** The tree of commands. */
+export function buildProgram(): Command {
+  const program = new Command("ringhold")
+    .description("a replicated, self-healing cache for Node.js")
+    .version(packageVersion(), "--version", "print the version")
+    .helpOption("--help", "show help")
+    .helpCommand(false)
+    .addHelpText("after", HELP_END);
+  for (const command of [
+    nodeCommand(),
+    clusterCommand(),
+    statusCommand(),
+    getCommand(),
+    setCommand(),
+    delCommand(),
+    incrCommand(),
+    ttlCommand(),
+    touchCommand(),
+    hasCommand(),
+    keysCommand(),
+    sizeCommand(),
+    clearCommand(),
+    locateCommand(),
+  ]) {
+    program.addCommand(command);
+  }
+  withoutExit(program);
+  return program;
+}
+
+const HELP_END = `
+Every option can also be given as an environment variable: --secret-file as RINGHOLD_SECRET_FILE, --server as RINGHOLD_URL.
+Data goes to stdout, words to stderr. Exit code 0: done, 1: failed (or absent), 2: asked wrongly.
+
+Start with:  ringhold cluster start`;
+
+/** Commander must not end the process: errors come back as exceptions, from every level of the tree. */
+function withoutExit(command: Command): void {
+  command.exitOverride().helpOption("--help", "show help").configureOutput({ outputError: writeOneLine });
+  for (const child of command.commands) withoutExit(child);
+}
+
+/** One clear line: commander's suggestion stands on a line of its own. */
+function writeOneLine(text: string, write: (text: string) => void): void {
+  write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`);
+}
+
+/** From the package's own description: two folders up from `src/cli`, three from `dist/src/cli`. */
+function packageVersion(): string {
+  for (const up of ["../../package.json", "../../../package.json"]) {
+    try {
+      const text = readFileSync(new URL(up, import.meta.url), "utf8");
+      return (JSON.parse(text) as { version: string }).version;
+    } catch {
+      // Try the next place.
+    }
+  }
+  return "unknown";
+}
