@@ -1,10 +1,17 @@
 // Links: authenticated connections that carry messages, over WebSockets. `dialLink` opens one, `LinkAcceptor` takes those that
 // others open. The users of a link see messages only: bytes, batching, the handshake and slow readers are dealt with here.
+// `link-socket.ts` has the established link, `link-handshake.ts` the conversation before it, `link-dial.ts` the ways to fail.
 
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Message, Path } from "../core/messages.ts";
-import type { LinkLimits } from "../wire/limits.ts";
+import { HANDSHAKE_BYTES_MAX, type LinkLimits, resolveLinkLimits } from "../wire/limits.ts";
+import { Dial } from "./link-dial.ts";
+import { AcceptorHandshake, type HandshakeStep } from "./link-handshake.ts";
+import { CLOSE_CODES, hardening, WebSocketLink } from "./link-socket.ts";
 
 /** What this process says of itself in the handshake. Protocol range, capabilities and ring parameters are added inside. */
 export interface LocalIdentity {
@@ -94,11 +101,14 @@ export interface DialOptions {
  * Opens a link. The message of a rejection says what happened and where.
  *
  * @throws {CacheError} ERR_UNREACHABLE when nobody answered in time, the name is unknown or the connection was refused;
- * ERR_UNAUTHORIZED when the secrets differ or one is missing; ERR_PROTOCOL when something else than a Ringhold node of this
- * cluster answered; ERR_CLOSED when aborted
+ * ERR_UNAUTHORIZED when the secrets differ or one is missing, or a certificate was not accepted; ERR_PROTOCOL when something
+ * else than a Ringhold node of this cluster answered, or this node itself; ERR_CLOSED when aborted
  */
-export async function dialLink(options: DialOptions): Promise<Link> {
-  throw new Error(`not built yet: ${options.address}`);
+export function dialLink(options: DialOptions): Promise<Link> {
+  return new Promise((resolve, reject) => {
+    // It settles the promise; there is nothing else to do with it.
+    void new Dial(options, resolve, reject);
+  });
 }
 
 /** A connection that was turned away. */
@@ -118,13 +128,155 @@ export interface AcceptorOptions {
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
 }
 
+const PATHS: ReadonlyMap<string, Path> = new Map([
+  ["/client", "client"],
+  ["/peer", "peer"],
+  ["/gossip", "gossip"],
+]);
+
 /** Takes the connections that others open to `/client`, `/peer` and `/gossip` of an HTTP server. Other upgrades get a 404. */
 export class LinkAcceptor {
-  constructor(_options: AcceptorOptions) {}
+  readonly #options: AcceptorOptions;
+  readonly #limits: LinkLimits;
+  /** One per path, because each path has its own largest frame. */
+  readonly #webSocketServers: ReadonlyMap<Path, WebSocketServer>;
+  readonly #httpServers = new Set<Server>();
+  readonly #handshakes = new Set<WebSocket>();
+  readonly #links = new Set<Link>();
+  #isClosed = false;
 
-  /** Starts to handle the server's upgrades. May be called for several servers. */
-  attach(_server: Server): void {}
+  constructor(options: AcceptorOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? resolveLinkLimits();
+    const servers = new Map<Path, WebSocketServer>();
+    for (const path of PATHS.values()) {
+      const base = hardening(this.#limits.frameBytesMax[path]);
+      servers.set(path, new WebSocketServer({ ...base, noServer: true, clientTracking: false }));
+    }
+    this.#webSocketServers = servers;
+  }
 
-  /** Takes no more connections, cuts those in the handshake and closes the established ones. */
-  close(): void {}
+  /** Starts to handle the server's upgrades. May be called for several servers. Does nothing after {@link close}. */
+  attach(server: Server): void {
+    if (this.#isClosed || this.#httpServers.has(server)) return;
+    this.#httpServers.add(server);
+    server.on("upgrade", this.#onUpgrade);
+  }
+
+  /** Takes no more connections, cuts those in the handshake and closes the established ones. The HTTP servers go on. */
+  close(): void {
+    this.#isClosed = true;
+    for (const server of this.#httpServers) server.off("upgrade", this.#onUpgrade);
+    this.#httpServers.clear();
+    for (const webSocket of this.#handshakes) webSocket.terminate();
+    for (const link of [...this.#links]) link.close();
+  }
+
+  readonly #onUpgrade = (request: IncomingMessage, duplex: Duplex, head: Buffer): void => {
+    const path = PATHS.get((request.url ?? "").split("?", 1)[0] ?? "");
+    // Only an HTTP parser of TCP or TLS connections emits upgrades.
+    const socket = duplex as Socket;
+    if (path === undefined) {
+      refuseUpgrade(socket, "404 Not Found");
+    } else if (request.headers.origin !== undefined) {
+      // Browsers say where their scripts come from. A web page has no business here, least of all on a loopback node without
+      // a secret, which it could otherwise reach from any site that its user looks at.
+      refuseUpgrade(socket, "403 Forbidden");
+    } else if (this.#isFull) {
+      refuseUpgrade(socket, "503 Service Unavailable");
+    } else {
+      this.#webSocketServers.get(path)?.handleUpgrade(request, socket, head, (webSocket) => {
+        this.#shakeHands(webSocket, socket, path);
+      });
+    }
+  };
+
+  get #isFull(): boolean {
+    const { handshakesMax, connectionsMax } = this.#limits;
+    const handshakes = this.#handshakes.size;
+    return handshakes >= handshakesMax || handshakes + this.#links.size >= connectionsMax;
+  }
+
+  /** Speaks with a stranger: little is read, little is kept, and not for long. */
+  #shakeHands(webSocket: WebSocket, socket: Socket, path: Path): void {
+    const handshake = new AcceptorHandshake(this.#options.identity(), path, this.#options.secret);
+    const remoteAddress = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
+    let bytes = 0;
+    const end = () => {
+      this.#handshakes.delete(webSocket);
+      clearTimeout(timer);
+      socket.off("data", onData);
+      webSocket.off("message", onMessage);
+      webSocket.off("close", onClose);
+    };
+    const refuse = (code: ErrorCode, reason: string, frame?: Uint8Array) => {
+      if (!this.#handshakes.has(webSocket)) return;
+      end();
+      if (frame === undefined) {
+        webSocket.terminate();
+      } else {
+        webSocket.send(frame);
+        webSocket.close(CLOSE_CODES.policy);
+      }
+      this.#options.onRefused?.({ path, remoteAddress, code, reason });
+    };
+    const onClose = () => refuse("ERR_UNREACHABLE", "It closed the connection in the handshake");
+    const onData = (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > HANDSHAKE_BYTES_MAX)
+        refuse("ERR_PROTOCOL", "It sent too much before the handshake was over");
+    };
+    const onMessage = (data: unknown, isBinary: boolean) => {
+      const step: HandshakeStep = isBinary ? handshake.receive(data as Uint8Array) : TEXT_FRAME;
+      if (step.kind === "refused") {
+        refuse(step.code, step.reason, step.frame);
+        return;
+      }
+      if (step.frame !== undefined) webSocket.send(step.frame);
+      if (step.kind === "send") return;
+      end();
+      const { remote } = step;
+      const isPaced = path === "client";
+      this.#establish(new WebSocketLink({ webSocket, socket, path, remote, limits: this.#limits, isPaced }));
+    };
+    const timer = setTimeout(() => {
+      refuse("ERR_TIMEOUT", `It did not finish the handshake within ${this.#limits.handshakeMs} ms`);
+    }, this.#limits.handshakeMs);
+    this.#handshakes.add(webSocket);
+    // Errors are followed by a close; without a listener they would end the process.
+    webSocket.on("error", () => {});
+    webSocket.on("message", onMessage);
+    webSocket.on("close", onClose);
+    socket.on("data", onData);
+  }
+
+  #establish(link: WebSocketLink): void {
+    this.#links.add(link);
+    link.start((established) => {
+      const handlers = this.#options.onLink(established);
+      return {
+        ...handlers,
+        onMessages: (messages) => handlers.onMessages(messages),
+        onOversized: (message, reason) => handlers.onOversized?.(message, reason),
+        onClose: (reason) => {
+          this.#links.delete(link);
+          handlers.onClose(reason);
+        },
+      };
+    });
+  }
+}
+
+const TEXT_FRAME: HandshakeStep = {
+  kind: "refused",
+  code: "ERR_PROTOCOL",
+  reason: "It sent a text frame",
+  frame: undefined,
+};
+
+/** Answers an upgrade that is not to be, and cuts the connection. */
+function refuseUpgrade(socket: Socket, status: string): void {
+  // The other side may be gone already.
+  socket.on("error", () => {});
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }

@@ -309,10 +309,11 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
       floors: list(count, SLOTS_MAX),
       cleared: list(count, SLOTS_MAX),
       entitled: list(bool, SLOTS_MAX),
+      isSame: list(bool, SLOTS_MAX),
       after: keyPart,
     },
-    ({ floors, cleared, entitled, slotsDone }) =>
-      floors.length === slotsDone && cleared.length === slotsDone && entitled.length === slotsDone,
+    ({ floors, cleared, entitled, isSame, slotsDone }) =>
+      [floors, cleared, entitled, isSame].every((perSlot) => perSlot.length === slotsDone),
   ),
   catchUp: schema("catchUp", 27, { id }),
   catchUpReply: schema("catchUpReply", 28, { id, isDrained: bool, slots: slots(SLOT_COUNT) }),

@@ -67,7 +67,7 @@ export function costOf(message: Message): FrameCost {
       );
     case "pulled": {
       const slots = message.floors.length;
-      const rest = cost(textBytes(message.after) + (2 * SCALAR_BYTES + 1) * slots, 3 * slots);
+      const rest = cost(textBytes(message.after) + (2 * SCALAR_BYTES + 2) * slots, 4 * slots);
       return add(rest, costOfEntries(message.entries));
     }
     case "probe":
