@@ -1,0 +1,102 @@
+// The strongest check of durability: at the very moment at which a node tells a client that a quorum write happened, enough of
+// the key's natural replicas must hold it, or something newer. It finds a lost write at its cause, long before a reader would.
+//
+// Not judged, because the onlooker cannot tell: writes during which the ring changed, during which a replica of the key
+// crashed, and writes that every replica has replaced already.
+
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { RingId } from "../../../src/base/ids.ts";
+import type { ClientHandle } from "../../../src/core/machine.ts";
+import type {
+  ClientReply,
+  ClientRequest,
+  Entry,
+  WriteMode,
+  WriteRequest,
+} from "../../../src/core/messages.ts";
+import type { NodeProcess } from "../node-process.ts";
+import { Violation } from "../violation.ts";
+import type { RingRegistry } from "./rings.ts";
+
+/** Requests remembered per run; more means that requests are never answered. */
+const REQUESTS_MAX = 100_000;
+
+interface Watched {
+  readonly request: WriteRequest;
+  readonly ringId: RingId | "";
+  readonly sinceMs: number;
+}
+
+/** What the auditor needs of the world. */
+export interface AuditedWorld {
+  readonly nodes: ReadonlyMap<string, NodeProcess>;
+  readonly rings: RingRegistry;
+  readonly nowMs: number;
+}
+
+export class AcknowledgementAuditor {
+  readonly #world: AuditedWorld;
+  readonly #watched = new Map<string, Watched>();
+  /** Acknowledgements that were judged. */
+  judgedTotal = 0;
+
+  constructor(world: AuditedWorld) {
+    this.#world = world;
+  }
+
+  request(node: NodeProcess, client: ClientHandle, request: ClientRequest): void {
+    if (request.kind !== "write" || request.write === "async") return;
+    if (this.#watched.size >= REQUESTS_MAX) this.#watched.clear();
+    const key = `${node.id} ${node.epoch} ${client} ${request.id}`;
+    this.#watched.set(key, { request, ringId: this.#ringOf(node), sinceMs: this.#world.nowMs });
+  }
+
+  reply(node: NodeProcess, client: ClientHandle, message: ClientReply): void {
+    if (message.kind !== "written" && message.kind !== "failed") return;
+    const key = `${node.id} ${node.epoch} ${client} ${message.id}`;
+    const watched = this.#watched.get(key);
+    this.#watched.delete(key);
+    if (watched === undefined || message.kind === "failed") return;
+    // A condition that did not hold, or a delete of nothing, need not have written anything.
+    if (message.outcome !== false) this.#judge(node, watched);
+  }
+
+  #judge(node: NodeProcess, { request, ringId, sinceMs }: Watched): void {
+    const world = this.#world;
+    const replicas = world.rings.replicasOf(ringId, request.key).map((id) => world.nodes.get(id));
+    if (replicas.length === 0 || this.#ringOf(node) !== ringId) return;
+    const isDisturbed = replicas.some(
+      (replica) => replica?.store === undefined || replica.startedAtMs >= sinceMs,
+    );
+    if (isDisturbed) return;
+    const held = replicas.map((replica) => replica!.store!.peek(slotOfKey(request.key), request.key));
+    const own = held.find((entry) => isWrittenBy(entry, request));
+    if (own === undefined) return;
+    this.judgedTotal++;
+    const holders = held.filter((entry) => entry !== undefined && isAtLeast(entry, own)).length;
+    const needed = copiesNeeded(request.write, replicas.length);
+    if (holders < needed) {
+      const where = replicas.map((replica, index) => `${replica!.id}:${held[index]?.version ?? "-"}`);
+      throw new Violation(
+        "acknowledged means stored",
+        `${node.id} acknowledged ${request.change.type} of ${request.key} (op ${request.opClient}/${request.opSeq}, attempt ${request.attempt}) held by ${holders} of ${needed} needed: ${where.join(" ")}`,
+      );
+    }
+  }
+
+  #ringOf(node: NodeProcess): RingId | "" {
+    return node.ringId;
+  }
+}
+
+function copiesNeeded(write: WriteMode, replicas: number): number {
+  return write === "all" ? replicas : write === "quorum" ? Math.floor(replicas / 2) + 1 : 1;
+}
+
+function isWrittenBy(entry: Entry | undefined, { opClient, opSeq }: WriteRequest): boolean {
+  return entry !== undefined && entry.opClient === opClient && entry.opSeq === opSeq;
+}
+
+function isAtLeast(entry: Entry, other: Entry): boolean {
+  return entry.version > other.version || (entry.version === other.version && entry.origin >= other.origin);
+}

@@ -1,0 +1,28 @@
+// After quiet, every natural replica of a key holds the same version of it.
+
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { Entry } from "../../../src/core/messages.ts";
+import type { World } from "../world.ts";
+
+/** Keys whose natural replicas differ, with what each holds. Meant for a settled cluster. */
+export function findDivergence(world: World, keys: Iterable<string>): string[] {
+  const ringId = world.running[0]?.ringId ?? "";
+  const divergent: string[] = [];
+  for (const key of keys) {
+    const held = world.rings.replicasOf(ringId, key).map((id) => {
+      const entry = world.nodes.get(id)?.store?.peek(slotOfKey(key), key);
+      return { id, text: describeEntry(entry) };
+    });
+    if (held.some(({ text }) => text !== held[0]!.text)) {
+      divergent.push(`${key}: ${held.map(({ id, text }) => `${id} ${text}`).join(", ")}`);
+    }
+  }
+  return divergent;
+}
+
+/** Version and origin name a write; an expired value may or may not have become a tombstone yet. */
+function describeEntry(entry: Entry | undefined): string {
+  if (entry === undefined) return "nothing";
+  const isGone = entry.value === undefined || entry.expiresAt > 0;
+  return `${entry.version}/${entry.origin}${isGone ? "" : ` ${new TextDecoder().decode(entry.value)}`}`;
+}

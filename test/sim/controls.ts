@@ -1,0 +1,158 @@
+// Deliberately broken variants, made by wrapping: a campaign that does not catch them proves nothing. None of them needs a
+// hook in the code under test.
+
+import type { Effect, Input, Now } from "../../src/core/machine.ts";
+import type { WriteRequest } from "../../src/core/messages.ts";
+import type { NodeCoreOptions } from "../../src/core/options.ts";
+import { LruStore } from "../../src/core/store/lru-store.ts";
+import type { ClientEffect, ClientInput, ClientMachine } from "./client-adapter.ts";
+import type { NodeFactory, NodeMachine, NodePorts } from "./node-process.ts";
+import { createCoreClient, createCoreNode } from "./subjects.ts";
+import type { ClientFactory, WorldOptions } from "./world.ts";
+
+export interface Control {
+  readonly name: string;
+  readonly title: string;
+  readonly overrides: Partial<WorldOptions>;
+  /** The scenario in which it must be caught. */
+  readonly scenario: string;
+}
+
+/** Passes everything through to a real node; variants override what they break. */
+class WrappedNode implements NodeMachine {
+  protected readonly core: NodeMachine;
+
+  constructor(options: NodeCoreOptions, ports: NodePorts, now: Now) {
+    this.core = createCoreNode(options, ports, now);
+  }
+
+  get genesisId(): string {
+    return this.core.genesisId;
+  }
+
+  deadline(): number {
+    return this.core.deadline();
+  }
+
+  status(now: Now) {
+    return this.core.status(now);
+  }
+
+  step(input: Input, now: Now): readonly Effect[] {
+    return this.core.step(input, now);
+  }
+}
+
+/** Says `written` as soon as a set arrives, before anything was replicated. */
+class EarlyAcknowledger extends WrappedNode {
+  override step(input: Input, now: Now): readonly Effect[] {
+    const effects = super.step(input, now);
+    if (input.kind !== "client" || input.request.kind !== "write" || input.request.change.type !== "set")
+      return effects;
+    const { client, request } = input;
+    const isAnswered = effects.some(
+      (effect) => effect.kind === "reply" && effect.message.kind !== "topology",
+    );
+    if (isAnswered) return effects;
+    return [
+      ...effects,
+      { kind: "reply", client, message: { kind: "written", id: request.id, outcome: true } },
+    ];
+  }
+}
+
+/** Claims that its answers count, whatever the core says: a restarted node is believed at once. */
+class HastyReplica extends WrappedNode {
+  override step(input: Input, now: Now): readonly Effect[] {
+    return super.step(input, now).map((effect): Effect => {
+      if (effect.kind !== "send" || effect.path !== "peer") return effect;
+      const { message } = effect;
+      if (message.kind !== "readReply" && message.kind !== "replicated") return effect;
+      return { ...effect, message: { ...message, counts: true } };
+    });
+  }
+}
+
+/** Drops the deadline of attempts: what sat in a paused node's socket runs whenever it is read. */
+function withoutOperationIds(message: WriteRequest, fresh: number): WriteRequest {
+  return { ...message, opSeq: fresh, attempt: 1, notAfter: 0 };
+}
+
+/** Gives every attempt a number of its own: nodes cannot recognise a retry. */
+class ForgetfulClient implements ClientMachine {
+  readonly #core: ClientMachine;
+  #fresh = 1;
+
+  constructor(core: ClientMachine) {
+    this.#core = core;
+  }
+
+  deadline(): number {
+    return this.#core.deadline();
+  }
+
+  step(input: ClientInput, now: Now): readonly ClientEffect[] {
+    return this.#core.step(input, now).map((effect): ClientEffect => {
+      if (effect.kind !== "send" || effect.message.kind !== "write") return effect;
+      return { ...effect, message: withoutOperationIds(effect.message, this.#fresh++) };
+    });
+  }
+}
+
+const createForgetfulClient: ClientFactory = (spec) => new ForgetfulClient(createCoreClient(spec));
+const createWith =
+  (Variant: typeof WrappedNode): NodeFactory =>
+  (options, ports, now) =>
+    new Variant(options, ports, now);
+
+/** A store that takes whatever comes last, as if versions did not matter: the wall clock of arrival decides. */
+const createCarelessNode: NodeFactory = (options, ports, now) => {
+  const { store } = ports;
+  const careless = new Proxy(store, {
+    get(target, property) {
+      const member: unknown = Reflect.get(target, property);
+      if (typeof member !== "function") return member;
+      if (property !== "merge" || !(target instanceof LruStore)) return member.bind(target);
+      return (...args: Parameters<LruStore["merge"]>) => {
+        const result = target.merge(...args);
+        return result.status === "newer" ? { status: "stored" } : result;
+      };
+    },
+  });
+  return createCoreNode(options, { ...ports, store: careless }, now);
+};
+
+export const CONTROLS: readonly Control[] = [
+  {
+    name: "early-ack",
+    title: "a write is acknowledged before it is replicated",
+    overrides: { createNode: createWith(EarlyAcknowledger) },
+    scenario: "crash",
+  },
+  {
+    name: "hasty-replica",
+    title: "a restarted node's answers count at once",
+    overrides: { createNode: createWith(HastyReplica) },
+    scenario: "rolling-crash",
+  },
+  {
+    name: "no-operation-ids",
+    title: "a retry cannot be told from a new write",
+    overrides: { createClient: createForgetfulClient },
+    scenario: "pause",
+  },
+  {
+    name: "no-refusal",
+    title: "a replica says that it stored what it refused as older",
+    overrides: { createNode: createCarelessNode },
+    scenario: "pause",
+  },
+];
+
+/** @throws {Error} naming the controls there are */
+export function controlNamed(name: string): Control {
+  const control = CONTROLS.find((each) => each.name === name);
+  if (control === undefined)
+    throw new Error(`No control ${name}; there are ${CONTROLS.map((each) => each.name).join(", ")}`);
+  return control;
+}

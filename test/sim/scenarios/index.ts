@@ -1,0 +1,37 @@
+// Every scenario by name, for the tests and the command line.
+
+import type { Scenario } from "../run-seed.ts";
+import { loss, stalls } from "./bad-links.ts";
+import { calm } from "./calm.ts";
+import { clockOffset } from "./clocks.ts";
+import { asyncCrash, crash, fullRestart, rollingCrash } from "./crashes.ts";
+import { joinAndLeave } from "./membership.ts";
+import { longCut, oneWay, partition } from "./partitions.ts";
+import { pause } from "./pauses.ts";
+import { swarm } from "./swarm.ts";
+
+export const SCENARIOS: readonly Scenario[] = [
+  calm,
+  partition,
+  longCut,
+  oneWay,
+  loss,
+  stalls,
+  crash,
+  rollingCrash,
+  fullRestart,
+  asyncCrash,
+  pause,
+  joinAndLeave,
+  clockOffset,
+  swarm,
+];
+
+/** @throws {Error} naming the scenarios there are */
+export function scenarioNamed(name: string): Scenario {
+  const scenario = SCENARIOS.find((each) => each.name === name);
+  if (scenario === undefined) {
+    throw new Error(`No scenario ${name}; there are ${SCENARIOS.map((each) => each.name).join(", ")}`);
+  }
+  return scenario;
+}
