@@ -41,8 +41,8 @@ export interface DriverPorts {
   onFatal(error: unknown, inputKind: Input["kind"]): void;
 }
 
-/** Inputs that effects of one step may cause: at most one per open link. More is a loop, hence a bug. */
-const PENDING_MAX = 100_000;
+/** Inputs that wait while a step's effects are carried out: at most one per link that breaks. More is a loop, hence a bug. */
+const PENDING_MAX = 10_000;
 /** The longest delay Node's timers hold. */
 const DELAY_MS_MAX = 2 ** 31 - 1;
 

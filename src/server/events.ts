@@ -253,12 +253,16 @@ export class EventFold {
     this.#listener = listener;
   }
 
-  /** Logs, counts and passes on one event. A listener that throws is logged and does no harm. */
-  fold(event: NodeEvent): void {
+  /**
+   * Logs, counts and passes on one event. A listener that throws is logged and does no harm.
+   *
+   * @param more facts for the log line that the core does not know
+   */
+  fold(event: NodeEvent, more?: object): void {
     const description = describe(event);
     this.#count(description);
     const { type: _, ...facts } = event;
-    this.#logger[description.level](facts, description.text);
+    this.#logger[description.level](more === undefined ? facts : { ...facts, ...more }, description.text);
     try {
       this.#listener?.(event);
     } catch (error) {

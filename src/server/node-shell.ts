@@ -118,7 +118,7 @@ export class NodeShell {
       redial: (member, path) => this.#peers.redial(member, path),
       reply: (client, message, atMs) => this.#clients.reply(client, message, atMs),
       onEvent: (event) => {
-        this.#events.fold(event);
+        this.#events.fold(event, event.type === "waitingForSeeds" ? this.#seedReasons() : undefined);
         listener.onChange();
       },
       onReleased: () => listener.onReleased(),
@@ -212,6 +212,11 @@ export class NodeShell {
       refusalsTotal: this.#refusals,
       loopLateMsMax,
     });
+  }
+
+  #seedReasons(): object {
+    const reasons = [...this.seedErrors()].map(([seed, { message }]) => [seed, message]);
+    return { reasons: Object.fromEntries(reasons) };
   }
 
   #localIdentity(): LocalIdentity {
