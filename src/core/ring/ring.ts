@@ -6,7 +6,8 @@
 // R1. The same members in any order give the same table and id.
 // R2. Every slot has min(replicas, members) distinct replicas, its owner first.
 // R3. Nobody owns more slots than its cap: 104 % of its share, rounded up.
-// R4. A join or leave moves almost nothing between two members that are there before and after.
+// R4. A join or leave moves at most 2 % of the slots between two members that are there before and after, up to 100 members
+//     (4 % where a weight is over the limit of `shares.ts`).
 // R5. Copies are in distinct zones where the zone rule says so (`preference.ts`).
 // R6. Golden tables are committed, so that the function cannot drift.
 

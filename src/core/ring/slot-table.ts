@@ -13,7 +13,7 @@
 
 import { assert } from "../../base/assert.ts";
 import { SLOT_COUNT } from "../../base/ids.ts";
-import { type Scorer, score, scoreAllSlots } from "./score.ts";
+import { claimSlots, type Scorer, score } from "./score.ts";
 
 /** Owners by slot, as indexes into the members given, and how many slots each of them owns. */
 export interface SlotTable {
@@ -44,23 +44,16 @@ export function computeSlotTable(members: readonly Scorer[], caps: readonly numb
 function assignFirstChoices(members: readonly Scorer[]): Assignment {
   const owners = new Uint16Array(SLOT_COUNT);
   const scores = new Uint32Array(SLOT_COUNT);
-  const ofMember = new Uint32Array(SLOT_COUNT);
+  // In order of ids: of equal scores the earlier member's, that is the smaller id's, stays (3).
   members.forEach((member, index) => {
-    scoreAllSlots(member, ofMember);
-    for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      // Strictly greater: of equals the earlier member, that is the smaller id, stays (3).
-      if (ofMember[slot]! > scores[slot]!) {
-        owners[slot] = index;
-        scores[slot] = ofMember[slot]!;
-      }
-    }
+    claimSlots(index, member, { scores, owners });
   });
   const counts = new Uint32Array(members.length);
   for (const owner of owners) counts[owner]! += 1;
   return { owners, counts, scores };
 }
 
-/** The slots that members over their caps turn away: the worst-scored first-come ones. */
+/** The slots that members over their caps turn away: their worst-scored ones. */
 function rejectBeyondCaps(table: Assignment, caps: readonly number[]): number[] {
   const held = new Map<number, number[]>();
   table.counts.forEach((count, member) => {
