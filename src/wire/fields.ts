@@ -84,7 +84,7 @@ export const outcome: Field<boolean | number> = {
 };
 
 /** One of a closed set, as its number. The record must name every member, so a new one does not compile until it has a number. */
-export function oneOf<T extends string | number>(numbers: Readonly<Record<T, number>>): Field<T> {
+export function oneOf<T extends string>(numbers: Readonly<Record<T, number>>): Field<T> {
   const values: T[] = [];
   for (const [value, number] of Object.entries(numbers) as [T, number][]) values[number] = value;
   return {

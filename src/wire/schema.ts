@@ -62,7 +62,8 @@ import {
 } from "./fields.ts";
 import { FAILURE_TEXT_MAX, MEMBERS_MAX, PULL_ENTRIES_MAX, SCAN_KEYS_MAX, SLOTS_MAX } from "./limits.ts";
 
-export const format: Field<ValueFormat> = oneOf<ValueFormat>({ 0: 0, 1: 1, 2: 2, 3: 3 });
+/** Its number already is the one on the wire. */
+export const format = integer(0, 3) as Field<ValueFormat>;
 export const writeMode: Field<WriteMode> = oneOf<WriteMode>({ async: 0, quorum: 1, all: 2 });
 export const readMode: Field<ReadMode> = oneOf<ReadMode>({ one: 0, quorum: 1 });
 export const want: Field<Want> = oneOf<Want>({ value: 0, entry: 1, exists: 2 });
