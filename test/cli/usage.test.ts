@@ -1,0 +1,138 @@
+// Wrong usage of the real command: exit code 2 and one line that names what was wrong. Nothing of this needs a node.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ensureBuilt } from "../support/ensure-built.ts";
+import { ringhold } from "../support/run-command.ts";
+
+let root: string;
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), "ringhold-test-"));
+  writeFileSync(join(root, "empty"), "\n");
+  await ensureBuilt();
+}, 120_000);
+afterAll(() => {
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe("ringhold", () => {
+  test.each<[string, readonly string[], NodeJS.ProcessEnv, RegExp]>([
+    ["an unknown command", ["nodes"], {}, /unknown command 'nodes' \(Did you mean node\?\)/],
+    ["an unknown option", ["status", "--wtach"], {}, /unknown option '--wtach' \(Did you mean --watch\?\)/],
+    ["a missing argument", ["get"], {}, /missing required argument 'key'/],
+    ["one argument too many", ["get", "a", "b"], {}, /too many arguments/],
+    [
+      "a weight out of range",
+      ["node", "--weight", "65"],
+      {},
+      /'--weight <number>' argument '65' is invalid.*from 1 to 64/,
+    ],
+    ["no replicas", ["node", "--replicas", "0"], {}, /'--replicas <count>' argument '0'.*from 1 to 7/],
+    [
+      "a port out of range",
+      ["node", "--listen", "127.0.0.1:99999"],
+      {},
+      /'--listen <host:port>' argument '127.0.0.1:99999'.*HOST:PORT/,
+    ],
+    [
+      "a size that is none",
+      ["node", "--memory", "lots"],
+      {},
+      /'--memory <size>' argument 'lots'.*such as "64mb"/,
+    ],
+    ["too little memory", ["node", "--memory", "1kb"], {}, /--memory must be.*received 1024/],
+    ["a bad name", ["node", "--name", "a b"], {}, /--name must be.*received "a b"/],
+    [
+      "a mode that is none",
+      ["set", "k", "v", "--write", "maybe"],
+      {},
+      /'--write <mode>' argument 'maybe'.*async, quorum, all/,
+    ],
+    ["a ttl of 0", ["set", "k", "v", "--ttl", "0"], {}, /'--ttl <duration>' argument '0'/],
+    [
+      "no number of nodes",
+      ["cluster", "start", "--nodes", "0"],
+      {},
+      /'--nodes <count>' argument '0'.*from 1 to 64/,
+    ],
+    [
+      "servers that are none",
+      ["get", "k", "--server", "http://x"],
+      {},
+      /'--server <url>' argument 'http:\/\/x'/,
+    ],
+    [
+      "a bad variable",
+      ["node"],
+      { RINGHOLD_WEIGHT: "heavy" },
+      /'--weight <number>' value 'heavy' from env 'RINGHOLD_WEIGHT'/,
+    ],
+    ["clear without --yes", ["clear"], {}, /say --yes/],
+    [
+      "half of the TLS files",
+      ["node", "--tls-cert", "x"],
+      {},
+      /--tls-cert, --tls-key and --tls-ca go together/,
+    ],
+    [
+      "a secret file that is not there",
+      ["node", "--secret-file", "/no/such"],
+      {},
+      /--secret-file \/no\/such cannot be read \(ENOENT\)/,
+    ],
+    ["VALUE that is no JSON", ["set", "k", "{", "--as", "json"], {}, /VALUE is no JSON/],
+    [
+      "a node on all addresses without a secret",
+      ["node", "--listen", "0.0.0.0:0"],
+      {},
+      /Refusing to listen on 0\.0\.0\.0:0 without a secret/,
+    ],
+    ["a secret too short", ["node"], { RINGHOLD_SECRET: "short" }, /secret must be from 16/],
+  ])("exits 2 with one line when given %s", async (_name, args, env, line) => {
+    const { code, stdout, stderr } = await ringhold(args, { env });
+
+    expect(stderr).toMatch(line);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).not.toContain("short,");
+  });
+
+  test("names the file when a secret file is empty", async () => {
+    const { code, stderr } = await ringhold(["node", "--secret-file", join(root, "empty")]);
+
+    expect(stderr).toMatch(/^error: --secret-file .*empty is empty\n$/);
+    expect(code).toBe(2);
+  });
+
+  test("exits 0 when asked for help or the version, and 2 with help on stderr when asked nothing", async () => {
+    const [help, version, nothing] = await Promise.all([
+      ringhold(["set", "--help"]),
+      ringhold(["--version"]),
+      ringhold([]),
+    ]);
+
+    expect([help.code, version.code, nothing.code]).toEqual([0, 0, 2]);
+    expect(help.stdout).toContain("--if-absent");
+    expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect([nothing.stdout, nothing.stderr.includes("Usage: ringhold")]).toEqual(["", true]);
+  });
+
+  test("exits 1 with one sentence when there is no local cluster", async () => {
+    for (const args of [["status"], ["stop"], ["kill", "node-1"]]) {
+      const { code, stderr } = await ringhold(["cluster", ...args], { cwd: root });
+
+      expect(stderr).toMatch(/^error: No local cluster in .*: start one with `ringhold cluster start`.*\n$/);
+      expect(code).toBe(1);
+    }
+  });
+
+  test("says what went wrong as JSON when asked for JSON", async () => {
+    const { code, stderr } = await ringhold(["cluster", "status", "--json"], { cwd: root });
+
+    expect(JSON.parse(stderr)).toEqual({ error: { message: expect.stringMatching(/^No local cluster/) } });
+    expect(code).toBe(1);
+  });
+});

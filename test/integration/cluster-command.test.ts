@@ -1,0 +1,168 @@
+// `ringhold cluster` as people use it: one terminal with the cluster, another that hurts and mends it.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { LocalCluster, type LocalNode } from "../../cluster/local-cluster.ts";
+import { waitFor } from "../../cluster/wait.ts";
+import { COMMAND, ensureBuilt } from "../support/ensure-built.ts";
+import { type CommandEnd, ringhold } from "../support/run-command.ts";
+
+let root: string;
+let state: string;
+let foreground: ChildProcess | undefined;
+
+beforeAll(ensureBuilt, 120_000);
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "ringhold-test-"));
+  state = join(root, "state");
+});
+afterEach(async () => {
+  foreground?.kill("SIGKILL");
+  foreground = undefined;
+  await cluster("stop");
+  rmSync(root, { recursive: true, force: true });
+});
+
+function cluster(...args: string[]): Promise<CommandEnd> {
+  return ringhold(["cluster", ...args, "--state", state]);
+}
+
+/** Starts a cluster in the foreground and waits for its first line. */
+async function startForeground(...args: string[]): Promise<{ child: ChildProcess; output: () => string }> {
+  const all = [COMMAND, "cluster", "start", "--nodes", "3", "--port", "0", "--state", state, ...args];
+  const child = spawn(process.execPath, all, { stdio: ["ignore", "pipe", "ignore"] });
+  foreground = child;
+  let output = "";
+  child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+  });
+  await waitFor(() => output.includes("\n"), { what: "the cluster to be ready", timeoutMs: 60_000 });
+  return { child, output: () => output };
+}
+
+function nodes(): LocalNode[] {
+  return LocalCluster.open(state).nodes();
+}
+
+async function allGone(before: readonly LocalNode[]): Promise<void> {
+  const isGone = (pid: number): boolean => {
+    try {
+      process.kill(pid, 0);
+      return false;
+    } catch {
+      return true;
+    }
+  };
+  await waitFor(() => before.every((node) => node.pid === undefined || isGone(node.pid)), {
+    what: "all nodes to end",
+  });
+}
+
+describe("ringhold cluster start", () => {
+  test("prints the url, follows what happens to the nodes, and stops all of them on Ctrl-C", async () => {
+    const { child, output } = await startForeground();
+    expect(output()).toMatch(/^3 nodes ready in \d+\.\d s: ringhold:\/\/127\.0\.0\.1:\d+,/);
+    const before = nodes();
+
+    expect(await cluster("kill", "node-2")).toMatchObject({ code: 0, stdout: "killed node-2\n" });
+    await waitFor(() => output().includes("node-2 dead"), { what: "the line about the death" });
+    expect(await cluster("restart", "node-2")).toMatchObject({ code: 0, stdout: "restarted node-2\n" });
+    await waitFor(() => /node-2 active[^\n]*SAFE[^\n]*\n$/.test(output()), {
+      what: "the line about the return",
+    });
+
+    const after = nodes();
+    child.kill("SIGINT");
+    expect(await once(child, "exit")).toEqual([0, null]);
+    await allGone([...before, ...after]);
+    expect((await cluster("status")).stderr).toMatch(/^error: No local cluster in/);
+  });
+
+  test("leaves no node behind when it is killed itself, added ones included", async () => {
+    const { child } = await startForeground();
+    expect((await cluster("add")).stdout).toMatch(/^added node-4, /);
+    const before = nodes();
+    expect(before).toHaveLength(4);
+
+    child.kill("SIGKILL");
+
+    await allGone(before);
+  });
+
+  test("with --detach returns and leaves the nodes running until they are stopped", async () => {
+    const started = await cluster("start", "--nodes", "2", "--port", "0", "--detach", "--json");
+    expect(started.code).toBe(0);
+    expect(JSON.parse(started.stdout)).toMatchObject({ url: expect.stringMatching(/^ringhold:\/\//) });
+    const before = nodes();
+    expect(before.map((node) => node.state)).toEqual(["running", "running"]);
+
+    const again = await cluster("start", "--nodes", "2", "--port", "0", "--detach");
+    expect(again).toMatchObject({ code: 1, stdout: "" });
+    expect(again.stderr).toMatch(
+      /^error: A cluster is already running in .*: stop it with `ringhold cluster stop`/,
+    );
+
+    expect((await cluster("stop")).stdout).toBe("stopped node-1, node-2\n");
+    await allGone(before);
+  });
+
+  test("replaces the state of a cluster whose processes are gone, and says so", async () => {
+    await cluster("start", "--nodes", "1", "--port", "0", "--detach");
+    for (const node of nodes()) process.kill(node.pid!, "SIGKILL");
+    await waitFor(() => !isOpen(), { what: "the node to be gone" });
+    expect((await cluster("kill", "node-1")).stderr).toMatch(/is not running any more: start it again with/);
+
+    const { code, stderr } = await cluster("start", "--nodes", "1", "--port", "0", "--detach");
+
+    expect(stderr).toMatch(/^Replacing .*: the cluster it describes is gone\n/);
+    expect(code).toBe(0);
+  });
+
+  test("says which port is in use and what to do, and starts nothing", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+
+    const { code, stderr } = await cluster("start", "--nodes", "1", "--port", String(port));
+    server.close();
+
+    expect(stderr).toMatch(new RegExp(`^error: Port ${port} is in use .*--port 0\n$`));
+    expect(code).toBe(1);
+  });
+});
+
+describe("ringhold cluster pause, resume, remove, status", () => {
+  test("do that to the node, and the table shows it", async () => {
+    await cluster("start", "--nodes", "3", "--port", "0", "--detach");
+    await cluster("pause", "node-3");
+    expect((await cluster("status")).stdout).toMatch(/\nnode-3 +paused /);
+    await cluster("resume", "node-3");
+    await LocalCluster.open(state).untilSafe();
+    const table = (await cluster("status")).stdout;
+    expect(table).toMatch(/\nnode-3 +active /);
+    expect(table.trimEnd().split("\n").at(-1)).toMatch(/^SAFE/);
+
+    const before = nodes();
+    expect(await cluster("remove", "node-3")).toMatchObject({ code: 0, stdout: "removed node-3\n" });
+    await allGone(before.filter((node) => node.name === "node-3"));
+    expect((await cluster("status")).stdout).not.toContain("node-3");
+
+    const unknown = await cluster("kill", "node-9");
+    expect(unknown.stderr).toBe("error: There is no node node-9 in this cluster: it has node-1, node-2\n");
+    expect(unknown.code).toBe(1);
+  });
+});
+
+function isOpen(): boolean {
+  try {
+    LocalCluster.open(state);
+    return true;
+  } catch {
+    return false;
+  }
+}
