@@ -1,10 +1,56 @@
-// (under construction: hands each input to the part that owns it)
+// One node as a deterministic state machine: joins the parts and hands each input to the part that owns it.
+//
+//   input --> membership   who is there, who is alive                      \
+//         --> links        who answers right now, how far clocks are apart  |--> view (this file): the ring of the moment
+//         --> ring change  when to enter and leave the ring                /
+//         --> coordinator  clients' requests        --> replica (this node's copies), other nodes' replicas
+//         --> fill, hints, catch-up                 --> copies kept complete
+//
+// After every input the view is brought up to date: a changed record may make a new ring, and a new ring may move slots. The
+// order inside one step is always: take the input in, refresh the view, act on it.
+
 import type { Hashes } from "../base/hash.ts";
+import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
-import type { Effect, Input, Machine, Now } from "./machine.ts";
+import { PeerLinks } from "./links.ts";
+import type { ClientHandle, Effect, Input, Machine, Now } from "./machine.ts";
+import { Membership } from "./membership/membership.ts";
+import {
+  type ClientRequest,
+  type GossipMessage,
+  isInRing,
+  type MemberRecord,
+  type PeerMessage,
+  type RingState,
+  type Topology,
+} from "./messages.ts";
 import type { NodeCoreOptions } from "./options.ts";
-import type { NodeStatus } from "./status.ts";
+import { CatchUp } from "./replication/catch-up.ts";
+import { HybridClock } from "./replication/clock.ts";
+import type { ClusterView } from "./replication/cluster-view.ts";
+import { Coordinator } from "./replication/coordinator.ts";
+import { Fill } from "./replication/fill.ts";
+import { Hints } from "./replication/hints.ts";
+import { OperationTable } from "./replication/operations.ts";
+import { Outbox } from "./replication/outbox.ts";
+import { answerPull } from "./replication/pull-source.ts";
+import { Replica } from "./replication/replica.ts";
+import { SlotStates } from "./replication/slot-states.ts";
+import { computeRingId, Ring, type RingMember, ringParameters } from "./ring/ring.ts";
+import { RingChange, type RingChangeView } from "./ring-change.ts";
+import { type NodeStatus, nodeStatus } from "./status.ts";
 import type { Store } from "./store/store.ts";
+
+/** Upkeep that needs no precise instant runs this often. */
+const HOUSEKEEPING_MS = 50;
+/** Entries turned or dropped per round of upkeep: about a millisecond of work. */
+const SWEEP_BUDGET = 500;
+/** Slots that are no longer ours, dropped per round of upkeep. */
+const DROPS_PER_ROUND = 256;
+/** Wall clocks that differ by less from the cluster's are left alone: estimates are no better. */
+const SKEW_DEAD_BAND_MS = 50;
+/** A node that left waits this long for the others to take over, then goes anyway: each slot has its other copies. */
+const RELEASE_PATIENCE_MS = 600_000;
 
 /** What the core is given beside its options. */
 export interface NodeCorePorts {
@@ -13,26 +59,661 @@ export interface NodeCorePorts {
   readonly prng: Prng;
 }
 
-/** One node of the cluster, as a deterministic state machine. */
+/** See the top of the file. Driven by the rules of `machine.ts`. */
 export class NodeCore implements Machine<Input, Effect> {
-  constructor(_options: NodeCoreOptions, _ports: NodeCorePorts, _now: Now) {
-    throw new Error("under construction");
-  }
+  readonly #options: NodeCoreOptions;
+  readonly #ports: NodeCorePorts;
+  readonly #startedMs: number;
+  readonly #outbox: Outbox;
+  readonly #links: PeerLinks;
+  readonly #slots = new SlotStates();
+  readonly #hints: Hints;
+  readonly #fill: Fill;
+  readonly #catchUp: CatchUp;
+  readonly #replica: Replica;
+  readonly #coordinator: Coordinator;
+  readonly #ringChange: RingChange;
+  readonly #clients = new Set<ClientHandle>();
+  readonly #view: ClusterView;
+  #membership: Membership;
+  #genesisId: string;
+  #ring: Ring | undefined;
+  #targetRing: Ring | undefined;
+  #viewVersion = -1;
+  #seen = new Map<MemberId, MemberRecord>();
+  #isTopologyStale = false;
+  #isLeaving = false;
+  #leftMs = Number.POSITIVE_INFINITY;
+  #isReleased = false;
+  #skewMs = 0;
+  #isClockOff = false;
+  #housekeepingMs: number;
+  #dropCursor = SLOT_COUNT;
+  #lastId = 0;
 
-  step(_input: Input, _now: Now): readonly Effect[] {
-    return [];
-  }
-
-  deadline(): number {
-    return Number.POSITIVE_INFINITY;
+  /** @param options As returned by `resolveNodeCoreOptions`. */
+  constructor(options: NodeCoreOptions, ports: NodeCorePorts, now: Now) {
+    const { replication } = options;
+    const { store, hashes } = ports;
+    this.#options = options;
+    this.#ports = ports;
+    this.#startedMs = now.monoMs;
+    this.#housekeepingMs = now.monoMs;
+    this.#genesisId = options.genesisId;
+    this.#membership = this.#newMembership(options.generation, options.seeds, now);
+    this.#outbox = new Outbox((member) => this.#membership.get(member)?.address);
+    this.#links = new PeerLinks(replication.missedHeartbeatsMax, this.#outbox);
+    this.#view = this.#newView();
+    const clock = new HybridClock();
+    const nextId = () => ++this.#lastId;
+    const operations = new OperationTable(replication.operationsMax);
+    const { clockSkewMsMax, pullsInFlightMax } = replication;
+    const shared = { store, clock, view: this.#view, outbox: this.#outbox, slots: this.#slots, nextId };
+    this.#hints = new Hints({ ...shared, options: replication });
+    this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
+    this.#fill = new Fill({ ...shared, pullsInFlightMax, clockSkewMsMax });
+    this.#catchUp = new CatchUp({
+      ...shared,
+      doubtShared: (member) => this.#doubtShared(member),
+      doubt: (slots) => {
+        for (const slot of slots) this.#slots.doubt(slot);
+      },
+    });
+    this.#coordinator = new Coordinator(
+      {
+        ...shared,
+        replica: this.#replica,
+        hints: this.#hints,
+        options: replication,
+        origin: hashes.hash32(options.id),
+      },
+      {
+        isBehind: () => this.#catchUp.isBehind,
+        writeObstacle: () => this.#writeObstacle(),
+        valueBytesMax: options.valueBytesMax,
+      },
+      nextId,
+    );
+    this.#ringChange = new RingChange(this.#outbox);
+    if (this.#isFounder) this.#outbox.event({ type: "genesis", genesisId: this.#genesisId, isFounder: true });
+    this.#refreshView(this.#clusterNow(now));
   }
 
   /** The cluster's genesis id; "" while unknown. The handshake carries it. */
   get genesisId(): string {
-    return "";
+    return this.#genesisId;
   }
 
-  status(_now: Now): NodeStatus {
-    throw new Error("under construction");
+  step(input: Input, realNow: Now): readonly Effect[] {
+    const now = this.#clusterNow(realNow);
+    this.#take(input, now, realNow);
+    this.#refreshView(now);
+    this.#advanceRingChange(now);
+    return this.#outbox.take();
   }
+
+  deadline(): number {
+    return Math.min(
+      this.#membership.deadline(),
+      this.#links.deadline(),
+      this.#coordinator.deadline(),
+      this.#fill.deadline(),
+      this.#housekeepingMs,
+    );
+  }
+
+  /** A snapshot for people and tools. Costs a walk over the slots. */
+  status(now: Now): NodeStatus {
+    return nodeStatus({
+      options: this.#options,
+      genesisId: this.#genesisId,
+      ring: this.#ring,
+      records: this.#membership.records(),
+      uptimeMs: now.monoMs - this.#startedMs,
+      isReachable: (member) => this.#view.isUsable(member),
+      slots: this.#slots,
+      hints: { count: this.#hints.count, bytes: this.#hints.bytes },
+      isBehind: this.#catchUp.isBehind,
+      pending: this.#coordinator.pending,
+      clockSkewMs: this.#skewMs,
+      store: this.#ports.store.stats(),
+    });
+  }
+
+  // ---- inputs
+
+  #take(input: Input, now: Now, realNow: Now): void {
+    switch (input.kind) {
+      case "tick":
+        this.#tick(now, realNow);
+        break;
+      case "stall":
+        this.#outbox.event({ type: "stalled", ms: Math.round(input.ms) });
+        this.#membership.stalled(input.ms, realNow, this.#outbox.effects);
+        this.#links.stalled(now);
+        this.#catchUp.begin(this.#ringMemberIds(), now);
+        break;
+      case "gossip":
+        this.#gossip(input.from, input.fromAddress, input.message, realNow);
+        break;
+      case "peer":
+        if (this.#links.heard(input.from, now)) this.#peerIsBack(input.from, now);
+        this.#peer(input.from, input.message, now, realNow);
+        break;
+      case "client":
+        this.#client(input.client, input.request, now, realNow);
+        break;
+      case "clientOpened":
+        this.#clients.add(input.client);
+        this.#outbox.reply(input.client, this.#topology());
+        break;
+      case "clientClosed":
+        this.#clients.delete(input.client);
+        break;
+      case "link":
+        this.#link(input.member, input.path, input.isUp, now, realNow);
+        break;
+      case "genesis":
+        if (this.#genesisId !== "") break;
+        this.#genesisId = input.genesisId;
+        this.#outbox.event({ type: "genesis", genesisId: input.genesisId, isFounder: false });
+        break;
+      case "leave":
+        this.#leave(realNow);
+        break;
+    }
+  }
+
+  #tick(now: Now, realNow: Now): void {
+    if (realNow.monoMs >= this.#membership.deadline())
+      this.#withRefutations(now, () => this.#membership.tick(realNow, this.#outbox.effects));
+    for (const member of this.#links.tick(realNow)) this.#lost(member, now);
+    this.#coordinator.tick(now);
+    this.#fill.tick(now);
+    if (now.monoMs >= this.#housekeepingMs) this.#keepHouse(now);
+  }
+
+  #keepHouse(now: Now): void {
+    this.#housekeepingMs = now.monoMs + HOUSEKEEPING_MS;
+    this.#hints.replay(now);
+    this.#catchUp.tick(now);
+    this.#ports.store.sweep(now.wallMs, SWEEP_BUDGET);
+    this.#updateSkew();
+    this.#dropForeignSlots();
+    this.#maybeRelease(now);
+    if (this.#slots.doubtfulCount > 0 || this.#slots.warmingCount > 0) this.#fill.wake(now);
+    if (this.#isTopologyStale) this.#publishTopology();
+  }
+
+  #gossip(from: MemberId, fromAddress: string, message: GossipMessage, now: Now): void {
+    if (message.kind === "changeRequest") {
+      this.#ringChange.requested(from, message, this.#ringChangeView(), now);
+    } else if (message.kind === "changeGrant") {
+      const next = this.#ringChange.grantedTo(message, this.#ringChangeView());
+      if (next !== undefined) this.#enter(next, now);
+    } else {
+      this.#withRefutations(now, () =>
+        this.#membership.handle(from, fromAddress, message, now, this.#outbox.effects),
+      );
+    }
+  }
+
+  #peer(from: MemberId, message: PeerMessage, now: Now, realNow: Now): void {
+    switch (message.kind) {
+      case "ping":
+        this.#outbox.peer(from, {
+          kind: "pong",
+          sentMs: message.sentMs,
+          monoMs: realNow.monoMs,
+          wallMs: realNow.wallMs,
+        });
+        return;
+      case "pong":
+        this.#links.pong(from, message, realNow);
+        return;
+      case "read":
+        this.#syncIfOtherRing(from, message.ringId, realNow);
+        this.#outbox.peer(from, this.#replica.read(message));
+        return;
+      case "replicate":
+        if (message.purpose === "client") this.#syncIfOtherRing(from, message.ringId, realNow);
+        this.#outbox.peer(from, this.#replica.replicate(message, from, now));
+        return;
+      case "clearReplica":
+        this.#syncIfOtherRing(from, message.ringId, realNow);
+        this.#outbox.peer(from, this.#replica.clear(message));
+        return;
+      case "readReply":
+        if (message.status === "ring") this.#sync(from, realNow);
+        this.#coordinator.readReplied(from, message, now);
+        return;
+      case "replicated":
+        if (message.status === "ring") this.#sync(from, realNow);
+        if (!this.#hints.replicated(from, message, now)) this.#coordinator.replicated(from, message, now);
+        return;
+      case "clearReplicaReply":
+        if (message.status === "ring") this.#sync(from, realNow);
+        if (!this.#hints.clearReplied(from, message)) this.#coordinator.clearReplied(from, message, now);
+        return;
+      case "forward":
+        this.#coordinator.forwarded(from, message, now);
+        return;
+      case "forwarded":
+        this.#coordinator.forwardAnswered(from, message);
+        return;
+      case "pull":
+        if (!message.isRehearsal) this.#syncIfOtherRing(from, message.ringId, realNow);
+        this.#outbox.peer(
+          from,
+          answerPull(message, { store: this.#ports.store, slots: this.#slots, view: this.#view }),
+        );
+        return;
+      case "pulled":
+        if (message.status === "ring") this.#sync(from, realNow);
+        this.#fill.pulled(from, message, now);
+        return;
+      case "catchUp":
+        this.#outbox.peer(from, { kind: "catchUpReply", id: message.id, ...this.#hints.drain(from) });
+        this.#hints.replay(now);
+        return;
+      case "catchUpReply":
+        this.#catchUp.replied(from, message, now);
+        return;
+    }
+  }
+
+  #client(client: ClientHandle, request: ClientRequest, now: Now, realNow: Now): void {
+    const coordinator = this.#coordinator;
+    if (request.kind === "ping") {
+      const { monoMs, wallMs } = realNow;
+      this.#outbox.reply(client, { kind: "pong", sentMs: request.sentMs, monoMs, wallMs });
+      return;
+    }
+    const replyTo = { type: "client", client, id: request.id } as const;
+    switch (request.kind) {
+      case "get":
+        coordinator.get(request, replyTo, now);
+        return;
+      case "write":
+        coordinator.write(request, replyTo, false, now);
+        return;
+      case "scan":
+        coordinator.scan(request, replyTo, now);
+        return;
+      case "count":
+        coordinator.count(request, replyTo);
+        return;
+      case "clear":
+        coordinator.clear(request, replyTo, now);
+        return;
+      case "command":
+        if (request.command === "leave") this.#leave(realNow);
+        else this.#membership.evict(request.member as MemberId, realNow, this.#outbox.effects);
+        this.#outbox.reply(client, { kind: "commanded", id: request.id });
+        return;
+    }
+  }
+
+  #link(member: MemberId, path: "peer" | "gossip", isUp: boolean, now: Now, realNow: Now): void {
+    if (path === "peer" && this.#links.link(member, isUp, realNow)) this.#lost(member, now);
+    this.#membership.link(member, isUp, realNow, this.#outbox.effects);
+  }
+
+  /** Others said something of us that was not so: they may have gone on without us. */
+  #withRefutations(now: Now, run: () => void): void {
+    const before = this.#outbox.effects.length;
+    run();
+    const effects = this.#outbox.effects;
+    for (let index = before; index < effects.length; index++) {
+      const effect = effects[index]!;
+      if (effect.kind !== "event" || effect.event.type !== "refuted") continue;
+      this.#catchUp.begin(this.#ringMemberIds(), now);
+      return;
+    }
+  }
+
+  #lost(member: MemberId, now: Now): void {
+    this.#coordinator.memberLost(member, now);
+    this.#fill.memberLost(member, now);
+    this.#isTopologyStale = true;
+  }
+
+  #peerIsBack(member: MemberId, now: Now): void {
+    this.#catchUp.begin([member], now);
+    this.#fill.wake(now);
+    this.#hints.replay(now);
+  }
+
+  #syncIfOtherRing(from: MemberId, ringId: RingId, now: Now): void {
+    if (ringId !== this.#ring?.id) this.#sync(from, now);
+  }
+
+  #sync(from: MemberId, now: Now): void {
+    this.#membership.syncWith(from, now, this.#outbox.effects);
+  }
+
+  // ---- the view
+
+  /** Records may have changed: is it still the same ring, and who has come, gone or started anew? */
+  #refreshView(now: Now): void {
+    if (this.#membership.viewVersion === this.#viewVersion) return;
+    this.#viewVersion = this.#membership.viewVersion;
+    this.#isTopologyStale = true;
+    const records = this.#membership.records();
+    if (this.#membership.self.ringState === "evicted") {
+      this.#startOver(now);
+      return;
+    }
+    this.#links.track(this.#idsToReach(records));
+    this.#adoptRing(records, now);
+    this.#noteChanges(records, now);
+  }
+
+  #adoptRing(records: readonly MemberRecord[], now: Now): void {
+    const members = ringMembersOf(records, (record) => isInRing(record.ringState));
+    const ring = this.#ringOf(members, this.#ring);
+    if (ring?.id !== this.#ring?.id && ring !== undefined) {
+      const previous = this.#ring;
+      const isFounding = this.#isFounder && previous === undefined;
+      this.#ring = ring;
+      const gained = this.#slots.adopt(ring, this.#view.self, isFounding);
+      for (const slot of gained) if (!this.#fill.isRehearsed(slot)) this.#ports.store.drop(slot);
+      const slotsLost = previous === undefined ? 0 : this.#slots.formerCount;
+      this.#outbox.event({
+        type: "ringChanged",
+        ringId: ring.id,
+        members: members.length,
+        slotsGained: gained.length,
+        slotsLost,
+      });
+      if (previous !== undefined) this.#doubtChangedSlots(previous, ring);
+      this.#dropCursor = 0;
+      this.#fill.restart(previous, now);
+      this.#coordinator.ringChanged(now);
+      this.#publishTopology();
+    }
+    this.#planRing(records, now);
+  }
+
+  /** The ring that a change in preparation would make: with this node when it joins, without those that leave. */
+  #planRing(records: readonly MemberRecord[], now: Now): void {
+    const self = this.#membership.self;
+    const isPlanned =
+      (self.ringState === "joining" && this.#ring !== undefined) ||
+      records.some(({ ringState }) => ringState === "leaving");
+    if (!isPlanned) {
+      this.#targetRing = undefined;
+      this.#fill.rehearse(undefined, now);
+      return;
+    }
+    const members = ringMembersOf(
+      records,
+      ({ id, ringState }) =>
+        (isInRing(ringState) && ringState !== "leaving") || (id === self.id && ringState === "joining"),
+    );
+    this.#targetRing = this.#ringOf(members, this.#targetRing);
+    this.#fill.rehearse(this.#targetRing?.has(self.id) === true ? this.#targetRing : undefined, now);
+  }
+
+  #ringOf(members: readonly RingMember[], known: Ring | undefined): Ring | undefined {
+    if (members.length === 0) return undefined;
+    const parameters = ringParameters(this.#options.replicas);
+    const id = computeRingId(members, parameters, this.#ports.hashes);
+    return id === known?.id ? known : Ring.build(members, parameters, this.#ports.hashes);
+  }
+
+  #noteChanges(records: readonly MemberRecord[], now: Now): void {
+    const seen = new Map<MemberId, MemberRecord>();
+    for (const record of records) {
+      const before = this.#seen.get(record.id);
+      seen.set(record.id, record);
+      if (before === undefined || record.id === this.#view.self) continue;
+      const isGone = record.liveness === "dead" && before.liveness !== "dead";
+      const isAnew = record.generation !== before.generation;
+      if (isGone || isAnew) this.#doubtShared(record.id);
+      if (isGone) this.#lost(record.id, now);
+    }
+    this.#seen = seen;
+  }
+
+  /** Who is gone may have acknowledged writes with others that this node has not got. */
+  #doubtShared(member: MemberId): void {
+    const ring = this.#ring;
+    if (ring === undefined) return;
+    for (let index = 0; index < SLOT_COUNT; index++) {
+      const slot = index as Slot;
+      if (this.#slots.counts(slot) && ring.isReplica(slot, member)) this.#slots.doubt(slot);
+    }
+  }
+
+  /** A member that left a slot's list took knowledge with it that the others may not share. */
+  #doubtChangedSlots(from: Ring, to: Ring): void {
+    for (let index = 0; index < SLOT_COUNT; index++) {
+      const slot = index as Slot;
+      if (!this.#slots.counts(slot)) continue;
+      if (from.preferenceList(slot).some((member) => !to.isReplica(slot, member))) this.#slots.doubt(slot);
+    }
+  }
+
+  /** Everybody alive, save those that left and have nothing to hand over any more. */
+  #idsToReach(records: readonly MemberRecord[]): readonly MemberId[] {
+    const ids: MemberId[] = [];
+    for (const { id, liveness, ringState } of records) {
+      if (id === this.#view.self || liveness === "dead" || ringState === "evicted") continue;
+      if (
+        ringState === "left" &&
+        (this.#seen.get(id)?.ringState ?? "left") === "left" &&
+        this.#slots.warmingCount === 0
+      )
+        continue;
+      ids.push(id);
+    }
+    return ids;
+  }
+
+  #ringMemberIds(): readonly MemberId[] {
+    return this.#ring?.members.map(({ id }) => id) ?? [];
+  }
+
+  #newView(): ClusterView {
+    const core = this;
+    return {
+      self: this.#options.id,
+      get ring() {
+        return core.#ring;
+      },
+      isUsable: (member) => {
+        if (member === core.#options.id) return true;
+        return core.#membership.get(member)?.liveness !== "dead" && core.#links.isReachable(member);
+      },
+      mayCount: (member) => {
+        const state = core.#membership.get(member)?.ringState;
+        return state === "active" || state === "leaving";
+      },
+      isMember: (member) => {
+        const state = core.#membership.get(member)?.ringState;
+        return state !== undefined && isInRing(state);
+      },
+      toPeerMono: (member, monoMs) => core.#links.toPeerMono(member, monoMs),
+    };
+  }
+
+  // ---- ring changes
+
+  #ringChangeView(): RingChangeView {
+    const self = this.#membership.self;
+    const wantsChange = self.ringState === "joining" || self.ringState === "leaving";
+    return {
+      self,
+      records: this.#membership.records(),
+      ringId: this.#ring?.id ?? "",
+      targetRingId: wantsChange ? (this.#targetRing?.id ?? "") : "",
+      preparedRingId: this.#fill.preparedRingId,
+      isFilled: this.#slots.warmingCount === 0,
+    };
+  }
+
+  #advanceRingChange(now: Now): void {
+    const self = this.#membership.self;
+    const ringId = this.#ring?.id;
+    const next = this.#ringChange.advance(this.#ringChangeView(), now);
+    if (next !== undefined) this.#enter(next, now);
+    const isSettled = ringId !== undefined && this.#slots.warmingCount === 0 && isInRing(self.ringState);
+    const settledRingId = isSettled && next === undefined ? ringId : self.settledRingId;
+    const preparedRingId = this.#fill.preparedRingId;
+    if (settledRingId !== self.settledRingId && settledRingId !== "" && next === undefined) {
+      this.#outbox.event({ type: "settled", ringId: settledRingId });
+    }
+    if (
+      next === undefined &&
+      (settledRingId !== self.settledRingId || preparedRingId !== self.preparedRingId)
+    ) {
+      this.#membership.setSelf({ settledRingId, preparedRingId }, now, this.#outbox.effects);
+      this.#refreshView(now);
+    }
+  }
+
+  #enter(state: RingState, now: Now): void {
+    const isActive = state === "active" && this.#ring !== undefined;
+    const patch = isActive ? { ringState: state, settledRingId: this.#ring!.id } : { ringState: state };
+    if (isActive) this.#outbox.event({ type: "settled", ringId: this.#ring!.id });
+    this.#membership.setSelf(patch, now, this.#outbox.effects);
+    if (state === "left") this.#leftMs = now.monoMs;
+    this.#refreshView(now);
+  }
+
+  #leave(now: Now): void {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#outbox.event({ type: "leaving" });
+    const state = this.#membership.self.ringState;
+    const isAlone = this.#ring === undefined || this.#ring.members.length === 1;
+    if (isInRing(state) && !isAlone) this.#enter("leaving", now);
+    else this.#enter("left", now);
+  }
+
+  /** The others have all they need: the process may end. */
+  #maybeRelease(now: Now): void {
+    if (this.#membership.self.ringState !== "left" || this.#isReleased) return;
+    const ringId = this.#ring?.id;
+    const others = this.#membership
+      .records()
+      .filter(({ id, ringState }) => id !== this.#view.self && isInRing(ringState));
+    const isTaken = others.every(
+      ({ liveness, settledRingId }) => liveness === "dead" || settledRingId === ringId,
+    );
+    if (!isTaken && now.monoMs - this.#leftMs < RELEASE_PATIENCE_MS) {
+      const member = others.find(({ liveness }) => liveness === "alive")?.id;
+      if (member !== undefined) this.#sync(member, now);
+      return;
+    }
+    this.#isReleased = true;
+    this.#outbox.event({ type: "released" });
+    this.#outbox.effects.push({ kind: "released" });
+  }
+
+  /** The others took this node for gone and gave its slots away: it comes back as a new member with nothing. */
+  #startOver(now: Now): void {
+    const addresses = this.#membership
+      .records()
+      .filter(({ id }) => id !== this.#view.self)
+      .map(({ address }) => address);
+    const generation = Math.max(this.#membership.self.generation + 1, Math.floor(now.wallMs));
+    this.#slots.reset();
+    for (let slot = 0; slot < SLOT_COUNT; slot++) this.#ports.store.drop(slot as Slot);
+    this.#ring = undefined;
+    this.#seen = new Map();
+    this.#fill.rehearse(undefined, now);
+    this.#membership = this.#newMembership(generation, addresses.slice(0, SEEDS_MAX), now);
+    this.#viewVersion = -1;
+    this.#refreshView(now);
+  }
+
+  #newMembership(generation: number, seeds: readonly string[], now: Now): Membership {
+    const { id, address, zone, weight, membership: options, replicas } = this.#options;
+    const startsInRing = this.#isFounder && generation === this.#options.generation;
+    const self = { id, address, zone, weight, generation };
+    return new Membership(
+      { self, seeds, startsInRing, options, replicas },
+      this.#ports.prng.fork("membership"),
+      now,
+    );
+  }
+
+  get #isFounder(): boolean {
+    return this.#options.genesisId !== "";
+  }
+
+  /** Slots that moved away are kept until everybody is settled: until then this node may be their last source. */
+  #dropForeignSlots(): void {
+    if (this.#dropCursor >= SLOT_COUNT || this.#ring === undefined) return;
+    const ringId = this.#ring.id;
+    const isSettled = this.#membership
+      .records()
+      .every(({ ringState, settledRingId }) => !isInRing(ringState) || settledRingId === ringId);
+    if (!isSettled) return;
+    const end = Math.min(SLOT_COUNT, this.#dropCursor + DROPS_PER_ROUND);
+    for (; this.#dropCursor < end; this.#dropCursor++) {
+      const slot = this.#dropCursor as Slot;
+      if (!this.#slots.isForeign(slot) || this.#fill.isRehearsed(slot)) continue;
+      this.#slots.releaseFormer(slot);
+      this.#ports.store.drop(slot);
+    }
+  }
+
+  // ---- clocks
+
+  /** The monotonic clock as it is, the wall clock corrected to the cluster's. */
+  #clusterNow(now: Now): Now {
+    return this.#skewMs === 0 ? now : { monoMs: now.monoMs, wallMs: now.wallMs + this.#skewMs };
+  }
+
+  #updateSkew(): void {
+    const skewMs = this.#links.clusterSkewMs();
+    this.#skewMs = Math.abs(skewMs) > SKEW_DEAD_BAND_MS ? skewMs : 0;
+    const isOff = Math.abs(skewMs) > this.#options.replication.clockSkewMsMax;
+    if (isOff === this.#isClockOff) return;
+    this.#isClockOff = isOff;
+    this.#outbox.event({ type: "clockOff", skewMs: Math.round(skewMs), isOff });
+  }
+
+  #writeObstacle(): string | undefined {
+    return this.#isClockOff ? "This node's clock is too far from the cluster's" : undefined;
+  }
+
+  // ---- clients
+
+  #publishTopology(): void {
+    this.#isTopologyStale = false;
+    if (this.#clients.size === 0) return;
+    const topology = this.#topology();
+    for (const client of this.#clients) this.#outbox.reply(client, topology);
+  }
+
+  #topology(): Topology {
+    const { replicas, defaultWrite, defaultRead, valueBytesMax } = this.#options;
+    const members = this.#membership
+      .records()
+      .filter(({ ringState }) => isInRing(ringState))
+      .map(({ id, address, zone, weight, liveness, ringState }) => ({
+        id,
+        address,
+        zone,
+        weight,
+        liveness,
+        ringState,
+      }));
+    const ringId = this.#ring?.id ?? "";
+    return { kind: "topology", ringId, replicas, defaultWrite, defaultRead, valueBytesMax, members };
+  }
+}
+
+/** Addresses tried by a node that starts over. */
+const SEEDS_MAX = 16;
+
+function ringMembersOf(
+  records: readonly MemberRecord[],
+  isMember: (record: MemberRecord) => boolean,
+): readonly RingMember[] {
+  return records.filter(isMember).map(({ id, weight, zone }) => ({ id, weight, zone }));
 }

@@ -1,8 +1,11 @@
 // A node's answer to "how are you, and how is the cluster as you see it": the body of /status, the members table, and the
 // verdicts behind /readyz and /safez. Plain JSON.
 
-import type { MemberId, RingId } from "../base/ids.ts";
-import type { Liveness, RingState } from "./messages.ts";
+import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../base/ids.ts";
+import { isInRing, type Liveness, type MemberRecord, type RingState } from "./messages.ts";
+import type { NodeCoreOptions } from "./options.ts";
+import type { SlotStates } from "./replication/slot-states.ts";
+import type { Ring } from "./ring/ring.ts";
 import type { StoreStats } from "./store/store.ts";
 
 export interface MemberStatus {
@@ -47,4 +50,119 @@ export interface NodeStatus {
   readonly pending: number;
   readonly clockSkewMs: number;
   readonly store: StoreStats;
+}
+
+/** What a status is made from. */
+export interface StatusInput {
+  readonly options: NodeCoreOptions;
+  readonly genesisId: string;
+  readonly ring: Ring | undefined;
+  readonly records: readonly MemberRecord[];
+  readonly uptimeMs: number;
+  readonly isReachable: (member: MemberId) => boolean;
+  readonly slots: SlotStates;
+  readonly hints: { readonly count: number; readonly bytes: number };
+  readonly isBehind: boolean;
+  readonly pending: number;
+  readonly clockSkewMs: number;
+  readonly store: StoreStats;
+}
+
+/** Makes the status. Costs a walk over the slots. */
+export function nodeStatus(input: StatusInput): NodeStatus {
+  const { options, ring, records, slots } = input;
+  const self = records.find(({ id }) => id === options.id);
+  const members = records.map((record) => memberStatus(record, input));
+  const slotsUnderReplicated = ring === undefined ? SLOT_COUNT : countUnderReplicated(ring, input);
+  const copies = ring === undefined ? 0 : Math.min(options.replicas, ring.members.length);
+  const isComplete =
+    slotsUnderReplicated === 0 && slots.doubtfulCount === 0 && input.hints.count === 0 && !input.isBehind;
+  const isSafe = copies > 1 && isComplete;
+  return {
+    id: options.id,
+    address: options.address,
+    clusterName: options.clusterName,
+    genesisId: input.genesisId,
+    ringId: ring?.id ?? "",
+    replicas: options.replicas,
+    uptimeMs: Math.round(input.uptimeMs),
+    isReady: self?.ringState === "active",
+    isSafe,
+    verdict: verdict({
+      copies,
+      isSafe,
+      slotsUnderReplicated,
+      hints: input.hints.count,
+      members,
+      replicas: options.replicas,
+    }),
+    members,
+    slotsWarming: slots.warmingCount,
+    slotsUnderReplicated,
+    hints: input.hints,
+    pending: input.pending,
+    clockSkewMs: Math.round(input.clockSkewMs),
+    store: input.store,
+  };
+}
+
+function memberStatus(record: MemberRecord, { ring, options, isReachable }: StatusInput): MemberStatus {
+  const { id, address, zone, weight, liveness, ringState } = record;
+  const isMember = ring?.has(id) === true;
+  const slotsOwned = isMember ? ring.slotsOwnedBy(id) : 0;
+  return {
+    id,
+    address,
+    zone,
+    weight,
+    liveness,
+    ringState,
+    isReachable: id === options.id || isReachable(id),
+    isSettled: ring !== undefined && record.settledRingId === ring.id,
+    slotsOwned,
+    slotsReplicated: isMember ? ring.slotsReplicatedBy(id) : 0,
+    share: slotsOwned / SLOT_COUNT,
+    shareIdeal: isMember ? ring.idealShare(id) : 0,
+  };
+}
+
+/** Slots of which some replica is dead, or has not filled its slots for this ring. */
+function countUnderReplicated(ring: Ring, { records, slots, options }: StatusInput): number {
+  const lacking = new Set<MemberId>();
+  for (const { id, liveness, settledRingId } of records) {
+    if (ring.has(id) && id !== options.id && (liveness !== "alive" || settledRingId !== ring.id))
+      lacking.add(id);
+  }
+  let count = 0;
+  for (let index = 0; index < SLOT_COUNT; index++) {
+    const slot = index as Slot;
+    const isLacking = ring.preferenceList(slot).some((member) => lacking.has(member));
+    if (isLacking || slots.isWarming(slot)) count++;
+  }
+  return count;
+}
+
+function verdict(facts: {
+  readonly copies: number;
+  readonly isSafe: boolean;
+  readonly slotsUnderReplicated: number;
+  readonly hints: number;
+  readonly members: readonly MemberStatus[];
+  readonly replicas: number;
+}): string {
+  const { copies, isSafe, slotsUnderReplicated, hints, members, replicas } = facts;
+  if (copies === 0) return "WAITING: this node is not in a ring yet";
+  if (isSafe) {
+    const note = copies < replicas ? ` (${replicas} wanted, add nodes)` : "";
+    return `SAFE: every key has ${copies} copies${note}`;
+  }
+  if (copies === 1) return "UNSAFE: every key has 1 copy, add nodes";
+  const reasons = members
+    .filter(({ ringState }) => isInRing(ringState))
+    .filter(({ liveness, isSettled }) => liveness !== "alive" || !isSettled)
+    .map(({ id, liveness }) => `${id} is ${liveness === "alive" ? "filling its slots" : liveness}`);
+  if (hints > 0) reasons.push(`${hints} writes wait to be handed over`);
+  if (slotsUnderReplicated === 0)
+    return `DEGRADED: copies are being compared${reasons.length > 0 ? `; ${reasons.join(", ")}` : ""}`;
+  return `DEGRADED: ${slotsUnderReplicated} of ${SLOT_COUNT} slots lack a copy; ${reasons.join(", ")}`;
 }

@@ -114,10 +114,9 @@ export class Copy {
       else if (status === IN_FLIGHT) underWay++;
       else if (status === UNKNOWN && this.#mightAnswer(member)) waitedFor++;
     }
-    const isExhausted =
-      underWay === 0 &&
-      waitedFor === 0 &&
-      (copied > 0 || this.#job.waitsForAbsent || candidates.length === 0);
+    // A job that does not wait for the absent still wants one answer, or a node that is cut off would be done at once.
+    const isHeard = this.#job.waitsForAbsent || candidates.length === 0 || copied + noAuthority > 0;
+    const isExhausted = underWay === 0 && waitedFor === 0 && isHeard;
     if (copied >= needed || isExhausted) {
       this.#wanted.delete(slot);
       this.#job.done(slot, copied);
@@ -152,7 +151,7 @@ export class Copy {
 
   #mightAnswer(member: MemberId): boolean {
     const { view } = this.#parts;
-    return this.#job.waitsForAbsent ? view.isMember(member) : view.isUsable(member);
+    return view.isUsable(member) || (this.#job.waitsForAbsent && view.isMember(member));
   }
 
   #pull(member: MemberId, slots: readonly Slot[], after: string, partialKeys: Set<string>, now: Now): void {

@@ -36,7 +36,7 @@ interface Hint {
 interface Target {
   readonly hints: Map<string, Hint>;
   bytes: number;
-  /** Slots whose hints overflowed or grew too old: the target must pull them. Told for as long as a hint would live. */
+  /** Slots whose hints overflowed or grew too old: the target must pull them. Told again and again for as long as a hint would live. */
   readonly slotsToSync: Set<Slot>;
   overflowMs: number;
   toldMs: number;
@@ -237,7 +237,8 @@ export class Hints {
   }
 
   #expire(member: MemberId, target: Target, now: Now): void {
-    if (now.monoMs - target.overflowMs > this.#options.hintWindowMs) target.slotsToSync.clear();
+    const isTold = target.toldMs > target.overflowMs;
+    if (isTold && now.monoMs - target.overflowMs > this.#options.hintWindowMs) target.slotsToSync.clear();
     // Insertion order is age order: the first young hint ends the search.
     for (const hint of target.hints.values()) {
       if (now.monoMs - hint.storedMs <= this.#options.hintWindowMs) return;

@@ -91,19 +91,9 @@ export class SlotStates {
     return gained;
   }
 
-  /** Everything held is too old to be trusted: counted slots warm anew. Returns them. */
-  forgetAll(): readonly Slot[] {
-    const lost: Slot[] = [];
-    for (let index = 0; index < SLOT_COUNT; index++) {
-      const slot = index as Slot;
-      if (this.#states[slot] === COUNTED) {
-        this.#set(slot, WARMING);
-        lost.push(slot);
-      } else if (this.#states[slot] === FORMER) {
-        this.#set(slot, NONE);
-      }
-    }
-    return lost;
+  /** This node is a replica of nothing any more. */
+  reset(): void {
+    for (let index = 0; index < SLOT_COUNT; index++) this.#set(index as Slot, NONE);
   }
 
   /** A warming slot is filled, or a doubtful one compared. */
