@@ -27,7 +27,7 @@ export async function collectView(servers: readonly string[], http: NodeHttpOpti
 
 /** The first answer to `/status`. @throws {Error} when no server answers, naming each and why */
 export async function askAny(servers: readonly string[], http: NodeHttpOptions): Promise<NodeStatus> {
-  const failures: string[] = [];
+  const failures: string[] = servers.length === 0 ? ["none is running"] : [];
   for (const server of servers) {
     try {
       return await fetchNodeStatus(server, http);

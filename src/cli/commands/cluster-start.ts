@@ -4,6 +4,7 @@
 import { Command } from "commander";
 import type { LocalCluster } from "../../../cluster/local-cluster.ts";
 import { collectView, processesOf } from "../cluster-view.ts";
+import { EXIT, QuietExit } from "../failure.ts";
 import { redraw } from "../live-view.ts";
 import { type ClusterView, renderMembers, renderVerdict, stateOf } from "../members-table.ts";
 import { type SharedNodeFlags, sharedNodeArguments, withSharedNodeFlags } from "../node-options.ts";
@@ -50,6 +51,10 @@ async function start(options: StartOptions): Promise<void> {
       isDetached: options.detach === true,
       onProgress: tell,
       signal,
+    }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      tell("stopped before all nodes were ready");
+      throw new QuietExit(EXIT.failed);
     });
     announce(cluster, options, performance.now() - startMs);
     if (options.detach) return;
