@@ -66,7 +66,8 @@ export class Dial {
       const status = response.statusCode ?? 0;
       // A node that is full says 503; so do proxies whose node is away.
       const isAway = status >= 502 && status <= 504;
-      if (isAway) this.#fail("ERR_UNREACHABLE", `it answered with HTTP status ${status}`);
+      if (status === 401) this.#fail("ERR_UNAUTHORIZED", "it asks nodes for a certificate of its authority");
+      else if (isAway) this.#fail("ERR_UNREACHABLE", `it answered with HTTP status ${status}`);
       else this.#fail("ERR_PROTOCOL", `it answered with HTTP status ${status} and is no Ringhold node`);
     });
     // Last, because an abort settles at once.

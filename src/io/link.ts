@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Message, Path } from "../core/messages.ts";
@@ -124,6 +125,8 @@ export interface AcceptorOptions {
   readonly identity: () => LocalIdentity;
   readonly secret?: string | undefined;
   readonly limits?: LinkLimits | undefined;
+  /** Whether nodes must show a TLS certificate of the server's authority. For servers that ask for one (`requestCert`). @default false */
+  readonly nodesNeedCertificate?: boolean | undefined;
   readonly onLink: (link: Link) => LinkHandlers;
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
 }
@@ -182,6 +185,8 @@ export class LinkAcceptor {
       // Browsers say where their scripts come from. A web page has no business here, least of all on a loopback node without
       // a secret, which it could otherwise reach from any site that its user looks at.
       refuseUpgrade(socket, "403 Forbidden");
+    } else if (path !== "client" && this.#options.nodesNeedCertificate === true && !isCertified(socket)) {
+      refuseUpgrade(socket, "401 Unauthorized");
     } else if (this.#isFull) {
       refuseUpgrade(socket, "503 Service Unavailable");
     } else {
@@ -273,6 +278,10 @@ const TEXT_FRAME: HandshakeStep = {
   reason: "It sent a text frame",
   frame: undefined,
 };
+
+function isCertified(socket: Socket): boolean {
+  return socket instanceof TLSSocket && socket.authorized;
+}
 
 /** Answers an upgrade that is not to be, and cuts the connection. */
 function refuseUpgrade(socket: Socket, status: string): void {

@@ -2,7 +2,8 @@
 // attempt to dial one, and the messages that wait for it.
 //
 // A link is dialled when there is something to send and none is open; while attempts fail they come 50 ms to 2 s apart (doubling, with
-// jitter, so that a whole cluster does not knock in step). Waiting messages are replaceable, because the core times out and
+// jitter, so that a whole cluster does not knock in step). A link that is lost at once counts as a failure: the other side may
+// have turned us away. Waiting messages are replaceable, because the core times out and
 // decides anew: they are kept for two seconds at most, and the oldest go first when there are too many.
 
 import type { GossipMessage, Message, PeerMessage } from "../core/messages.ts";
@@ -21,6 +22,8 @@ export interface ChannelLimits {
   /** First and longest pause between attempts to dial. */
   readonly backoffMsMin: number;
   readonly backoffMsMax: number;
+  /** A link lost before this age counts as a failed attempt. */
+  readonly stableMsMin: number;
 }
 
 export const CHANNEL_LIMITS: ChannelLimits = Object.freeze({
@@ -29,6 +32,7 @@ export const CHANNEL_LIMITS: ChannelLimits = Object.freeze({
   ageMsMax: 2_000,
   backoffMsMin: 50,
   backoffMsMax: 2_000,
+  stableMsMin: 1_000,
 });
 
 /** What a channel needs. */
@@ -54,13 +58,15 @@ export class Channel {
   readonly #limits: ChannelLimits;
   /** In the order they opened. All are of one process of the member. */
   readonly #links: Link[] = [];
+  /** When the latest link opened. */
+  #openedMs = 0;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   /** Where to dial: as told with the latest send. */
   #address = "";
   #isDialing = false;
   #isClosed = false;
-  /** Attempts to dial that failed since the last one that did not. */
+  /** Attempts that failed since a link lasted. */
   #failures = 0;
   #retryAtMs = 0;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -106,7 +112,7 @@ export class Channel {
   /** Takes an open link; from now on it is the one that is used. */
   add(link: Link): void {
     this.#links.push(link);
-    this.#failures = 0;
+    this.#openedMs = this.#ports.nowMs();
     this.#lastError = undefined;
   }
 
@@ -124,8 +130,13 @@ export class Channel {
   /** Forgets a link. Returns whether it was one of this channel's. */
   remove(link: Link): boolean {
     const index = this.#links.indexOf(link);
-    if (index !== -1) this.#links.splice(index, 1);
-    return index !== -1;
+    if (index === -1) return false;
+    this.#links.splice(index, 1);
+    if (this.#links.length === 0) {
+      if (this.#ports.nowMs() - this.#openedMs >= this.#limits.stableMsMin) this.#failures = 0;
+      else this.#backOff();
+    }
+    return true;
   }
 
   /** Dials at once, whatever the pause between attempts says; does nothing while a dial is on its way or without an address. */
@@ -168,13 +179,18 @@ export class Channel {
     this.#isDialing = false;
     if (this.#isClosed) return;
     if (this.link !== undefined) return this.flush();
-    this.#failures++;
+    this.#backOff();
     this.#lastError = error instanceof Error ? error : new Error(`${address} closed the connection at once`);
-    const { backoffMsMin, backoffMsMax } = this.#limits;
-    const backoffMs = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(20, this.#failures - 1));
-    this.#retryAtMs = this.#ports.nowMs() + backoffMs * (0.5 + this.#ports.random() / 2);
     this.#dropOld();
     if (this.#waiting.length > 0) this.#dialSoon();
+  }
+
+  /** Counts a failure, and puts the next attempt off by half to the whole of its pause. */
+  #backOff(): void {
+    const { backoffMsMin, backoffMsMax } = this.#limits;
+    const backoffMs = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(20, this.#failures));
+    this.#retryAtMs = this.#ports.nowMs() + backoffMs * (0.5 + this.#ports.random() / 2);
+    this.#failures++;
   }
 
   #wait(message: NodeMessage): void {

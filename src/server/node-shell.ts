@@ -135,6 +135,7 @@ export class NodeShell {
       identity: () => this.#localIdentity(),
       secret: options.secret?.reveal(),
       limits: this.#limits(),
+      nodesNeedCertificate: options.tls !== undefined,
       onLink: (link) => (link.path === "client" ? this.#clients.accept(link) : this.#peers.accept(link)),
       onRefused: (refused) => this.#onRefused(refused),
     });

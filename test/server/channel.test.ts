@@ -109,23 +109,34 @@ describe("Channel", () => {
     expect(dials.map(({ address }) => address)).toEqual(["a:1", "a:2"]);
   });
 
-  test("begins with short pauses again after a link was open", async () => {
+  test.each([
+    [1_000, "lasted", 51],
+    [999, "was lost at once", 801],
+  ])("after a link that was open for %d ms (%s) pauses %d ms", async (openMs, _verdict, pauseMs) => {
     const { channel, dials } = setUp();
     channel.send(ping(1), "a:1");
     for (let attempt = 0; attempt < 4; attempt++) {
-      dials[attempt]!.fail(new Error("refused"));
-      await vi.advanceTimersByTimeAsync(500);
+      dials.at(-1)!.fail(new Error("refused"));
+      await vi.advanceTimersByTimeAsync(401);
     }
+    expect(dials).toHaveLength(5);
     const link = new FakeLink("peer");
     channel.add(link);
+    dials.at(-1)!.succeed();
+    await vi.advanceTimersByTimeAsync(openMs);
+
     channel.remove(link);
-
     channel.send(ping(2), "a:1");
-    dials.at(-1)!.fail(new Error("refused"));
+    if (openMs >= 1_000) {
+      expect(dials).toHaveLength(6);
+      dials.at(-1)!.fail(new Error("refused"));
+    }
     const countBefore = dials.length;
-    await vi.advanceTimersByTimeAsync(51);
+    await vi.advanceTimersByTimeAsync(pauseMs - 2);
+    expect(dials).toHaveLength(countBefore);
+    await vi.advanceTimersByTimeAsync(2);
 
-    expect(dials.length).toBe(countBefore + 1);
+    expect(dials).toHaveLength(countBefore + 1);
   });
 
   test("drops what waited for two seconds and stops dialling for it", async () => {
