@@ -276,7 +276,10 @@ export function isWildcardHost(host: string): boolean {
 
 /** Throws for a key of `input` that is not among `known`, with the nearest one that is. */
 function checkNames(prefix: string, input: object, known: readonly string[]): void {
-  for (const name of Object.keys(input)) {
+  for (const [name, value] of Object.entries(input)) {
+    // Everywhere else `null` would be taken for an option that is not given.
+    if (value === null)
+      throw invalidOption(`${prefix}${name.slice(0, 100)}`, "left out or given a value", value);
     if (known.includes(name)) continue;
     const nearest = nearestName(name, known);
     const hint =

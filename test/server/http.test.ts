@@ -1,0 +1,180 @@
+import { once } from "node:events";
+import { request } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { createHttpServer, type HttpPages, servePages } from "../../src/server/http.ts";
+import { Secret } from "../../src/server/options.ts";
+
+const PAGES: HttpPages = {
+  health: () => ({ isGood: true, line: "ok" }),
+  ready: () => ({ isGood: false, line: "not ready: starting" }),
+  safe: () => ({ isGood: true, line: "SAFE" }),
+  status: () => ({ id: "n1" }),
+  metrics: () => "ringhold_ready 0\n",
+};
+const SECRET = "a secret of sixteen or more bytes: ü";
+
+const undo: (() => void)[] = [];
+afterEach(() => {
+  for (const step of undo.splice(0).reverse()) step();
+});
+
+async function listen(options: { secret?: string; connectionsMax?: number } = {}): Promise<number> {
+  const server = createHttpServer({ tls: undefined, connectionsMax: options.connectionsMax ?? 100 });
+  servePages(server, PAGES, options.secret === undefined ? undefined : new Secret(options.secret));
+  undo.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, unknown>;
+  readonly body: string;
+}
+
+function ask(
+  port: number,
+  path: string,
+  { method = "GET", headers = {} as Record<string, string> } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ port, path, method, headers, agent: false }, (incoming) => {
+      let body = "";
+      incoming.setEncoding("utf8");
+      incoming.on("data", (chunk: string) => {
+        body += chunk;
+      });
+      incoming.on("end", () =>
+        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body }),
+      );
+    });
+    outgoing.on("error", reject);
+    outgoing.end();
+  });
+}
+
+/** Writes raw bytes; resolves to all that comes back until the other side closes. */
+async function converse(port: number, bytes: string): Promise<string> {
+  const socket: Socket = connect(port, "127.0.0.1");
+  undo.push(() => socket.destroy());
+  let received = "";
+  socket.setEncoding("latin1").on("data", (chunk: string) => {
+    received += chunk;
+  });
+  socket.on("error", () => {});
+  socket.write(bytes);
+  await once(socket, "close");
+  return received;
+}
+
+describe("servePages", () => {
+  test.each([
+    ["/healthz", 200, "ok\n"],
+    ["/readyz", 503, "not ready: starting\n"],
+    ["/safez?x=1", 200, "SAFE\n"],
+    ["/status", 200, '{"id":"n1"}\n'],
+    ["/metrics", 200, "ringhold_ready 0\n"],
+    ["/", 404, "Not found\n"],
+    ["/client", 404, "Not found\n"],
+    ["/../status", 404, "Not found\n"],
+  ])("answers %s with %d", async (path, status, body) => {
+    const port = await listen();
+
+    expect(await ask(port, path)).toMatchObject({ status, body });
+  });
+
+  test("says what the pages are made of", async () => {
+    const port = await listen();
+
+    expect((await ask(port, "/metrics")).headers["content-type"]).toBe(
+      "text/plain; version=0.0.4; charset=utf-8",
+    );
+    expect((await ask(port, "/status")).headers["content-type"]).toBe("application/json");
+  });
+
+  test("answers HEAD without a body and other methods with 405", async () => {
+    const port = await listen();
+
+    expect(await ask(port, "/healthz", { method: "HEAD" })).toMatchObject({ status: 200, body: "" });
+    expect(await ask(port, "/status", { method: "POST" })).toMatchObject({ status: 405 });
+  });
+
+  test("asks for the secret where there is one, but for the three probes", async () => {
+    const port = await listen({ secret: SECRET });
+
+    for (const path of ["/healthz", "/readyz", "/safez"]) {
+      expect((await ask(port, path)).status).not.toBe(401);
+    }
+    for (const path of ["/status", "/metrics", "/unknown"]) {
+      expect(await ask(port, path)).toMatchObject({
+        status: 401,
+        body: "The cluster's secret is required\n",
+      });
+    }
+  });
+
+  test.each([
+    ["the secret", `Bearer ${Buffer.from(SECRET).toString("latin1")}`, 200],
+    ["the secret after a lower-case scheme", `bearer ${Buffer.from(SECRET).toString("latin1")}`, 200],
+    ["a part of the secret", "Bearer a secret of", 401],
+    ["more than the secret", `Bearer ${Buffer.from(`${SECRET}x`).toString("latin1")}`, 401],
+    ["nothing", "Bearer ", 401],
+    ["another scheme", "Basic YTpi", 401],
+  ])("takes %s for what it is", async (_what, authorization, status) => {
+    const port = await listen({ secret: SECRET });
+
+    expect((await ask(port, "/status", { headers: { authorization } })).status).toBe(status);
+  });
+
+  test("refuses large headers and garbage, and goes on", async () => {
+    const port = await listen();
+
+    expect(await converse(port, `GET / HTTP/1.1\r\nhost: a\r\nx: ${"y".repeat(9_000)}\r\n\r\n`)).toContain(
+      " 431 ",
+    );
+    expect(await converse(port, "\x16\x03\x01 hello\r\n\r\n")).toContain(" 400 ");
+    expect((await ask(port, "/healthz")).status).toBe(200);
+  });
+
+  test("does not wait for a body", async () => {
+    const port = await listen();
+
+    const answer = await converse(
+      port,
+      "GET /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n",
+    );
+
+    expect(answer).toContain(" 200 ");
+    expect(answer.toLowerCase()).toContain("connection: close");
+  });
+
+  test("drops connections beyond its bound", async () => {
+    const port = await listen({ connectionsMax: 1 });
+    const first = connect(port, "127.0.0.1");
+    undo.push(() => first.destroy());
+    await once(first, "connect");
+    first.write("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n");
+    await once(first, "data");
+
+    expect(await converse(port, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")).toBe("");
+  });
+});
+
+describe("createHttpServer", () => {
+  test("bounds how long a connection may take over a request, or say nothing at all", () => {
+    const server = createHttpServer({ tls: undefined, connectionsMax: 5 });
+
+    expect(server).toMatchObject({
+      headersTimeout: 5_000,
+      requestTimeout: 5_000,
+      keepAliveTimeout: 5_000,
+      timeout: 10_000,
+      maxHeadersCount: 64,
+      maxConnections: 5,
+    });
+  });
+});
