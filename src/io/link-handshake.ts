@@ -92,7 +92,7 @@ export class DialerHandshake {
       return silentRefusal("ERR_PROTOCOL", "It sent a challenge out of turn");
     }
     // Copied: the frame is a view of a buffer that is not ours.
-    this.#challenge = challenge.slice();
+    this.#challenge = new Uint8Array(challenge);
     const proof = computeProof(this.#secret, "dialer", this.#transcript(NOTHING));
     return { kind: "send", frame: encodeHandshake({ type: "proof", proof }) };
   }
@@ -140,8 +140,7 @@ export class AcceptorHandshake {
     const message = decodeHandshake(frame);
     if (message?.type === "hello" && this.#hello === undefined) {
       // Copied: the frame is a view of a buffer that is not ours.
-      const copy = frame.slice();
-      return this.#greet(message, copy);
+      return this.#greet(message, new Uint8Array(frame));
     }
     if (message?.type === "proof" && this.#hello !== undefined && this.#secret !== undefined) {
       return this.#verify(this.#secret, this.#hello.message, message.proof);

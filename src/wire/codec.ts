@@ -87,7 +87,13 @@ function parseFrame(frame: unknown, allowed: ReadonlySet<string>): Message[] {
 
 /** One value in msgpack. The result is the caller's. */
 export function packValue(value: unknown): Uint8Array {
-  return packr.pack(value);
+  return plain(packr.pack(value));
+}
+
+/** The same bytes as no subclass: Node's Buffer has a `slice` that does not copy, and it passes itself on to its parts. */
+function plain(bytes: Uint8Array): Uint8Array {
+  if (bytes.constructor === Uint8Array) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** The value in `bytes` after the header walk; arrays, scalars, text and views of `bytes` only. Never throws. */
@@ -98,7 +104,7 @@ export function unpackValue(
   const reason = scanFrame(bytes, limits);
   if (reason !== undefined) return { ok: false, reason };
   try {
-    return { ok: true, value: unpackr.unpack(bytes) };
+    return { ok: true, value: unpackr.unpack(plain(bytes)) };
   } catch {
     // Nothing that passes the walk is known to get here.
     return { ok: false, reason: "not msgpack" };
