@@ -1,0 +1,50 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { HybridClock, isTooFarAhead, stampOf, wallMsOf } from "../../../src/core/replication/clock.ts";
+
+const NOW = 1_800_000_000_000;
+
+describe("HybridClock", () => {
+  test("issues strictly increasing stamps whatever the wall clock does", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: -100_000, max: 100_000 }), { minLength: 2 }), (jumps) => {
+        const clock = new HybridClock();
+        let wallMs = NOW;
+        let last = 0;
+        for (const jump of jumps) {
+          wallMs += jump;
+          const stamp = clock.next(wallMs);
+          expect(stamp).toBeGreaterThan(last);
+          expect(Number.isSafeInteger(stamp)).toBe(true);
+          last = stamp;
+        }
+      }),
+    );
+  });
+
+  test("issues stamps above everything it observed", () => {
+    const clock = new HybridClock();
+    const remote = stampOf(NOW + 400) + 17;
+
+    clock.observe(remote);
+
+    expect(clock.next(NOW)).toBe(remote + 1);
+  });
+
+  test("follows the wall clock when that is ahead", () => {
+    const clock = new HybridClock();
+    clock.next(NOW);
+
+    expect(clock.next(NOW + 5)).toBe(stampOf(NOW + 5));
+    expect(wallMsOf(stampOf(NOW + 5))).toBe(NOW + 5);
+  });
+
+  test("isTooFarAhead draws the line at the allowed skew", () => {
+    expect(isTooFarAhead(stampOf(NOW + 500), NOW, 500)).toBe(false);
+    expect(isTooFarAhead(stampOf(NOW + 501), NOW, 500)).toBe(true);
+  });
+
+  test("stamps stay safe integers for decades", () => {
+    expect(Number.isSafeInteger(stampOf(Date.UTC(2090, 0, 1)) + 4095)).toBe(true);
+  });
+});

@@ -1,0 +1,122 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { MemberId } from "../../../src/base/ids.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+import { at, entry, makeFixture, sent, version } from "./fixture.ts";
+
+const TARGET = "b" as MemberId;
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+function withHints(keys: readonly string[]) {
+  const fixture = makeFixture(hashes);
+  fixture.usable.delete(TARGET);
+  for (const key of keys) {
+    fixture.store.merge(slotOfKey(key), entry({ key }), at(0).wallMs);
+    fixture.hints.add(TARGET, { key, slot: slotOfKey(key), version: version(0) }, at(0));
+  }
+  fixture.outbox.take();
+  return fixture;
+}
+
+describe("Hints", () => {
+  test("replays the newest version of a key once the target is back", () => {
+    const { hints, store, usable, outbox } = withHints(["k"]);
+    store.merge(slotOfKey("k"), entry({ version: version(3) }), at(3).wallMs);
+    hints.add(TARGET, { key: "k", slot: slotOfKey("k"), version: version(3) }, at(3));
+    hints.replay(at(10));
+    expect(sent(outbox.take())).toEqual([]);
+
+    usable.add(TARGET);
+    hints.replay(at(20));
+
+    const messages = sent(outbox.take());
+    expect(messages).toHaveLength(1);
+    expect(messages[0]).toMatchObject([
+      TARGET,
+      { kind: "replicate", purpose: "hint", entry: { version: version(3) } },
+    ]);
+  });
+
+  test("forgets a hint when the target has it, and not before", () => {
+    const { hints, usable, outbox } = withHints(["k"]);
+    usable.add(TARGET);
+    hints.replay(at(20));
+    const [, message] = sent(outbox.take())[0]!;
+    const id = (message as { id: number }).id;
+    expect(hints.drain(TARGET).isDrained).toBe(false);
+
+    hints.replicated(
+      TARGET,
+      { kind: "replicated", id, status: "stored", counts: true, heldVersion: 0 },
+      at(21),
+    );
+
+    expect(hints.drain(TARGET)).toEqual({ isDrained: true, slots: [] });
+    expect(hints.count).toBe(0);
+    expect(hints.bytes).toBe(0);
+  });
+
+  test("sends again what was not answered", () => {
+    const { hints, usable, outbox } = withHints(["k"]);
+    usable.add(TARGET);
+    hints.replay(at(20));
+    outbox.take();
+
+    hints.replay(at(500));
+    expect(sent(outbox.take())).toEqual([]);
+    hints.replay(at(1_500));
+
+    expect(sent(outbox.take())).toHaveLength(1);
+  });
+
+  test("marks the slot for a sync at the bound and never refuses", () => {
+    const keys = ["1", "2", "3", "4", "5", "6", "7"];
+    const { hints } = withHints(keys);
+
+    expect(hints.count).toBe(5);
+    expect(hints.drain(TARGET).slots).toEqual([slotOfKey("6"), slotOfKey("7")].sort((a, b) => a - b));
+  });
+
+  test("turns hints past the window into a sync of their slot", () => {
+    const { hints } = withHints(["k"]);
+
+    hints.replay(at(600_001));
+
+    expect(hints.count).toBe(0);
+    expect(hints.drain(TARGET)).toEqual({ isDrained: true, slots: [slotOfKey("k")] });
+  });
+
+  test("drops what is for a member that is gone for good", () => {
+    const { hints, gone, outbox } = withHints(["k"]);
+    gone.add(TARGET);
+
+    hints.replay(at(100));
+
+    expect(hints.count).toBe(0);
+    expect(outbox.take()).toContainEqual({
+      kind: "event",
+      event: { type: "hintsDropped", target: TARGET, count: 1, reason: "gone" },
+    });
+  });
+
+  test("hands over a cleared slot and repeats it until it is acknowledged", () => {
+    const { hints, usable, outbox } = withHints([]);
+    hints.addClear(TARGET, slotOfKey("k"), version(1));
+    usable.add(TARGET);
+
+    hints.replay(at(10));
+    outbox.take();
+    hints.replay(at(2_000));
+
+    const [, message] = sent(outbox.take())[0]!;
+    expect(message).toMatchObject({ kind: "clearReplica", slots: [slotOfKey("k")], version: version(1) });
+    const id = (message as { id: number }).id;
+    hints.clearReplied(TARGET, { kind: "clearReplicaReply", id, status: "ok", counts: [true] });
+    expect(hints.drain(TARGET).isDrained).toBe(true);
+  });
+});

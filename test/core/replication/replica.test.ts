@@ -1,0 +1,181 @@
+// The rules a replica keeps, one by one (numbers as in replica.ts).
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { MemberId, RingId } from "../../../src/base/ids.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+import { at, entry, makeFixture, version } from "./fixture.ts";
+
+const FROM = "b" as MemberId;
+const SLOT = slotOfKey("k");
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+describe("Replica.replicate", () => {
+  test("stores what is newer and says that it counts", () => {
+    const { replica, replicate, store } = makeFixture(hashes);
+
+    const reply = replica.replicate(replicate(), FROM, at(0));
+
+    expect(reply).toMatchObject({ status: "stored", counts: true });
+    expect(store.peek(SLOT, "k")?.version).toBe(version(0));
+  });
+
+  test("refuses what is not newer and names what it holds (1)", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    replica.replicate(replicate({ entry: entry({ version: version(5) }) }), FROM, at(10));
+
+    const older = replica.replicate(replicate({ entry: entry({ version: version(4) }) }), FROM, at(10));
+    const tied = replica.replicate(
+      replicate({ entry: entry({ version: version(5), origin: 10 }) }),
+      FROM,
+      at(10),
+    );
+
+    expect(older).toMatchObject({ status: "newer", heldVersion: version(5) });
+    expect(tied).toMatchObject({ status: "newer", heldVersion: version(5) });
+  });
+
+  test("takes the same write again as stored", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    replica.replicate(replicate(), FROM, at(0));
+
+    expect(replica.replicate(replicate(), FROM, at(0)).status).toBe("stored");
+  });
+
+  test("refuses a conditional write when something was written since the value it was decided on", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    replica.replicate(replicate({ entry: entry({ version: version(5) }) }), FROM, at(10));
+
+    const stale = replica.replicate(
+      replicate({ entry: entry({ version: version(8) }), over: version(4) }),
+      FROM,
+      at(10),
+    );
+    const current = replica.replicate(
+      replicate({ entry: entry({ version: version(8) }), over: version(5) }),
+      FROM,
+      at(10),
+    );
+
+    expect(stale.status).toBe("newer");
+    expect(current.status).toBe("stored");
+  });
+
+  test("refuses a foreground write of another ring and merges a hint of any (2)", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    const ringId = "0000000000000000" as RingId;
+
+    expect(replica.replicate(replicate({ ringId }), FROM, at(0)).status).toBe("ring");
+    expect(replica.replicate(replicate({ ringId, purpose: "hint" }), FROM, at(0)).status).toBe("stored");
+  });
+
+  test("refuses earlier attempts once a later one asked (3)", () => {
+    const { replica, replicate, ring } = makeFixture(hashes);
+    const asked = {
+      kind: "read",
+      id: 1,
+      ringId: ring.id,
+      key: "k",
+      opClient: 4,
+      opSeq: 2,
+      attempt: 2,
+    } as const;
+    const first = entry({ opClient: 4, opSeq: 2, opAttempt: 1 });
+
+    expect(replica.read(asked).known).toBeUndefined();
+
+    expect(replica.replicate(replicate({ entry: first }), FROM, at(0)).status).toBe("fenced");
+    expect(replica.replicate(replicate({ entry: { ...first, opAttempt: 2 } }), FROM, at(0)).status).toBe(
+      "stored",
+    );
+  });
+
+  test("calls the version of an abandoned attempt dead once a later attempt completed (3)", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    const done = entry({ opClient: 4, opSeq: 2, opAttempt: 2, version: version(1) });
+    replica.replicate(replicate({ entry: done }), FROM, at(10));
+    const dead = entry({ opClient: 4, opSeq: 2, opAttempt: 1, version: version(3) });
+
+    expect(replica.replicate(replicate({ entry: dead, purpose: "repair" }), FROM, at(10)).status).toBe(
+      "fenced",
+    );
+  });
+
+  test("refuses clocks too far ahead and requests past their instant (4)", () => {
+    const { replica, replicate, store } = makeFixture(hashes);
+
+    expect(
+      replica.replicate(replicate({ entry: entry({ version: version(501) }) }), FROM, at(0)).status,
+    ).toBe("clock");
+    expect(replica.replicate(replicate({ notAfter: 99 }), FROM, at(100)).status).toBe("late");
+    expect(store.peek(SLOT, "k")).toBeUndefined();
+  });
+
+  test("stores while warming, and does not count", () => {
+    const { replica, replicate, slots, ring } = makeFixture(hashes);
+    slots.reset();
+    slots.adopt(ring, "a" as MemberId, false);
+
+    expect(replica.replicate(replicate(), FROM, at(0))).toMatchObject({ status: "stored", counts: false });
+  });
+});
+
+describe("Replica.read", () => {
+  test("recognises an operation that has been overwritten since", () => {
+    const { replica, replicate, ring } = makeFixture(hashes);
+    const number = new TextEncoder().encode("42");
+    const own = entry({ opClient: 4, opSeq: 2, format: 3, value: number, version: version(1) });
+    replica.replicate(replicate({ entry: own }), FROM, at(10));
+    replica.replicate(replicate({ entry: entry({ version: version(2) }) }), FROM, at(10));
+
+    const asked = {
+      kind: "read",
+      id: 1,
+      ringId: ring.id,
+      key: "k",
+      opClient: 4,
+      opSeq: 2,
+      attempt: 2,
+    } as const;
+
+    expect(replica.read(asked)).toMatchObject({ known: { version: version(1), outcome: 42 }, counts: true });
+  });
+
+  test("answers only under its own ring", () => {
+    const { replica } = makeFixture(hashes);
+    const ringId = "0000000000000000" as RingId;
+
+    const reply = replica.read({ kind: "read", id: 1, ringId, key: "k", opClient: 0, opSeq: 0, attempt: 0 });
+
+    expect(reply.status).toBe("ring");
+  });
+});
+
+describe("Replica.clear", () => {
+  test("removes what is older, keeps what is newer, and refuses older versions from then on", () => {
+    const { replica, replicate, ring, store } = makeFixture(hashes);
+    replica.replicate(replicate({ entry: entry({ version: version(1) }) }), FROM, at(10));
+
+    const reply = replica.clear({
+      kind: "clearReplica",
+      id: 1,
+      ringId: ring.id,
+      slots: [SLOT],
+      version: version(2),
+    });
+
+    expect(reply).toMatchObject({ status: "ok", counts: [true] });
+    expect(store.peek(SLOT, "k")).toBeUndefined();
+    expect(replica.replicate(replicate({ entry: entry({ version: version(1) }) }), FROM, at(10)).status).toBe(
+      "newer",
+    );
+    expect(replica.replicate(replicate({ entry: entry({ version: version(3) }) }), FROM, at(10)).status).toBe(
+      "stored",
+    );
+  });
+});

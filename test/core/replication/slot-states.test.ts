@@ -1,0 +1,93 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import type { MemberId, Slot } from "../../../src/base/ids.ts";
+import { SlotStates } from "../../../src/core/replication/slot-states.ts";
+import { Ring, ringParameters } from "../../../src/core/ring/ring.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+
+const SELF = "a" as MemberId;
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+function ringOf(...ids: string[]): Ring {
+  const members = ids.map((id) => ({ id: id as MemberId, weight: 1, zone: "" }));
+  return Ring.build(members, ringParameters(3), hashes);
+}
+
+/** A slot that `member` holds under the first ring, and whether it does under the second. */
+function slotWith(from: Ring, to: Ring, member: MemberId, before: boolean, after: boolean): Slot {
+  for (let index = 0; index < 16_384; index++) {
+    const slot = index as Slot;
+    if (from.isReplica(slot, member) === before && to.isReplica(slot, member) === after) return slot;
+  }
+  throw new Error("no such slot");
+}
+
+describe("SlotStates", () => {
+  test("counts everything at once when the cluster is founded", () => {
+    const slots = new SlotStates();
+
+    const gained = slots.adopt(ringOf("a"), SELF, true);
+
+    expect(gained).toEqual([]);
+    expect(slots.counts(0 as Slot)).toBe(true);
+    expect(slots.warmingCount).toBe(0);
+  });
+
+  test("warms what it holds for the first time, until settled", () => {
+    const slots = new SlotStates();
+
+    const gained = slots.adopt(ringOf("a", "b", "c"), SELF, false);
+
+    expect(gained).toHaveLength(16_384);
+    expect(slots.counts(3 as Slot)).toBe(false);
+    expect(slots.isEntitled(3 as Slot)).toBe(false);
+    slots.settle(3 as Slot);
+    expect(slots.counts(3 as Slot)).toBe(true);
+    expect(slots.warmingCount).toBe(16_383);
+  });
+
+  test("stays a source for one ring after losing a slot, and only when it had counted", () => {
+    const three = ringOf("a", "b", "c");
+    const six = ringOf("a", "b", "c", "d", "e", "f");
+    const seven = ringOf("a", "b", "c", "d", "e", "f", "g");
+    const slots = new SlotStates();
+    slots.adopt(three, SELF, true);
+    const lost = slotWith(six, seven, SELF, false, false);
+    const kept = slotWith(three, six, SELF, true, true);
+
+    slots.adopt(six, SELF, false);
+
+    expect(slots.counts(lost)).toBe(false);
+    expect(slots.isEntitled(lost)).toBe(true);
+    expect(slots.counts(kept)).toBe(true);
+    slots.adopt(seven, SELF, false);
+    expect(slots.isEntitled(lost)).toBe(false);
+  });
+
+  test("a doubtful slot counts and is not trusted", () => {
+    const slots = new SlotStates();
+    slots.adopt(ringOf("a"), SELF, true);
+
+    slots.doubt(5 as Slot);
+
+    expect(slots.counts(5 as Slot)).toBe(true);
+    expect(slots.isTrusted(5 as Slot)).toBe(false);
+    expect(slots.doubtfulCount).toBe(1);
+    slots.settle(5 as Slot);
+    expect(slots.isTrusted(5 as Slot)).toBe(true);
+    expect(slots.doubtfulCount).toBe(0);
+  });
+
+  test("doubt does nothing to a slot that does not count", () => {
+    const slots = new SlotStates();
+    slots.adopt(ringOf("a", "b", "c"), SELF, false);
+
+    slots.doubt(5 as Slot);
+
+    expect(slots.doubtfulCount).toBe(0);
+  });
+});
