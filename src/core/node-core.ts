@@ -188,7 +188,6 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#tick(now, realNow);
         break;
       case "stall":
-        this.#outbox.event({ type: "stalled", ms: Math.round(input.ms) });
         this.#membership.stalled(input.ms, realNow, this.#outbox.effects);
         this.#links.stalled(now);
         this.#catchUp.begin(this.#ringMemberIds(), now);

@@ -90,7 +90,11 @@ export class Replica {
     if (!isSame && request.purpose === "client" && heldVersion > request.over) {
       return { kind: "replicated", id: request.id, status: "newer", counts, heldVersion };
     }
-    const result = store.merge(slot, entry, now.wallMs, { cold: request.purpose !== "client" });
+    const merged = store.merge(slot, entry, now.wallMs, { cold: request.purpose !== "client" });
+    // A tombstone that was dropped for space left its version as the floor: the delete is held all the same.
+    const isHeldAsFloor =
+      merged.status === "newer" && entry.value === undefined && merged.heldVersion === entry.version;
+    const result = isHeldAsFloor ? ({ status: "stored" } as const) : merged;
     if (result.status === "stored") {
       const { version, opAttempt: attempt } = entry;
       operations.record(entry.opClient, entry.opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
