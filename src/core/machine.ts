@@ -15,7 +15,7 @@
 
 import type { MemberId } from "../base/ids.ts";
 import type { NodeEvent } from "./events.ts";
-import type { ClientReply, ClientRequest, GossipMessage, Message, PeerMessage } from "./messages.ts";
+import type { ClientReply, ClientRequest, GossipMessage, PeerMessage } from "./messages.ts";
 
 /** Both clocks, read once per step. */
 export interface Now {
@@ -85,5 +85,3 @@ export interface Machine<I, E> {
   /** Monotonic time of the next tick; `Infinity` for none. */
   deadline(): number;
 }
-
-export type { Message };
