@@ -1,7 +1,6 @@
 // Asking a node over HTTP: is it ready, is it safe, what does it see. `node:http` and not `fetch`, because loading fetch costs
 // a short-lived command more time than the question itself.
 
-import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { NodeStatus } from "../src/core/status.ts";
 
@@ -11,14 +10,15 @@ export interface NodeHttpOptions {
   readonly timeoutMs?: number;
   /** The cluster's shared secret, for the endpoints that ask for it. */
   readonly secret?: string | undefined;
-  /** Certificate files, where the cluster's links are TLS. */
+  /** Where the cluster's links are TLS: certificates in PEM. `{}` trusts the authorities that Node trusts. */
   readonly tls?: NodeHttpTls | undefined;
 }
 
+/** In PEM. */
 export interface NodeHttpTls {
-  readonly caFile: string;
-  readonly certFile?: string | undefined;
-  readonly keyFile?: string | undefined;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** An answer, whatever its status. */
@@ -53,7 +53,7 @@ export async function askNode(
       signal: AbortSignal.timeout(timeoutMs),
       headers:
         options.secret === undefined ? {} : { authorization: `Bearer ${latin1OfUtf8(options.secret)}` },
-      ...(options.tls === undefined ? {} : readTls(options.tls)),
+      ...options.tls,
     });
     outgoing.on("error", (error) => {
       const why = error.name === "AbortError" ? `no answer within ${timeoutMs} ms` : error.message;
@@ -106,14 +106,6 @@ async function readBody(incoming: IncomingMessage): Promise<string> {
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-function readTls(tls: NodeHttpTls): { ca: Buffer; cert?: Buffer; key?: Buffer } {
-  return {
-    ca: readFileSync(tls.caFile),
-    ...(tls.certFile === undefined ? {} : { cert: readFileSync(tls.certFile) }),
-    ...(tls.keyFile === undefined ? {} : { key: readFileSync(tls.keyFile) }),
-  };
 }
 
 /** Header values travel as Latin-1: so written, the bytes on the wire are the secret's UTF-8 bytes. */

@@ -6,11 +6,11 @@ import type { NodeHttpOptions } from "../../cluster/node-http.ts";
 import { DEFAULT_PORT } from "../base/address.ts";
 import type { Cache } from "../index.ts";
 import { UsageError } from "./failure.ts";
-import { addressList, duration, option } from "./options.ts";
+import { duration, option, type ServerAddress, serverAddress } from "./options.ts";
 
 /** What {@link withConnectionOptions} adds. */
 export interface ConnectionOptions {
-  readonly server: readonly string[];
+  readonly server: ServerAddress;
   readonly timeout: number;
   readonly secretFile?: string;
   readonly tlsCa?: string;
@@ -24,8 +24,8 @@ export function withConnectionOptions(command: Command): Command {
   return command
     .addOption(
       option("--server <url>", "addresses of some nodes: ringhold://HOST:PORT,HOST:PORT or HOST:PORT", {
-        parse: addressList,
-        fallback: [`127.0.0.1:${DEFAULT_PORT}`],
+        parse: serverAddress,
+        fallback: { seeds: [`127.0.0.1:${DEFAULT_PORT}`], isTls: false },
         env: "RINGHOLD_URL",
       }),
     )
@@ -45,16 +45,9 @@ export async function withCache(
   use: (cache: Cache) => Promise<void>,
 ): Promise<void> {
   const secret = readSecret(options.secretFile);
-  const tls = readTls(options);
+  const tls = readTls(options) ?? options.server.isTls;
   const { connect } = await import("../index.ts");
-  const cache = await connect(
-    { seeds: options.server },
-    {
-      timeout: options.timeout,
-      ...(secret === undefined ? {} : { secret }),
-      ...(tls === undefined ? {} : { tls }),
-    },
-  );
+  const cache = await connect({ seeds: options.server.seeds }, { timeout: options.timeout, secret, tls });
   try {
     await use(cache);
   } finally {
@@ -67,9 +60,7 @@ export function httpOptions(options: ConnectionOptions): NodeHttpOptions {
   return {
     timeoutMs: options.timeout,
     secret: readSecret(options.secretFile),
-    ...(options.tlsCa === undefined
-      ? {}
-      : { tls: { caFile: options.tlsCa, certFile: options.tlsCert, keyFile: options.tlsKey } }),
+    tls: readTls(options) ?? (options.server.isTls ? {} : undefined),
   };
 }
 

@@ -71,6 +71,19 @@ export function address(text: string): string {
   throw new InvalidArgumentError("It must be HOST:PORT with a port from 0 to 65535.");
 }
 
+/** Where a cluster is. */
+export interface ServerAddress {
+  /** `host:port` texts. */
+  readonly seeds: readonly string[];
+  readonly isTls: boolean;
+}
+
+/** `ringhold://host:port,host:port`, `ringholds://...` for TLS, or just the addresses. */
+export function serverAddress(text: string): ServerAddress {
+  const isTls = /^\s*ringholds:/.test(text);
+  return { seeds: addressList(text.replace(/^\s*ringholds:/, "ringhold:")), isTls };
+}
+
 /** `host:port,host:port` or `ringhold://...`, returned as `host:port` texts. */
 export function addressList(text: string): readonly string[] {
   const result = parseSeeds(text);

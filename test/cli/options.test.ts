@@ -15,6 +15,7 @@ import {
   finiteNumber,
   integer,
   option,
+  serverAddress,
   size,
 } from "../../src/cli/options.ts";
 
@@ -57,6 +58,7 @@ describe("parsers", () => {
     ["a size", () => size("64mb"), 64 * 1024 * 1024],
     ["an address without a port", () => address("localhost"), "localhost:7400"],
     ["a list of addresses", () => addressList("ringhold://a:1,b"), ["a:1", "b:7400"]],
+    ["a TLS url", () => serverAddress("ringholds://a:1"), { seeds: ["a:1"], isTls: true }],
     ["a number", () => finiteNumber("-0.5"), -0.5],
   ])("accept %s", (_name, call, expected) => {
     expect(call()).toEqual(expected);

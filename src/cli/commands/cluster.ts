@@ -6,6 +6,7 @@ import { Command } from "commander";
 import type { LocalCluster } from "../../../cluster/local-cluster.ts";
 import { collectView, processesOf } from "../cluster-view.ts";
 import { renderMembers } from "../members-table.ts";
+import { namedCommand } from "../named-command.ts";
 import { option } from "../options.ts";
 import { paintFor, printJson, printLine } from "../output.ts";
 import { clusterStartCommand } from "./cluster-start.ts";
@@ -95,8 +96,7 @@ const NODE_VERBS: readonly {
 ];
 
 function withState(nameAndArguments: string, description: string): Command {
-  return new Command(nameAndArguments)
-    .description(description)
+  return namedCommand(nameAndArguments, description)
     .addOption(option("--state <directory>", "the cluster's state directory", { fallback: ".ringhold" }))
     .addOption(option("--json", "print JSON"));
 }

@@ -1,12 +1,13 @@
-// What the data commands share: arguments as they appear in help, and how a command on one key is declared.
+// What the data commands share: how a command is declared, and the options that several have.
 
-import { Command } from "commander";
+import type { Command } from "commander";
 import { type ConnectionOptions, withConnectionOptions } from "../connection.ts";
+import { namedCommand } from "../named-command.ts";
 import { option } from "../options.ts";
 
 /** A command with the connection options. */
 export function dataCommand(nameAndArguments: string, description: string): Command {
-  return withConnectionOptions(new Command(nameAndArguments).description(description));
+  return withConnectionOptions(namedCommand(nameAndArguments, description));
 }
 
 /** Adds `--write`. */

@@ -26,10 +26,10 @@ export function statusCommand(): Command {
 async function showOnce(options: StatusOptions): Promise<void> {
   const http = httpOptions(options);
   if (options.json) {
-    printJson(await askAny(options.server, http));
+    printJson(await askAny(options.server.seeds, http));
     return;
   }
-  const view = await collectView(options.server, http);
+  const view = await collectView(options.server.seeds, http);
   for (const line of renderMembers(view, paintFor(process.stdout))) printLine(line);
 }
 
@@ -43,12 +43,13 @@ async function watch(options: StatusOptions): Promise<void> {
       stream: process.stdout,
       isLive: process.stdout.isTTY && !options.json,
       signal,
-      lines: () => orReason(collectView(options.server, http).then((view) => renderMembers(view, paint))),
+      lines: () =>
+        orReason(collectView(options.server.seeds, http).then((view) => renderMembers(view, paint))),
       plain: async () => {
-        if (options.json) return (await orReason(askJson(options.server, http))).join("");
-        return (await orReason(collectView(options.server, http).then((view) => [renderVerdict(view)]))).join(
-          "",
-        );
+        if (options.json) return (await orReason(askJson(options.server.seeds, http))).join("");
+        return (
+          await orReason(collectView(options.server.seeds, http).then((view) => [renderVerdict(view)]))
+        ).join("");
       },
     }),
   );
