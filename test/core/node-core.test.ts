@@ -1,0 +1,172 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../src/base/hash.ts";
+import { slotOfKey } from "../../src/base/hash.ts";
+import { loadHashes } from "../../src/io/hashes.ts";
+import { MiniCluster } from "./mini-cluster.ts";
+
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+const NAMES = ["n1", "n2", "n3", "n4", "n5"];
+
+function started(names: readonly string[] = NAMES): MiniCluster {
+  const cluster = new MiniCluster(hashes);
+  for (const name of names) cluster.start(name);
+  cluster.runUntil(() => isSettled(cluster), 10_000);
+  return cluster;
+}
+
+function isSettled(cluster: MiniCluster): boolean {
+  const up = [...cluster.nodes.values()].filter(({ isUp }) => isUp);
+  return up.every(({ core }) => {
+    const status = core.status(cluster.now);
+    return (
+      status.isReady &&
+      (status.isSafe || up.length === 1) &&
+      status.members.filter((m) => m.ringState === "active").length >= up.length
+    );
+  });
+}
+
+function set(cluster: MiniCluster, node: string, key: string, text: string, over: object = {}): number {
+  const value = new TextEncoder().encode(text);
+  const change = { type: "set", value, format: 1, ttlMs: 0, condition: "none", ifVersion: 0 } as const;
+  const base = {
+    kind: "write",
+    key,
+    change,
+    write: "quorum",
+    opClient: 7,
+    opSeq: Math.floor(Math.random() * 2 ** 40),
+    attempt: 1,
+    notAfter: 0,
+  } as const;
+  return cluster.request(node, { ...base, ...over });
+}
+
+function get(
+  cluster: MiniCluster,
+  node: string,
+  key: string,
+  read: "one" | "quorum" = "one",
+): string | undefined {
+  const id = cluster.request(node, { kind: "get", key, read, want: "value", notAfter: 0 });
+  const reply = cluster.answer(id);
+  if (reply.kind !== "got") throw new Error(`Unexpected ${JSON.stringify(reply)}`);
+  return reply.found ? new TextDecoder().decode(reply.value) : undefined;
+}
+
+describe("NodeCore", () => {
+  test("five nodes form one ring within three seconds and settle on it", () => {
+    const cluster = new MiniCluster(hashes);
+    for (const name of NAMES) cluster.start(name);
+
+    const ms = cluster.runUntil(() => isSettled(cluster), 10_000);
+
+    const rings = new Set([...cluster.nodes.values()].map(({ core }) => core.status(cluster.now).ringId));
+    expect(rings.size).toBe(1);
+    expect(ms).toBeLessThan(3_000);
+  });
+
+  test("any node takes a write and any node reads it", () => {
+    const cluster = started();
+
+    for (const [index, writer] of NAMES.entries()) {
+      expect(cluster.answer(set(cluster, writer, `key${index}`, `value${index}`))).toMatchObject({
+        kind: "written",
+        outcome: true,
+      });
+    }
+
+    for (const reader of NAMES) {
+      for (const index of NAMES.keys()) expect(get(cluster, reader, `key${index}`)).toBe(`value${index}`);
+    }
+  });
+
+  test("an acknowledged write is on a majority of its replicas, and soon on all", () => {
+    const cluster = started();
+
+    cluster.answer(set(cluster, "n1", "k", "v"));
+    cluster.run(100);
+
+    const holders = [...cluster.nodes.values()].filter(
+      ({ store }) => store.peek(slotOfKey("k"), "k") !== undefined,
+    );
+    expect(holders).toHaveLength(3);
+  });
+
+  test("one node lost: reads and writes go on at once, and it gets what it missed when it is back", () => {
+    const cluster = started();
+    for (let index = 0; index < 50; index++) cluster.answer(set(cluster, "n1", `key${index}`, "before"));
+
+    cluster.kill("n2");
+    for (let index = 0; index < 50; index++) {
+      expect(cluster.answer(set(cluster, "n1", `key${index}`, "after"))).toMatchObject({ kind: "written" });
+      expect(get(cluster, "n3", `key${index}`)).toBe("after");
+    }
+    cluster.start("n2");
+    cluster.runUntil(() => isSettled(cluster), 20_000);
+
+    for (let index = 0; index < 50; index++) expect(get(cluster, "n2", `key${index}`)).toBe("after");
+  });
+
+  test("a node that joins takes over its slots without a missed key", () => {
+    const cluster = started();
+    for (let index = 0; index < 100; index++) cluster.answer(set(cluster, "n1", `key${index}`, "v"));
+
+    cluster.start("n6");
+    cluster.runUntil(() => isSettled(cluster), 20_000);
+
+    for (let index = 0; index < 100; index++) expect(get(cluster, "n6", `key${index}`)).toBe("v");
+    for (let index = 0; index < 100; index++) {
+      const key = `key${index}`;
+      const holders = [...cluster.nodes.values()].filter(
+        ({ store }) => store.peek(slotOfKey(key), key) !== undefined,
+      );
+      expect(holders.length).toBeGreaterThanOrEqual(3);
+    }
+  });
+
+  test("a node that leaves hands its slots over and is released", () => {
+    const cluster = started();
+    for (let index = 0; index < 100; index++) cluster.answer(set(cluster, "n1", `key${index}`, "v"));
+
+    cluster.input("n3", { kind: "leave" });
+    cluster.runUntil(
+      () => cluster.events.some(({ node, event }) => node === "n3" && event.type === "released"),
+      20_000,
+    );
+    cluster.kill("n3");
+    cluster.run(500);
+
+    for (let index = 0; index < 100; index++) expect(get(cluster, "n1", `key${index}`, "quorum")).toBe("v");
+    expect(cluster.nodes.get("n1")!.core.status(cluster.now).isSafe).toBe(true);
+  });
+
+  test("a minority acknowledges no quorum write and says that it is not done", () => {
+    const cluster = started();
+    const minority = new Set(["n1", "n2"]);
+    cluster.isLost = (from, to) => minority.has(from) !== minority.has(to);
+    cluster.run(2_000);
+
+    const replies = Array.from({ length: 30 }, (_, index) =>
+      cluster.answer(set(cluster, "n1", `key${index}`, "v")),
+    );
+
+    for (const reply of replies)
+      if (reply.kind === "failed") expect(reply).toMatchObject({ code: "ERR_NO_QUORUM", applied: "no" });
+    const stored = replies.filter((reply) => reply.kind === "written").length;
+    const reachable = Array.from({ length: 30 }, (_, index) => index).filter((index) => {
+      const slot = slotOfKey(`key${index}`);
+      return (
+        [...cluster.nodes.values()].filter(({ store }) => store.peek(slot, `key${index}`) !== undefined)
+          .length >= 2
+      );
+    });
+    // A key of which two replicas are on this side has its majority here.
+    expect(stored).toBe(reachable.length);
+  });
+});
