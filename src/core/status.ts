@@ -133,10 +133,18 @@ function countUnderReplicated(ring: Ring, { records, slots, options }: StatusInp
     if (ring.has(id) && id !== options.id && (liveness !== "alive" || settledRingId !== ring.id))
       lacking.add(id);
   }
+  if (lacking.size === 0) return slots.warmingCount;
+  // Rings share one list object among slots.
+  const isLackingByList = new Map<readonly MemberId[], boolean>();
   let count = 0;
   for (let index = 0; index < SLOT_COUNT; index++) {
     const slot = index as Slot;
-    const isLacking = ring.preferenceList(slot).some((member) => lacking.has(member));
+    const list = ring.preferenceList(slot);
+    let isLacking = isLackingByList.get(list);
+    if (isLacking === undefined) {
+      isLacking = list.some((member) => lacking.has(member));
+      isLackingByList.set(list, isLacking);
+    }
     if (isLacking || slots.isWarming(slot)) count++;
   }
   return count;

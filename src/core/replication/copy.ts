@@ -26,7 +26,8 @@ const UNKNOWN = 0;
 const COPIED = 1;
 const NO_AUTHORITY = 2;
 const IN_FLIGHT = 3;
-const NO_SLOTS: readonly Slot[] = [];
+/** So many slots in a row that no source has room for: the rest need not be looked at now. */
+const BLOCKED_SLOTS_MAX = 256;
 
 export interface CopyParts {
   readonly store: Store;
@@ -70,7 +71,9 @@ export class Copy {
   readonly #parts: CopyParts;
   readonly #job: CopyJob;
   readonly #wanted = new Set<Slot>();
-  readonly #candidatesBySlot = new Map<Slot, readonly MemberId[]>();
+  /** Per slot: sources copied, and sources asked and not answered. */
+  readonly #copied = new Uint8Array(SLOT_COUNT);
+  readonly #underWay = new Uint8Array(SLOT_COUNT);
   readonly #sources = new Map<MemberId, Source>();
   #entriesReceived = 0;
 
@@ -88,65 +91,78 @@ export class Copy {
     return this.#entriesReceived;
   }
 
-  /** Settles what can be settled and asks for more. Called after every change and every 100 ms. */
+  /** Settles what can be settled and asks for more. Costs a walk over the wanted slots; due after news and every 100 ms. */
   advance(now: Now): void {
     for (const source of this.#sources.values()) this.#timeOut(source, now);
+    for (const slot of this.#wanted) this.#maybeFinish(slot);
+    this.schedule(now);
+  }
+
+  /** Asks sources with room for more slots. Ends early when all of them are busy. */
+  schedule(now: Now): void {
     const batches = new Map<MemberId, Slot[]>();
-    for (const slot of this.#wanted) this.#consider(slot, batches, now);
+    let blocked = 0;
+    for (const slot of this.#wanted) {
+      if (this.#copied[slot]! + this.#underWay[slot]! >= this.#job.needed(slot)) continue;
+      blocked = this.#assign(slot, batches, now) ? 0 : blocked + 1;
+      if (blocked >= BLOCKED_SLOTS_MAX) break;
+    }
     for (const [member, slots] of batches) {
       slots.sort((a, b) => a - b);
       this.#pull(member, slots, "", new Set(), now);
     }
   }
 
-  #consider(slot: Slot, batches: Map<MemberId, Slot[]>, now: Now): void {
-    const { view } = this.#parts;
-    const candidates = this.#candidates(slot);
-    const needed = this.#job.needed(slot);
-    let copied = 0;
-    let noAuthority = 0;
-    let underWay = 0;
-    let waitedFor = 0;
-    for (const member of candidates) {
-      const status = this.#sources.get(member)?.status[slot] ?? UNKNOWN;
-      if (status === COPIED) copied++;
-      else if (status === NO_AUTHORITY) noAuthority++;
-      else if (status === IN_FLIGHT) underWay++;
-      else if (status === UNKNOWN && this.#mightAnswer(member)) waitedFor++;
-    }
-    // A job that does not wait for the absent still wants one answer, or a node that is cut off would be done at once.
-    const isHeard = this.#job.waitsForAbsent || candidates.length === 0 || copied + noAuthority > 0;
-    const isExhausted = underWay === 0 && waitedFor === 0 && isHeard;
-    if (copied >= needed || isExhausted) {
-      this.#wanted.delete(slot);
-      this.#job.done(slot, copied);
-      return;
-    }
-    for (const member of candidates) {
-      if (copied + underWay >= needed) return;
-      const source = this.#source(member);
-      const batch = batches.get(member) ?? NO_SLOTS;
-      const isFree =
-        source.status[slot] === UNKNOWN &&
-        view.isUsable(member) &&
-        source.restsUntilMs <= now.monoMs &&
-        batch.length < SLOTS_PER_PULL_MAX &&
-        source.inFlight.size < this.#parts.pullsInFlightMax;
-      if (!isFree) continue;
-      source.status[slot] = IN_FLIGHT;
-      if (batch === NO_SLOTS) batches.set(member, [slot]);
-      else batches.get(member)!.push(slot);
-      underWay++;
-    }
+  /** Whether the slot is done: enough copied, or nobody left who might add anything. */
+  #maybeFinish(slot: Slot): void {
+    const copied = this.#copied[slot]!;
+    if (copied < this.#job.needed(slot) && !this.#isExhausted(slot)) return;
+    this.#wanted.delete(slot);
+    this.#job.done(slot, copied);
   }
 
-  #candidates(slot: Slot): readonly MemberId[] {
-    let candidates = this.#candidatesBySlot.get(slot);
-    if (candidates === undefined) {
-      candidates = this.#job.candidates(slot);
-      this.#candidatesBySlot.set(slot, candidates);
+  #isExhausted(slot: Slot): boolean {
+    if (this.#underWay[slot]! > 0) return false;
+    const candidates = this.#job.candidates(slot);
+    let heard = 0;
+    for (const member of candidates) {
+      const status = this.#sources.get(member)?.status[slot] ?? UNKNOWN;
+      if (status !== UNKNOWN) heard++;
+      else if (this.#mightAnswer(member)) return false;
     }
-    return candidates;
+    // A job that does not wait for the absent still wants one answer, or a node that is cut off would be done at once.
+    return this.#job.waitsForAbsent || candidates.length === 0 || heard > 0;
+  }
+
+  /** Puts the slot into the batches of as many sources as it still needs. Returns whether any had room. */
+  #assign(slot: Slot, batches: Map<MemberId, Slot[]>, now: Now): boolean {
+    const { view, pullsInFlightMax } = this.#parts;
+    let isAssigned = false;
+    for (const member of this.#job.candidates(slot)) {
+      if (this.#copied[slot]! + this.#underWay[slot]! >= this.#job.needed(slot)) break;
+      const source = this.#source(member);
+      const batch = batches.get(member);
+      const isFree =
+        source.status[slot] === UNKNOWN &&
+        source.restsUntilMs <= now.monoMs &&
+        source.inFlight.size < pullsInFlightMax &&
+        (batch?.length ?? 0) < SLOTS_PER_PULL_MAX &&
+        view.isUsable(member);
+      if (!isFree) continue;
+      this.#setStatus(source, slot, IN_FLIGHT);
+      if (batch === undefined) batches.set(member, [slot]);
+      else batch.push(slot);
+      isAssigned = true;
+    }
+    return isAssigned;
+  }
+
+  #setStatus(source: Source, slot: Slot, status: number): void {
+    const before = source.status[slot];
+    if (before === IN_FLIGHT) this.#underWay[slot]! -= 1;
+    if (status === IN_FLIGHT) this.#underWay[slot]! += 1;
+    if (status === COPIED) this.#copied[slot]! += 1;
+    source.status[slot] = status;
   }
 
   #mightAnswer(member: MemberId): boolean {
@@ -164,7 +180,7 @@ export class Copy {
     outbox.peer(member, pull);
   }
 
-  /** Takes in an answer; the caller then calls {@link advance}. Returns false when it was not for this job. */
+  /** Takes in an answer and asks for more. Returns false when it was not for this job. */
   pulled(from: MemberId, reply: PullReply, now: Now): boolean {
     const source = this.#sources.get(from);
     const pull = source?.inFlight.get(reply.id);
@@ -180,6 +196,7 @@ export class Copy {
       const keys = keysBySlot.get(slot) ?? new Set<string>();
       if (index === 0) for (const key of pull.partialKeys) keys.add(key);
       this.#slotDone(source, slot, reply, index, keys);
+      this.#maybeFinish(slot);
     }
     const rest = pull.slots.slice(reply.slotsDone);
     if (rest.length > 0) {
@@ -192,6 +209,7 @@ export class Copy {
       if (reply.after !== "") for (const key of keysBySlot.get(rest[0]!) ?? []) partialKeys.add(key);
       this.#pull(from, rest, reply.after, partialKeys, now);
     }
+    this.schedule(now);
     return true;
   }
 
@@ -212,10 +230,10 @@ export class Copy {
 
   #slotDone(source: Source, slot: Slot, reply: PullReply, index: number, keys: ReadonlySet<string>): void {
     if (reply.entitled[index] !== true) {
-      source.status[slot] = NO_AUTHORITY;
+      this.#setStatus(source, slot, NO_AUTHORITY);
       return;
     }
-    source.status[slot] = COPIED;
+    this.#setStatus(source, slot, COPIED);
     const { store } = this.#parts;
     const floor = reply.floors[index] ?? 0;
     if (reply.isSame[index] !== true) this.#dropForgotten(slot, floor, keys);
@@ -262,7 +280,7 @@ export class Copy {
   }
 
   #giveBack(source: Source, slots: readonly Slot[], now: Now): void {
-    for (const slot of slots) if (source.status[slot] === IN_FLIGHT) source.status[slot] = UNKNOWN;
+    for (const slot of slots) if (source.status[slot] === IN_FLIGHT) this.#setStatus(source, slot, UNKNOWN);
     source.restsUntilMs = now.monoMs + SOURCE_REST_MS;
   }
 

@@ -24,6 +24,8 @@ export interface FillParts extends CopyParts {
 export class Fill {
   readonly #parts: FillParts;
   #previous: Ring | undefined;
+  /** Memory of {@link Fill.#others}; emptied with each ring. */
+  readonly #merged = new Map<readonly MemberId[], Map<readonly MemberId[], readonly MemberId[]>>();
   #warming: Copy | undefined;
   #warmingSlots = 0;
   #warmingSinceMs = 0;
@@ -56,6 +58,7 @@ export class Fill {
   /** The ring changed, or a start made slots warm: begins anew with what is wanted now. Slots that were done stay done. */
   restart(previous: Ring | undefined, now: Now): void {
     if (previous !== undefined) this.#previous = previous;
+    this.#merged.clear();
     this.#warming = undefined;
     this.#doubtful = undefined;
     const target = this.#rehearsalRing;
@@ -155,21 +158,26 @@ export class Fill {
 
   /** Members of the slot's list now and under the ring before: one of the latter may hold what no present replica does. */
   #candidates(slot: Slot, ring: Ring): readonly MemberId[] {
-    const list = [...ring.preferenceList(slot)];
-    for (const member of this.#previous?.preferenceList(slot) ?? [])
-      if (!list.includes(member)) list.push(member);
-    return this.#others(list);
+    return this.#others(ring.preferenceList(slot), this.#previous?.preferenceList(slot));
   }
 
-  #others(list: readonly MemberId[]): readonly MemberId[] {
-    return list.filter((member) => member !== this.#parts.view.self);
+  /** Both lists without this node, without repeats. Rings share one list object among slots, so each pair is made once. */
+  #others(list: readonly MemberId[], earlier: readonly MemberId[] = list): readonly MemberId[] {
+    const byEarlier = this.#merged.get(list) ?? new Map<readonly MemberId[], readonly MemberId[]>();
+    this.#merged.set(list, byEarlier);
+    let others = byEarlier.get(earlier);
+    if (others === undefined) {
+      others = [...new Set([...list, ...earlier])].filter((member) => member !== this.#parts.view.self);
+      byEarlier.set(earlier, others);
+    }
+    return others;
   }
 
   pulled(from: MemberId, reply: PullReply, now: Now): void {
-    for (const copy of [this.#warming, this.#doubtful, this.#rehearsal]) {
-      if (copy?.pulled(from, reply, now) === true) break;
-    }
-    this.advance(now);
+    const copy = [this.#warming, this.#doubtful, this.#rehearsal].find((job) =>
+      job?.pulled(from, reply, now),
+    );
+    if (copy?.isDone === true) this.advance(now);
   }
 
   memberLost(member: MemberId, now: Now): void {

@@ -1,0 +1,91 @@
+// The order of member records: a join-semilattice, so that views agree whatever way, how often and in which order news travels.
+//
+// A record has four parts. `generation` (the boot number) is compared first: the newer boot's record replaces the older one
+// whole, address and all. Within one generation three parts are joined one by one, each by its own total order:
+//   identity   (address, zone, weight): never differs honestly; the greater wins so that even a mistake converges
+//   liveness   (incarnation, alive < suspect < dead): anyone accuses, only the member itself raises its incarnation
+//   ring       (out, ringSeq, state, settled, prepared): the member's own; `left` and `evicted` are final for the generation
+// A product of chains under a chain, hence: merge is commutative, associative and idempotent, and only ever moves up.
+// Source: SWIM section 4.2; the generation is Cassandra's.
+
+import { compareIds } from "../../base/ids.ts";
+import type { Liveness, MemberRecord, RingState } from "../messages.ts";
+
+/** A boot number further ahead of our wall clock than this is refused: it could never be replaced. 24 hours. */
+export const GENERATION_AHEAD_MS_MAX = 86_400_000;
+
+/** Incarnations and ring sequence numbers above this are refused: an honest member never gets there, and could not go beyond. */
+export const SEQUENCE_MAX = 2 ** 31;
+
+const LIVENESS_RANK: Readonly<Record<Liveness, number>> = { alive: 0, suspect: 1, dead: 2 };
+const RING_RANK: Readonly<Record<RingState, number>> = {
+  joining: 0,
+  warming: 1,
+  active: 2,
+  leaving: 3,
+  left: 4,
+  evicted: 5,
+};
+
+/** Whether the state is final: this generation of the member is out of the ring for good. */
+export function isOut(state: RingState): boolean {
+  return state === "left" || state === "evicted";
+}
+
+/** The least record that is at or above both. Returns `known` itself when `incoming` adds nothing. Both are of one id. */
+export function mergeRecords(known: MemberRecord, incoming: MemberRecord): MemberRecord {
+  if (known.generation !== incoming.generation) {
+    return known.generation > incoming.generation ? known : incoming;
+  }
+  const identity = compareIdentity(known, incoming) >= 0 ? known : incoming;
+  const liveness = compareLiveness(known, incoming) >= 0 ? known : incoming;
+  const ring = compareRing(known, incoming) >= 0 ? known : incoming;
+  if (identity === liveness && liveness === ring) return identity;
+  return {
+    id: known.id,
+    address: identity.address,
+    zone: identity.zone,
+    weight: identity.weight,
+    generation: known.generation,
+    incarnation: liveness.incarnation,
+    liveness: liveness.liveness,
+    ringSeq: ring.ringSeq,
+    ringState: ring.ringState,
+    settledRingId: ring.settledRingId,
+    preparedRingId: ring.preparedRingId,
+  };
+}
+
+/** Order of the liveness parts of two records of one generation: negative, 0 or positive. */
+export function compareLiveness(a: MemberRecord, b: MemberRecord): number {
+  return a.incarnation - b.incarnation || LIVENESS_RANK[a.liveness] - LIVENESS_RANK[b.liveness];
+}
+
+/** Order of the ring parts of two records of one generation. The ids come last only to make the order total. */
+export function compareRing(a: MemberRecord, b: MemberRecord): number {
+  return (
+    Number(isOut(a.ringState)) - Number(isOut(b.ringState)) ||
+    a.ringSeq - b.ringSeq ||
+    RING_RANK[a.ringState] - RING_RANK[b.ringState] ||
+    compareIds(a.settledRingId, b.settledRingId) ||
+    compareIds(a.preparedRingId, b.preparedRingId)
+  );
+}
+
+function compareIdentity(a: MemberRecord, b: MemberRecord): number {
+  return compareIds(a.address, b.address) || compareIds(a.zone, b.zone) || a.weight - b.weight;
+}
+
+/** Whether both say the same about the member's life: boot, incarnation and liveness. */
+export function isSameLiveness(a: MemberRecord, b: MemberRecord): boolean {
+  return a.generation === b.generation && a.incarnation === b.incarnation && a.liveness === b.liveness;
+}
+
+/** Whether a record may be believed at all, by our own wall clock (ms since 1970). */
+export function isPlausible(record: MemberRecord, wallMs: number): boolean {
+  return (
+    record.generation <= wallMs + GENERATION_AHEAD_MS_MAX &&
+    record.incarnation <= SEQUENCE_MAX &&
+    record.ringSeq <= SEQUENCE_MAX
+  );
+}
