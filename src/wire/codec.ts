@@ -79,7 +79,7 @@ function parseFrame(frame: unknown, allowed: ReadonlySet<string>): Message[] {
     const kind = kindOf(-code);
     const columns = kind === undefined ? undefined : columnsOf(kind);
     check(kind !== undefined && columns !== undefined, "a kind that has columns");
-    check(allowed.has(kind), `no ${kind} here`);
+    if (!allowed.has(kind)) throw new InvalidField(`no ${kind} here`);
     for (const message of columns.parse(group)) messages.push(message);
   }
   return messages;

@@ -371,7 +371,7 @@ export function parseMessage(raw: unknown, allowed: ReadonlySet<string>): Messag
   const code: unknown = raw[0];
   const schema = typeof code === "number" ? BY_CODE[code] : undefined;
   check(schema !== undefined, "a known kind of message");
-  check(allowed.has(schema.kind), `no ${schema.kind} here`);
+  if (!allowed.has(schema.kind)) throw new InvalidField(`no ${schema.kind} here`);
   const { fields } = schema;
   check(raw.length === fields.length + 1, `${fields.length} fields`);
   const message: Record<string, unknown> = { kind: schema.kind };
