@@ -1,6 +1,6 @@
 // The ring: which members keep a slot's copies, for all 16,384 slots (the virtual nodes). It is immutable and a function of
 // the set of members and the parameters alone, so every node and every client that computes it holds the same table; `id`
-// names it. When members come or go, a new ring is built (2 ms at 5 members, 10 ms at 50) and compared with the old one.
+// names it. When members come or go, a new ring is built (2 ms at 5 members, 7 ms at 50) and compared with the old one.
 //
 // Invariants, tested as properties:
 // R1. The same members in any order give the same table and id.
@@ -70,7 +70,7 @@ export class Ring {
   readonly #replicaCounts: Uint32Array;
 
   /**
-   * Builds the ring of these members, given in any order. Costs about 2 ms at 5 members of weight 1 and 10 ms at 50, and
+   * Builds the ring of these members, given in any order. Costs about 2 ms at 5 members of weight 1 and 7 ms at 50, and
    * grows with the sum of weights.
    *
    * @param members At least one, at most {@link RING_MEMBERS_MAX}, with unique ids. Copied.
