@@ -31,7 +31,7 @@ export class ClientProcess implements Endpoint {
   constructor(host: string, env: ClientEnvironment, create: (loop: ProcessLoop) => ClientMachine) {
     this.host = host;
     this.#env = env;
-    this.loop = new ProcessLoop(env.queue, {
+    this.loop = new ProcessLoop(host, env.queue, {
       tick: () => this.#step({ kind: "tick" }),
       deadline: () => this.#machine.deadline(),
     });

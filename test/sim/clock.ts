@@ -4,7 +4,7 @@
 import type { Now } from "../../src/core/machine.ts";
 
 /** Wall time at the beginning of every run (ms since 1970). */
-export const EPOCH_MS = 1_700_000_000_000;
+export const EPOCH_MS = 1_800_000_000_000;
 
 /** A host's clocks. `monoOffsetMs` is drawn anew for each process, as `performance.now()` is. */
 export class HostClock {

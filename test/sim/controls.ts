@@ -14,8 +14,9 @@ export interface Control {
   readonly name: string;
   readonly title: string;
   readonly overrides: Partial<WorldOptions>;
-  /** The scenario in which it must be caught. */
+  /** The scenario in which it must be caught, and the invariants that may catch it. */
   readonly scenario: string;
+  readonly catches: readonly string[];
 }
 
 /** Passes everything through to a real node; variants override what they break. */
@@ -73,7 +74,7 @@ class HastyReplica extends WrappedNode {
   }
 }
 
-/** Drops the deadline of attempts: what sat in a paused node's socket runs whenever it is read. */
+/** A try as a write of its own, without the instant after which it must not start. */
 function withoutOperationIds(message: WriteRequest, fresh: number): WriteRequest {
   return { ...message, opSeq: fresh, attempt: 1, notAfter: 0 };
 }
@@ -128,24 +129,28 @@ export const CONTROLS: readonly Control[] = [
     title: "a write is acknowledged before it is replicated",
     overrides: { createNode: createWith(EarlyAcknowledger) },
     scenario: "crash",
+    catches: ["acknowledged means stored", "no acknowledged write lost", "linearizable", "increment lost"],
   },
   {
     name: "hasty-replica",
     title: "a restarted node's answers count at once",
     overrides: { createNode: createWith(HastyReplica) },
     scenario: "rolling-crash",
+    catches: ["acknowledged means stored", "no acknowledged write lost", "linearizable", "increment lost"],
   },
   {
     name: "no-operation-ids",
     title: "a retry cannot be told from a new write",
     overrides: { createClient: createForgetfulClient },
     scenario: "pause",
+    catches: ["applied once", "no acknowledged write lost", "linearizable"],
   },
   {
     name: "no-refusal",
     title: "a replica says that it stored what it refused as older",
     overrides: { createNode: createCarelessNode },
     scenario: "pause",
+    catches: ["acknowledged means stored", "no acknowledged write lost", "linearizable", "increment lost"],
   },
 ];
 

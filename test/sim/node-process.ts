@@ -11,13 +11,13 @@ import type {
   ClientRequest,
   GossipMessage,
   Message,
-  Path,
   PeerMessage,
 } from "../../src/core/messages.ts";
 import type { NodeCoreInput, NodeCoreOptions } from "../../src/core/options.ts";
 import { resolveNodeCoreOptions } from "../../src/core/options.ts";
 import type { NodeStatus } from "../../src/core/status.ts";
 import type { Store } from "../../src/core/store/store.ts";
+import { Channels } from "./channels.ts";
 import type { Connection, Connections, Endpoint, SideIndex } from "./connections.ts";
 import type { EventQueue } from "./event-queue.ts";
 import { ProcessLoop } from "./process.ts";
@@ -58,23 +58,9 @@ export interface NodeEnvironment {
   readonly observer: NodeObserver;
 }
 
-/** Messages kept for one destination while it is dialled; more are dropped. */
-const OUTBOX_MAX = 1000;
-const DIAL_AGAIN_MS = 50;
 const SEED_DIAL_MS = 300;
 /** A driver takes a delay of at least this for a stall. */
 const STALL_MS = 100;
-
-interface Outbox {
-  readonly messages: Message[];
-  isDialling: boolean;
-  notBeforeMs: number;
-}
-
-interface Peer {
-  readonly id: MemberId;
-  readonly address: string;
-}
 
 export class NodeProcess implements Endpoint {
   readonly host: string;
@@ -97,11 +83,7 @@ export class NodeProcess implements Endpoint {
   readonly #prng: Prng;
   #core: NodeMachine | undefined;
   #generation = 0;
-  #links = new Map<string, Connection[]>();
-  #peers = new Map<number, Peer>();
-  #outboxes = new Map<string, Outbox>();
-  /** Where the last send to each destination went. */
-  #addresses = new Map<string, string>();
+  #channels: Channels;
   #clients = new Map<ClientHandle, { connection: Connection; side: SideIndex }>();
   #handles = new Map<number, ClientHandle>();
   #nextHandle = 1;
@@ -111,10 +93,11 @@ export class NodeProcess implements Endpoint {
     this.id = id as MemberId;
     this.#env = env;
     this.#prng = prngFor(env.seed, `node shell ${id}`);
-    this.loop = new ProcessLoop(env.queue, {
+    this.loop = new ProcessLoop(id, env.queue, {
       tick: () => this.#step({ kind: "tick" }),
       deadline: () => this.#core?.deadline() ?? Number.POSITIVE_INFINITY,
     });
+    this.#channels = this.#newChannels();
   }
 
   get isResponsive(): boolean {
@@ -207,13 +190,7 @@ export class NodeProcess implements Endpoint {
       if (side === 0 && this.genesisId === "" && peer.genesisId !== "") {
         this.#step({ kind: "genesis", genesisId: peer.genesisId });
       }
-      this.#peers.set(connection.id, { id: peer.id, address: peer.address });
-      const key = `${connection.path} ${peer.id}`;
-      const open = this.#links.get(key) ?? [];
-      open.push(connection);
-      this.#links.set(key, open);
-      if (open.length === 1) this.#linkNews(peer.id, connection.path, true);
-      this.#flush(key);
+      this.#channels.opened(connection, { id: peer.id, address: peer.address });
     });
   }
 
@@ -244,7 +221,7 @@ export class NodeProcess implements Endpoint {
       this.#step({ kind: "client", client, request });
       return;
     }
-    const peer = this.#peers.get(connection.id);
+    const peer = this.#channels.peerOf(connection);
     if (peer === undefined) return;
     if (connection.path === "peer") {
       this.#step({ kind: "peer", from: peer.id, message: message as PeerMessage });
@@ -270,17 +247,7 @@ export class NodeProcess implements Endpoint {
       this.#step({ kind: "clientClosed", client });
       return;
     }
-    const peer = this.#peers.get(connection.id);
-    if (peer === undefined) return;
-    const open = this.#links.get(`${connection.path} ${peer.id}`) ?? [];
-    const index = open.indexOf(connection);
-    if (index === -1) return;
-    open.splice(index, 1);
-    if (open.length === 0) this.#linkNews(peer.id, connection.path, false);
-  }
-
-  #linkNews(member: MemberId, path: Path, isUp: boolean): void {
-    if (path !== "client") this.#step({ kind: "link", member, path, isUp });
+    this.#channels.closed(connection);
   }
 
   #step(input: Input): void {
@@ -315,7 +282,7 @@ export class NodeProcess implements Endpoint {
       if (effect.kind === "send") {
         const { to, address, path } = effect;
         const key = `${path} ${to === "" ? `@${address}` : to}`;
-        add(key, effect.message, (messages) => this.#send(key, { to, address, path, messages }));
+        add(key, effect.message, (messages) => this.#channels.send({ to, address, path }, messages));
       } else if (effect.kind === "reply") {
         const { client, message } = effect;
         this.#env.observer.reply(this, client, message);
@@ -325,7 +292,7 @@ export class NodeProcess implements Endpoint {
         this.#env.observer.event(this, effect.event);
       } else if (effect.kind === "redial") {
         flush();
-        this.#redial(effect.member, effect.path);
+        this.#channels.redial(effect.member, effect.path);
       } else {
         flush();
         this.#released();
@@ -339,77 +306,16 @@ export class NodeProcess implements Endpoint {
     if (entry !== undefined) this.#env.connections.send(entry.connection, entry.side, messages);
   }
 
-  #send(
-    key: string,
-    frame: { to: MemberId | ""; address: string; path: Path; messages: readonly Message[] },
-  ): void {
-    this.#addresses.set(key, frame.address);
-    const connection = this.#links.get(key)?.at(-1);
-    if (connection !== undefined) {
-      this.#env.connections.send(connection, this.#sideOf(connection), frame.messages);
-      return;
-    }
-    const outbox = this.#outboxes.get(key) ?? { messages: [], isDialling: false, notBeforeMs: 0 };
-    this.#outboxes.set(key, outbox);
-    if (!outbox.isDialling && this.#env.queue.nowMs < outbox.notBeforeMs) return;
-    for (const message of frame.messages) {
-      if (outbox.messages.length < OUTBOX_MAX) outbox.messages.push(message);
-    }
-    if (!outbox.isDialling) this.#dial(key, frame, outbox);
-  }
-
-  #dial(key: string, target: { to: MemberId | ""; address: string; path: Path }, outbox: Outbox): void {
-    const { connections, queue } = this.#env;
-    outbox.isDialling = true;
-    const failed = (why: string) => {
-      this.loop.accept(() => {
-        outbox.isDialling = false;
-        outbox.messages.length = 0;
-        outbox.notBeforeMs = queue.nowMs + DIAL_AGAIN_MS;
-        if (target.to !== "" && why === "refused") this.#linkNews(target.to, target.path, false);
-      });
-    };
-    connections.dial(this, target, {
-      onFailure: failed,
-      onOpen: (connection) => {
-        outbox.isDialling = false;
-        const peer = connection.sides[1].endpoint as NodeProcess;
-        if (target.to !== "" && peer.id !== target.to) failed("mismatch");
-        // A seed named by address only: what waits for it goes out under its name.
-        else if (target.to === "") this.#renameOutbox(key, `${target.path} ${peer.id}`);
-      },
+  #newChannels(): Channels {
+    const { queue, connections } = this.#env;
+    return new Channels({
+      endpoint: this,
+      queue,
+      connections,
+      prng: this.#prng,
+      accept: (work) => this.loop.accept(work),
+      news: (member, path, isUp) => this.#step({ kind: "link", member, path, isUp }),
     });
-  }
-
-  #renameOutbox(from: string, to: string): void {
-    const waiting = this.#outboxes.get(from)?.messages.splice(0) ?? [];
-    const outbox = this.#outboxes.get(to) ?? { messages: [], isDialling: false, notBeforeMs: 0 };
-    this.#outboxes.set(to, outbox);
-    outbox.messages.push(...waiting);
-  }
-
-  #flush(key: string): void {
-    const connection = this.#links.get(key)?.at(-1);
-    const outbox = this.#outboxes.get(key);
-    if (connection === undefined || outbox === undefined || outbox.messages.length === 0) return;
-    this.#env.connections.send(connection, this.#sideOf(connection), outbox.messages.splice(0));
-  }
-
-  #redial(member: MemberId, path: "peer" | "gossip"): void {
-    const key = `${path} ${member}`;
-    const { epoch } = this;
-    for (const connection of [...(this.#links.get(key) ?? [])]) {
-      this.#env.connections.close(connection, this.#sideOf(connection));
-      // The news comes in its own turn, not in the middle of this one.
-      this.#env.queue.after(0, () => {
-        if (this.epoch === epoch && this.isRunning) this.loop.accept(() => this.#lost(connection));
-      });
-    }
-    const address = this.#addresses.get(key);
-    if (address === undefined) return;
-    const outbox = this.#outboxes.get(key) ?? { messages: [], isDialling: false, notBeforeMs: 0 };
-    this.#outboxes.set(key, outbox);
-    if (!outbox.isDialling) this.#dial(key, { to: member, address, path }, outbox);
   }
 
   #released(): void {
@@ -433,15 +339,8 @@ export class NodeProcess implements Endpoint {
     });
   }
 
-  #sideOf(connection: Connection): SideIndex {
-    return connection.sides[0].endpoint === this ? 0 : 1;
-  }
-
   #forgetConnections(): void {
-    this.#links = new Map();
-    this.#peers = new Map();
-    this.#outboxes = new Map();
-    this.#addresses = new Map();
+    this.#channels = this.#newChannels();
     this.#clients = new Map();
     this.#handles = new Map();
   }

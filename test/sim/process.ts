@@ -4,6 +4,7 @@
 import type { Now } from "../../src/core/machine.ts";
 import { HostClock } from "./clock.ts";
 import type { EventQueue } from "./event-queue.ts";
+import { Violation } from "./violation.ts";
 
 /** Inputs kept for a process that does not read. Past it, senders see their connection break. */
 const INBOX_MAX = 20_000;
@@ -13,6 +14,7 @@ const TICKS_AT_ONE_INSTANT_MAX = 1000;
 /** Drives the deadline and the inbox of one process. The owner supplies what a tick does. */
 export class ProcessLoop {
   readonly clock = new HostClock();
+  readonly #name: string;
   readonly #queue: EventQueue;
   readonly #tick: () => void;
   readonly #deadline: () => number;
@@ -24,7 +26,12 @@ export class ProcessLoop {
   #lastTickMs = -1;
   #ticksAtOnce = 0;
 
-  constructor(queue: EventQueue, machine: { tick: () => void; deadline: () => number }) {
+  constructor(
+    name: string,
+    queue: EventQueue,
+    machine: { readonly tick: () => void; readonly deadline: () => number },
+  ) {
+    this.#name = name;
     this.#queue = queue;
     this.#tick = machine.tick;
     this.#deadline = machine.deadline;
@@ -98,8 +105,13 @@ export class ProcessLoop {
     const { nowMs } = this.#queue;
     this.#ticksAtOnce = nowMs === this.#lastTickMs ? this.#ticksAtOnce + 1 : 0;
     this.#lastTickMs = nowMs;
-    if (this.#ticksAtOnce > TICKS_AT_ONE_INSTANT_MAX)
-      throw new Error("the machine asks for a tick over and over");
+    if (this.#ticksAtOnce > TICKS_AT_ONE_INSTANT_MAX) {
+      throw new Violation(
+        "progress",
+        `${this.#name} asks for a tick over and over at ${nowMs} ms`,
+        this.#queue.count,
+      );
+    }
     this.#tick();
   }
 }

@@ -22,6 +22,9 @@ import {
 } from "./run-seed.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
 
+/** When the last progress line was printed. */
+let lastLineMs = 0;
+
 const { values } = parseArgs({
   options: {
     seed: { type: "string" },
@@ -81,8 +84,6 @@ async function runOptions(): Promise<RunOptions> {
   const control = values.control === undefined ? {} : controlNamed(values.control).overrides;
   return { hashes: await loadHashes(), overrides: { ...control, ...(trace === undefined ? {} : { trace }) } };
 }
-
-let lastLineMs = 0;
 
 function progress(scenario: Scenario, results: readonly RunResult[], startedMs: number): void {
   const nowMs = performance.now();

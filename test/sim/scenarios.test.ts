@@ -1,0 +1,26 @@
+import { beforeAll, describe, test } from "vitest";
+import { loadHashes } from "../../src/io/hashes.ts";
+import { expectHolds, type RunOptions, runSeed } from "./run-seed.ts";
+import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
+
+/** Seeds per scenario in the suite; `npm run sim` runs as many as you like. */
+const SEEDS = [1, 2];
+
+let options: RunOptions;
+
+beforeAll(async () => {
+  options = { hashes: await loadHashes() };
+});
+
+describe("a simulated cluster", () => {
+  const named = SCENARIOS.filter(({ name }) => name !== "swarm");
+  for (const { name, title } of named) {
+    test.each(SEEDS)(
+      `holds in "${name}" with seed %i: ${title}`,
+      (seed) => {
+        expectHolds(runSeed(seed, scenarioNamed(name), options));
+      },
+      60_000,
+    );
+  }
+});
