@@ -114,7 +114,10 @@ export class Ring {
     return this.parameters.replicas;
   }
 
-  /** The members that keep the slot, in ring order, its owner first, no repeats. Frozen and shared: nothing is allocated. */
+  /**
+   * The members that keep the slot: min(replicas, members) ids in ring order, the owner first, no repeats. (Under the zone rule
+   * `preferred`, the second is the nearest of another zone.) Frozen and shared: nothing is allocated.
+   */
   preferenceList(slot: Slot): readonly MemberId[] {
     const list = this.#lists[slot];
     assert(list !== undefined, "a slot from 0 to 16383");
