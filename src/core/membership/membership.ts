@@ -370,6 +370,7 @@ export class Membership {
 
   /** Verdicts that are due late are put off: the answers may be waiting behind this very tick. A long lateness is a stall. */
   #excuseLateness(now: Now, out: Effect[]): void {
+    if (isOut(this.self.ringState)) return;
     const nowMs = now.monoMs;
     const lateMs = nowMs - Math.min(this.#probeDeadlineMs(), this.#suspicionDeadlineMs());
     if (lateMs <= Math.max(LATE_MS_MIN, this.#options.probeTimeoutMs / 2)) return;
