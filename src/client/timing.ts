@@ -37,7 +37,7 @@ export const CLIENT_TIMING: ClientTiming = Object.freeze({
   silenceMsMax: 550,
   redialMsMin: 50,
   redialMsMax: 1_000,
-  dialMsMax: 1_000,
+  dialMsMax: 2_000,
   linksMax: 64,
   pendingMax: 100_000,
   // Half of what a link buffers before it counts the other side as a slow reader (wire/limits.ts).

@@ -1,0 +1,418 @@
+// Drives a client's core on real time: dials and closes links for it, hands their messages in, keeps one timer for its deadline, and
+// turns calls into promises.
+//
+// Invariants: 1. Effects of a step are carried out before the next step, also when an effect causes an input. 2. Nothing is told
+// to the core of a connection that it has dropped. 3. After a stall of this process, waiting input goes in before overdue ticks:
+// answers may lie unread while their timeouts are overdue, and Node runs expired timers before it polls.
+
+import { randomInt } from "node:crypto";
+import { assertNever } from "../base/assert.ts";
+import { CacheError } from "../base/errors.ts";
+import type { Hashes } from "../base/hash.ts";
+import { Prng } from "../base/prng.ts";
+import type { ClientReply, ClientRequest, Message } from "../core/messages.ts";
+import { readNow } from "../io/clock.ts";
+import { type DialOptions, dialLink, type Link, type LinkHandlers } from "../io/link.ts";
+import { resolveLinkLimits, VALUE_BYTES_MAX_DEFAULT } from "../wire/limits.ts";
+import { ClientCore } from "./client-core.ts";
+import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
+import type { ResolvedClientOptions } from "./options.ts";
+import { CLIENT_TIMING } from "./timing.ts";
+import { type CallResult, SingleWaiter, type Waiter } from "./waiters.ts";
+
+/** Opens links; tests put another in its place. */
+export type Dial = (options: DialOptions) => Promise<Link>;
+
+/** How one call is to be made. */
+export interface CallLimits {
+  /** Monotonic. */
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A connection, or the attempt at one. */
+interface Connection {
+  readonly abort: AbortController;
+  link: Link | undefined;
+  /** The core wants to hear no more of it. */
+  isDropped: boolean;
+}
+
+/** Inputs that effects of one step may cause: at most one per call and link. More is a loop, hence a bug. */
+const PENDING_MAX = 1_000_000;
+/** The longest delay Node's timers hold. */
+const DELAY_MS_MAX = 2 ** 31 - 1;
+/** A timer this late means that the process stood still. */
+const LATE_MS_MAX = 50;
+/** How long `close` waits for links to close; they cut themselves after a second. */
+const CLOSE_MS_MAX = 1_500;
+const CLIENT_ID_MAX = 2 ** 48 - 1;
+
+export class ClientDriver {
+  readonly options: ResolvedClientOptions;
+  readonly core: ClientCore;
+  readonly #dial: Dial;
+  readonly #clientId = randomInt(1, CLIENT_ID_MAX);
+  readonly #connections = new Map<string, Connection>();
+  readonly #waiters = new Map<number, Waiter>();
+  readonly #inputs: ClientInput[] = [];
+  /** Closed, but not gone yet. */
+  readonly #leaving = new Set<Link>();
+  /** What links are made for. */
+  #valueBytesMax = VALUE_BYTES_MAX_DEFAULT;
+  #lastCallId = 0;
+  #isStepping = false;
+  #isHolding = false;
+  #timer: NodeJS.Timeout | undefined;
+  #armedForMs = Number.POSITIVE_INFINITY;
+  #closing: Promise<void> | undefined;
+  #isOver = false;
+  #onIdle: (() => void) | undefined;
+  #onGone: (() => void) | undefined;
+  #onChange: (() => void) | undefined;
+
+  constructor(options: ResolvedClientOptions, hashes: Hashes, dial: Dial = dialLink) {
+    this.options = options;
+    this.#dial = dial;
+    this.core = new ClientCore(
+      { seeds: options.seeds, clientId: this.#clientId },
+      { hashes, prng: new Prng(randomInt(2 ** 32)) },
+      readNow(),
+    );
+  }
+
+  /** Monotonic milliseconds. */
+  nowMs(): number {
+    return readNow().monoMs;
+  }
+
+  /**
+   * Begins to connect. Resolves to whether a node has told the ring and can be sent calls; `false` as soon as every seed has
+   * refused for good, or after `timeoutMs`. The driver goes on trying either way.
+   */
+  async ready(timeoutMs: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const isReady = await new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), timeoutMs);
+      this.#onChange = () => {
+        if (this.core.view.ring !== undefined && this.core.connected.length > 0) resolve(true);
+        else if (this.#isHopeless()) resolve(false);
+      };
+      this.feed({ kind: "tick" });
+    });
+    clearTimeout(timer);
+    this.#onChange = undefined;
+    return isReady;
+  }
+
+  /** Why {@link ClientDriver.ready} was false: names each seed and what it said. */
+  connectError(): CacheError {
+    const waiting = this.core.connected.map((address) => ({
+      address,
+      code: "ERR_UNREACHABLE",
+      reason: "connected, but it is not part of a ring yet",
+    }));
+    const failures = [...waiting, ...this.core.failures];
+    const codes = failures.map(({ code }) => code);
+    const isRefused = codes.includes("ERR_UNAUTHORIZED");
+    const isForeign = codes.length > 0 && codes.every((code) => code === "ERR_PROTOCOL");
+    const story = failures.map(({ address, reason }) => `${address}: ${reason}`).join("; ");
+    return new CacheError(
+      isRefused ? "ERR_UNAUTHORIZED" : isForeign ? "ERR_PROTOCOL" : "ERR_UNREACHABLE",
+      `Cannot connect to the cluster (${story})`,
+      { details: { seeds: failures } },
+    );
+  }
+
+  /** Makes one call. Rejects with its error, or with the signal's reason. */
+  call(request: CallRequest, limits: CallLimits): Promise<CallReply> {
+    const { signal } = limits;
+    if (signal === undefined) {
+      return new Promise((resolve, reject) => {
+        this.start(request, limits.deadlineMs, new SingleWaiter(resolve, reject));
+      });
+    }
+    if (signal.aborted) return Promise.reject(signal.reason);
+    let onAbort: (() => void) | undefined;
+    const result = new Promise<CallReply>((resolve, reject) => {
+      const waiter = new SingleWaiter(resolve, reject);
+      const callId = this.start(request, limits.deadlineMs, waiter);
+      onAbort = () => {
+        this.cancel(callId);
+        waiter.reject(signal.reason);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+    return result.finally(() => {
+      if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+    });
+  }
+
+  /** Makes one call on behalf of `waiter`; returns the call's id for {@link ClientDriver.cancel}. */
+  start(request: CallRequest, deadlineMs: number, waiter: Waiter): number {
+    const callId = ++this.#lastCallId;
+    if (this.#closing !== undefined) {
+      waiter.settle(closedError(request));
+      return callId;
+    }
+    this.#waiters.set(callId, waiter);
+    if (this.options.isUnref && this.#waiters.size === 1) this.#timer?.ref();
+    this.feed({ kind: "call", callId, request, deadlineMs });
+    return callId;
+  }
+
+  /** The caller lost interest. Does nothing when the call has ended. */
+  cancel(callId: number): void {
+    if (!this.#waiters.delete(callId)) return;
+    this.feed({ kind: "cancel", callId });
+    this.#maybeIdle();
+  }
+
+  get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Lets the calls under way end, then closes the links. Idempotent: joins a close in progress. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#waiters.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    this.feed({ kind: "close" });
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    if (this.#leaving.size === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#onGone = resolve;
+      timer = setTimeout(resolve, CLOSE_MS_MAX);
+    });
+    clearTimeout(timer);
+    for (const link of this.#leaving) link.terminate("closed");
+  }
+
+  /** Feeds one input. When called by an effect of a step, it waits until that step's effects are done. */
+  feed(input: ClientInput): void {
+    if (this.#isOver) return;
+    if (this.#isStepping) {
+      if (this.#inputs.push(input) > PENDING_MAX) throw new Error("Inputs cause inputs without end");
+      return;
+    }
+    this.#run(input);
+    this.#onChange?.();
+    this.#arm();
+  }
+
+  #run(first: ClientInput): void {
+    this.#isStepping = true;
+    try {
+      for (let input: ClientInput | undefined = first; input !== undefined; input = this.#inputs.shift()) {
+        for (const effect of this.core.step(input, readNow())) this.#carryOut(effect);
+      }
+    } finally {
+      this.#isStepping = false;
+    }
+  }
+
+  #carryOut(effect: ClientEffect): void {
+    switch (effect.kind) {
+      case "send":
+        this.#send(effect.address, effect.message);
+        break;
+      case "settle":
+        this.#settle(effect.callId, effect.result);
+        break;
+      case "dial":
+        this.#open(effect.address);
+        break;
+      case "drop":
+        this.#drop(effect.address);
+        break;
+      case "topology":
+        this.#adoptLimits();
+        break;
+      default:
+        assertNever(effect);
+    }
+  }
+
+  #send(address: string, message: ClientRequest): void {
+    this.#connections.get(address)?.link?.send(message);
+  }
+
+  #settle(callId: number, result: CallResult): void {
+    const waiter = this.#waiters.get(callId);
+    this.#waiters.delete(callId);
+    waiter?.settle(result);
+    this.#maybeIdle();
+  }
+
+  #maybeIdle(): void {
+    if (this.#waiters.size > 0) return;
+    if (this.options.isUnref) this.#timer?.unref();
+    this.#onIdle?.();
+  }
+
+  // ---- links
+
+  #open(address: string): void {
+    const connection: Connection = { abort: new AbortController(), link: undefined, isDropped: false };
+    this.#connections.set(address, connection);
+    const { secret, tls, isUnref, cluster } = this.options;
+    const dialled = this.#dial({
+      address,
+      path: "client",
+      identity: {
+        role: "client",
+        clusterName: cluster,
+        genesisId: this.#genesisId(),
+        id: "",
+        generation: 0,
+        address: "",
+        clientId: this.#clientId,
+        replicas: 0,
+      },
+      secret,
+      tls,
+      timeoutMs: CLIENT_TIMING.dialMsMax - LATE_MS_MAX,
+      signal: connection.abort.signal,
+      limits: resolveLinkLimits(this.#valueBytesMax),
+      unref: isUnref,
+      onLink: (link) => this.#opened(address, connection, link),
+    });
+    dialled.catch((error: unknown) => this.#failed(address, connection, error));
+  }
+
+  /** While any node is connected, only others of the same cluster are. When all were gone, a cluster begun anew is fine. */
+  #genesisId(): string {
+    for (const { link } of this.#connections.values()) {
+      if (link?.isOpen === true) return link.remote.genesisId;
+    }
+    return "";
+  }
+
+  #opened(address: string, connection: Connection, link: Link): LinkHandlers {
+    connection.link = link;
+    if (connection.isDropped) link.terminate("dropped");
+    else this.feed({ kind: "link", address, isUp: true });
+    return {
+      onMessages: (messages) => {
+        if (!connection.isDropped) this.#receive(address, messages);
+      },
+      onClose: (reason) => {
+        this.#lost(address, connection, { reason });
+        this.#leaving.delete(link);
+        if (this.#leaving.size === 0) this.#onGone?.();
+      },
+      onOversized: (message, reason) => this.#oversized(address, message, reason),
+    };
+  }
+
+  #receive(address: string, messages: readonly Message[]): void {
+    // The wire lets only replies pass in this direction.
+    for (const message of messages) this.feed({ kind: "message", address, message: message as ClientReply });
+  }
+
+  #failed(address: string, connection: Connection, error: unknown): void {
+    const isKnown = error instanceof CacheError;
+    this.#lost(address, connection, {
+      reason: error instanceof Error ? error.message : String(error),
+      code: isKnown ? error.code : "ERR_UNREACHABLE",
+    });
+  }
+
+  #lost(
+    address: string,
+    connection: Connection,
+    why: Pick<Extract<ClientInput, { kind: "link" }>, "reason" | "code">,
+  ): void {
+    if (connection.isDropped) return;
+    connection.isDropped = true;
+    if (this.#connections.get(address) === connection) this.#connections.delete(address);
+    this.feed({ kind: "link", address, isUp: false, ...why });
+  }
+
+  #drop(address: string): void {
+    const connection = this.#connections.get(address);
+    if (connection === undefined) return;
+    connection.isDropped = true;
+    this.#connections.delete(address);
+    const { link } = connection;
+    if (link === undefined) connection.abort.abort();
+    else if (this.#closing === undefined) link.terminate("dropped");
+    else {
+      this.#leaving.add(link);
+      link.close();
+    }
+  }
+
+  /** What was too large for a frame never left: a certain "no". */
+  #oversized(address: string, message: Message, reason: string): void {
+    if (!("id" in message) || typeof message.id !== "number") return;
+    const failure = { kind: "failed", id: message.id, applied: "no", elsewhere: false } as const;
+    const text = `The request is larger than a frame may be (${reason})`;
+    this.feed({ kind: "message", address, message: { ...failure, code: "ERR_TOO_LARGE", message: text } });
+  }
+
+  /** A cluster with larger values than usual: links made before that was known are made anew. */
+  #adoptLimits(): void {
+    const { valueBytesMax } = this.core.view;
+    if (valueBytesMax <= this.#valueBytesMax) return;
+    this.#valueBytesMax = valueBytesMax;
+    for (const { link } of [...this.#connections.values()])
+      link?.terminate("the cluster takes larger values");
+  }
+
+  // ---- connecting
+
+  /** Whether every seed has said that it will not have this client: trying again changes nothing. */
+  #isHopeless(): boolean {
+    const failures = this.core.failures;
+    return (
+      this.core.connected.length === 0 &&
+      failures.length > 0 &&
+      failures.every(({ code }) => code === "ERR_UNAUTHORIZED" || code === "ERR_PROTOCOL")
+    );
+  }
+
+  // ---- time
+
+  #arm(): void {
+    if (this.#isOver || this.#isHolding) return;
+    const deadlineMs = this.core.deadline();
+    if (deadlineMs >= this.#armedForMs) return;
+    clearTimeout(this.#timer);
+    this.#armedForMs = deadlineMs;
+    const delayMs = Math.min(DELAY_MS_MAX, Math.max(0, deadlineMs - this.nowMs()));
+    this.#timer = setTimeout(() => this.#onTimer(), delayMs);
+    if (this.options.isUnref && this.#waiters.size === 0) this.#timer.unref();
+  }
+
+  #onTimer(): void {
+    const lateMs = this.nowMs() - this.#armedForMs;
+    this.#armedForMs = Number.POSITIVE_INFINITY;
+    if (lateMs <= LATE_MS_MAX) {
+      this.feed({ kind: "tick" });
+      return;
+    }
+    // Two turns: a stall that ends during a poll phase has an incomplete look at the sockets behind it.
+    this.#isHolding = true;
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#isHolding = false;
+        this.feed({ kind: "tick" });
+      }),
+    );
+  }
+}
+
+function closedError(request: CallRequest): CacheError {
+  const isRead = request.kind === "get" || request.kind === "scan" || request.kind === "count";
+  return new CacheError("ERR_CLOSED", "The cache is closed", isRead ? {} : { applied: "no" });
+}

@@ -1,0 +1,93 @@
+// A node inside the calling process, with a cache beside it: what `startNode` returns. The cache is an ordinary client that knows the
+// node as its seed; it goes through a socket like any other, so that it behaves like any other when the node is away.
+
+import { Cache } from "./client/cache.ts";
+import { ClientDriver } from "./client/driver.ts";
+import { resolveClientOptions } from "./client/options.ts";
+import type { NodeStatus } from "./core/status.ts";
+import { loadHashes } from "./io/hashes.ts";
+import { type RunningServer, startServer } from "./server/node.ts";
+import type { NodeOptions } from "./server/options.ts";
+
+/** A node that runs in this process. */
+export interface EmbeddedNode {
+  readonly id: string;
+  /** For {@link connect}: `ringhold://host:port`. */
+  readonly url: string;
+  /** A cache on the node's cluster: the same one on every call. Closed by {@link EmbeddedNode.stop}. */
+  cache(): Cache;
+  /** The node and the cluster as it sees it. */
+  status(): NodeStatus;
+  /** Hands the slots over to the other nodes and leaves the ring for good, then stops. */
+  leave(): Promise<void>;
+  /** Closes the cache and stops the node, so that it can come back under its name. Idempotent: joins a stop in progress. */
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Starts a node in this process and resolves once it is in the ring and answers.
+ *
+ * @throws {CacheError} ERR_INVALID_OPTION naming the option; ERR_UNREACHABLE, ERR_UNAUTHORIZED, ERR_PROTOCOL or ERR_TIMEOUT when
+ * the nodes to join did not take it in
+ * @example
+ * ```ts
+ * import { startNode } from "ringhold";
+ * await using node = await startNode({ listen: "127.0.0.1:7400" });
+ * const cache = node.cache();
+ * await cache.set("greeting", "hello");
+ * ```
+ */
+export async function startNode(options: NodeOptions = {}): Promise<EmbeddedNode> {
+  const server = await startServer(options);
+  const { secret, tls, cluster } = options;
+  // The node keeps the process alive, not its own client.
+  const clientOptions = resolveClientOptions(server.url, { secret, tls, cluster, unref: true });
+  const driver = new ClientDriver(clientOptions, await loadHashes());
+  // A node that cannot reach itself at the address it tells others still serves them; its cache keeps trying.
+  await driver.ready(CACHE_READY_MS_MAX);
+  return new Embedded(server, new Cache(driver));
+}
+
+/** The node answers already, so this takes milliseconds. */
+const CACHE_READY_MS_MAX = 2_000;
+
+class Embedded implements EmbeddedNode {
+  readonly #server: RunningServer;
+  readonly #cache: Cache;
+
+  constructor(server: RunningServer, cache: Cache) {
+    this.#server = server;
+    this.#cache = cache;
+  }
+
+  get id(): string {
+    return this.#server.id;
+  }
+
+  get url(): string {
+    return this.#server.url;
+  }
+
+  cache(): Cache {
+    return this.#cache;
+  }
+
+  status(): NodeStatus {
+    return this.#server.status();
+  }
+
+  async leave(): Promise<void> {
+    await this.#server.leave();
+    await this.#cache.close();
+  }
+
+  async stop(): Promise<void> {
+    await this.#cache.close();
+    await this.#server.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
