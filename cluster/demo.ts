@@ -17,6 +17,8 @@ const VICTIM = "node-3";
 const FIRST_PORT = 7400;
 /** Short, so that the demo shows how the copies of a dead node are made anew; the default gives a node a minute to come back. */
 const DEAD_GRACE = "6s";
+/** Generous, so that a busy machine fails no call; how long callers really waited is in the table. */
+const CALL_TIMEOUT_MS = 5_000;
 /** The load runs this long before the kill: a picture of good days, to compare with. */
 const CALM_MS = 2_000;
 
@@ -31,7 +33,12 @@ const startMs = performance.now();
 async function runDemo(): Promise<boolean> {
   say(`starting ${NODES} nodes, each a process of its own`);
   const basePort = await chooseBasePort();
-  const options = { nodes: NODES, basePort, nodeArguments: ["--dead-grace", DEAD_GRACE] };
+  const options = {
+    nodes: NODES,
+    basePort,
+    nodeArguments: ["--dead-grace", DEAD_GRACE],
+    client: { timeout: CALL_TIMEOUT_MS },
+  };
   const result = await withLocalSession(options, runStory);
   const isGood = result.load.failed === 0 && result.verdict.lost === 0 && result.verdict.phantoms === 0;
   process.stdout.write(

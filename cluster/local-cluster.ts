@@ -175,7 +175,7 @@ export class LocalCluster {
     await waitFor(() => this.#isReadyOrThrow(name, address), {
       what: `${name} to be ready`,
       timeoutMs: READY_TIMEOUT_MS,
-      intervalMs: 20,
+      intervalMs: 40,
       signal: options.signal,
       explain: () => `its log is ${this.logFile(name)}`,
     });

@@ -50,6 +50,8 @@ export interface ScenarioResult {
 const NODES = 5;
 /** Nobody may be evicted while its round lasts: the rounds are about failover, not about moving data. */
 const NODE_ARGUMENTS = ["--dead-grace", "10m"];
+/** Generous, so that a busy machine fails no call: how long callers may wait has limits of its own. */
+const CALL_TIMEOUT_MS = 5_000;
 /** The promise for a crash: the kernel closes its sockets, so everybody knows at once. */
 const KILL_SILENCE_MS_MAX = 250;
 /** A paused process closes nothing: its silence has to be noticed first. */
@@ -202,7 +204,7 @@ async function runRounds(
   { silenceMsMax, write, isBackToBack = false, fault }: Fault,
 ): Promise<ScenarioResult> {
   const { rounds: count = 10, rate = 2_000, keys = 20_000, calmMs = 1_500, onProgress } = options;
-  const client = write === undefined ? {} : { write };
+  const client = { timeout: CALL_TIMEOUT_MS, ...(write === undefined ? {} : { write }) };
   return withLocalSession({ nodes: NODES, nodeArguments: NODE_ARGUMENTS, client }, async (session) => {
     const load = new LoadGenerator(session.cache, { keys, rate });
     await load.fill();
