@@ -37,7 +37,7 @@ import { answerPull } from "./replication/pull-source.ts";
 import { Replica } from "./replication/replica.ts";
 import { SlotStates } from "./replication/slot-states.ts";
 import { computeRingId, Ring, type RingMember, ringParameters } from "./ring/ring.ts";
-import { RingChange, type RingChangeView } from "./ring-change.ts";
+import { plannedMembers, RingChange, type RingChangeView } from "./ring-change.ts";
 import { type NodeStatus, nodeStatus } from "./status.ts";
 import type { Store } from "./store/store.ts";
 
@@ -434,24 +434,18 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#planRing(records, now);
   }
 
-  /** The ring that a change in preparation would make: with this node when it joins, without those that leave. */
+  /** The ring that the next change would make, when one is in preparation; rehearsed by everybody who will be in it. */
   #planRing(records: readonly MemberRecord[], now: Now): void {
-    const self = this.#membership.self;
-    const isPlanned =
-      (self.ringState === "joining" && this.#ring !== undefined) ||
-      records.some(({ ringState }) => ringState === "leaving");
-    if (!isPlanned) {
-      this.#targetRing = undefined;
-      this.#fill.rehearse(undefined, now);
-      return;
-    }
-    const members = ringMembersOf(
-      records,
-      ({ id, ringState }) =>
-        (isInRing(ringState) && ringState !== "leaving") || (id === self.id && ringState === "joining"),
-    );
-    this.#targetRing = this.#ringOf(members, this.#targetRing);
-    this.#fill.rehearse(this.#targetRing?.has(self.id) === true ? this.#targetRing : undefined, now);
+    const planned = this.#ring === undefined ? undefined : plannedMembers(records);
+    this.#targetRing =
+      planned === undefined
+        ? undefined
+        : this.#ringOf(
+            ringMembersOf(planned, () => true),
+            this.#targetRing,
+          );
+    const isMember = this.#targetRing?.has(this.#membership.self.id) === true;
+    this.#fill.rehearse(isMember ? this.#targetRing : undefined, now);
   }
 
   #ringOf(members: readonly RingMember[], known: Ring | undefined): Ring | undefined {
@@ -541,13 +535,13 @@ export class NodeCore implements Machine<Input, Effect> {
 
   #ringChangeView(): RingChangeView {
     const self = this.#membership.self;
-    const wantsChange = self.ringState === "joining" || self.ringState === "leaving";
+    const isEntering = self.ringState === "joining" && this.#targetRing?.has(self.id) === true;
+    const wantsChange = isEntering || self.ringState === "leaving";
     return {
       self,
       records: this.#membership.records(),
       ringId: this.#ring?.id ?? "",
       targetRingId: wantsChange ? (this.#targetRing?.id ?? "") : "",
-      preparedRingId: this.#fill.preparedRingId,
       isFilled: this.#slots.warmingCount === 0,
     };
   }

@@ -6,7 +6,7 @@
 // settled on the present ring and no other grant is open. A grant names the ring it was given for and is void under any other.
 // Two arbiters that disagree (a partition) can at worst grant two changes: that costs availability for a moment, never data.
 //
-//   joining --rehearse, grant--> warming --all slots count--> active --leave asked--> leaving --all rehearsed, grant--> left
+//   joining --all rehearsed, grant--> warming --all slots count--> active --leave asked--> leaving --all rehearsed, grant--> left
 //
 // A restart is no ring change: the node comes back as `warming` at once.
 
@@ -32,8 +32,6 @@ export interface RingChangeView {
   readonly ringId: RingId | "";
   /** The ring that this node's entering or leaving would make; "" when it wants neither. */
   readonly targetRingId: RingId | "";
-  /** The planned ring this node has rehearsed. */
-  readonly preparedRingId: RingId | "";
   /** Whether all slots of this node count. */
   readonly isFilled: boolean;
 }
@@ -53,10 +51,8 @@ export class RingChange {
     const { self, ringId, targetRingId } = view;
     if (self.ringState === "warming" && view.isFilled && ringId !== "") return "active";
     if (targetRingId === "" || ringId === "" || now.monoMs - this.#askedMs < ASK_SPACING_MS) return undefined;
-    const isPrepared =
-      self.ringState === "joining" ? view.preparedRingId === targetRingId : this.#isLeavePrepared(view);
     const arbiter = arbiterOf(view.records);
-    if (!isPrepared || arbiter === undefined) return undefined;
+    if (arbiter === undefined || !isRehearsed(view)) return undefined;
     this.#askedMs = now.monoMs;
     const change = self.ringState === "joining" ? "join" : "leave";
     const request: ChangeRequest = {
@@ -100,14 +96,30 @@ export class RingChange {
     this.#granted = { fromRingId: request.fromRingId, toRingId: request.toRingId, atMs: now.monoMs };
     return true;
   }
+}
 
-  /** Everybody alive who stays has rehearsed the ring without this node; alone there is nobody to hand over to. */
-  #isLeavePrepared({ self, records, targetRingId }: RingChangeView): boolean {
-    return records.every(
-      ({ id, ringState, liveness, preparedRingId }) =>
-        id === self.id || !isInRing(ringState) || liveness === "dead" || preparedRingId === targetRingId,
-    );
+/** Everybody alive who will be in the planned ring has copied what it would gain there. */
+function isRehearsed({ self, records, targetRingId }: RingChangeView): boolean {
+  return records.every(({ id, ringState, liveness, preparedRingId }) => {
+    const isStaying = isInRing(ringState) && ringState !== "leaving" && liveness !== "dead";
+    const isEntering = id === self.id && ringState === "joining";
+    return preparedRingId === targetRingId || !(isStaying || isEntering);
+  });
+}
+
+/**
+ * Who enters and leaves with the next change: all that leave, or else one that joins, the lowest id of those alive. Every
+ * member plans the same from the same records, and rehearses it.
+ */
+export function plannedMembers(records: readonly MemberRecord[]): readonly MemberRecord[] | undefined {
+  const staying = records.filter(({ ringState }) => isInRing(ringState) && ringState !== "leaving");
+  if (records.some(({ ringState }) => ringState === "leaving")) return staying;
+  let joining: MemberRecord | undefined;
+  for (const record of records) {
+    if (record.ringState !== "joining" || record.liveness !== "alive") continue;
+    if (joining === undefined || compareIds(record.id, joining.id) < 0) joining = record;
   }
+  return joining === undefined ? undefined : [...staying, joining];
 }
 
 /** The lowest id alive in the ring. */
