@@ -111,6 +111,7 @@ export class NodeShell {
       onDropped: (count) => {
         this.#messagesDropped += count;
       },
+      trace: (text, facts) => setup.logger.debug(facts, text),
     });
     this.#driver = new Driver(this.#core, {
       now: readNow,

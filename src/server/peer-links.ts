@@ -38,6 +38,8 @@ export interface PeerLinksPorts {
   random(): number;
   /** Messages given up before they were sent. */
   onDropped(count: number): void;
+  /** For the log: a link came, went, or was turned away. */
+  trace(text: "link opened" | "link closed" | "link turned away", facts: object): void;
   /** The answer to a request that came while this node was stopping. */
   refusal(requestId: number): Failure;
 }
@@ -75,7 +77,7 @@ export class PeerLinks {
   /** Takes a link that another node opened. */
   accept(link: Link): LinkHandlers {
     const objection = this.#objection(link, false);
-    return objection === undefined ? this.#open(link, undefined) : turnAway(link, objection);
+    return objection === undefined ? this.#open(link, undefined) : this.#turnAway(link, objection);
   }
 
   /** From now on requests that other nodes hand on are refused; everything else goes on. */
@@ -136,7 +138,7 @@ export class PeerLinks {
     let objection: Objection | undefined;
     await this.#ports.dial(address, path, (link) => {
       objection = this.#objection(link, true);
-      if (objection !== undefined) return turnAway(link, objection);
+      if (objection !== undefined) return this.#turnAway(link, objection);
       // The link is good for whom it reached, but not for what was to be said to `member`.
       if (member !== "" && link.remote.id !== member) objection = later(`is member ${link.remote.id} now`);
       return this.#open(link, member === "" ? this.#seedChannel(path, address) : undefined);
@@ -167,6 +169,12 @@ export class PeerLinks {
     return undefined;
   }
 
+  #turnAway(link: Link, { reason }: Objection): LinkHandlers {
+    this.#ports.trace("link turned away", { ...describe(link), reason });
+    link.terminate(reason);
+    return IGNORE;
+  }
+
   #open(link: Link, seedChannel: Channel | undefined): LinkHandlers {
     const path = link.path as NodePath;
     const member = link.remote.id as MemberId;
@@ -179,6 +187,7 @@ export class PeerLinks {
     const kicked = channel.links.filter((other) => !kept.includes(other));
     kicked.push(...kept.slice(0, Math.max(0, kept.length - LINKS_MAX + 1)));
     for (const other of kicked) this.#cut(other, "replaced by a newer connection");
+    this.#ports.trace("link opened", describe(link));
     const isFirst = channel.link === undefined;
     channel.add(link);
     seedChannel?.add(link);
@@ -187,7 +196,10 @@ export class PeerLinks {
     seedChannel?.flush();
     return {
       onMessages: (messages) => this.#receive(link, messages),
-      onClose: () => this.#forget(link),
+      onClose: (reason) => {
+        this.#ports.trace("link closed", { ...describe(link), reason });
+        this.#forget(link);
+      },
       onOversized: () => this.#ports.onDropped(1),
     };
   }
@@ -241,9 +253,8 @@ function never(reason: string): Objection {
   return { code: "ERR_PROTOCOL", reason };
 }
 
-function turnAway(link: Link, { reason }: Objection): LinkHandlers {
-  link.terminate(reason);
-  return IGNORE;
+function describe({ path, remote, remoteAddress }: Link): object {
+  return { member: remote.id, path, remoteAddress };
 }
 
 const IGNORE: LinkHandlers = Object.freeze({ onMessages: () => {}, onClose: () => {} });

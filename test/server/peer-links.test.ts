@@ -50,6 +50,7 @@ function setUp(genesisId = "g1") {
     nowMs: () => performance.now(),
     random: () => 0,
     onDropped: () => {},
+    trace: () => {},
     refusal: (id): Failure => ({
       kind: "failed",
       id,
