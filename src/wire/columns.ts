@@ -26,6 +26,7 @@ import {
   check,
   count,
   type Field,
+  identity,
   key,
   millis,
   outcome,
@@ -58,13 +59,16 @@ export interface Columns<M> {
 
 /** A column, or the one value of a run in which it never changes. */
 function fold<M, T>(run: readonly M[], field: Field<T>, read: (message: M) => T): unknown {
-  const column = new Array<unknown>(run.length);
+  const first = read(run[0]!);
+  const values = new Array<T>(run.length);
   let isConstant = true;
   for (let index = 0; index < run.length; index++) {
-    column[index] = field.pack(read(run[index]!));
-    if (column[index] !== column[0]) isConstant = false;
+    const value = read(run[index]!);
+    values[index] = value;
+    if (value !== first) isConstant = false;
   }
-  return isConstant ? column[0] : column;
+  if (isConstant) return field.pack(first);
+  return field.pack === identity ? values : values.map((value) => field.pack(value));
 }
 
 /** The opposite of {@link fold}: one checked value per message. Takes the array over. */
@@ -77,7 +81,7 @@ function unfold<T>(raw: unknown, length: number, field: Field<T>): readonly T[] 
 
 /** The ids of a group that must have `fields` fields after them. */
 function unfoldIds(group: readonly unknown[], fields: number): readonly number[] {
-  check(group.length === fields + 2, `${fields + 1} columns`);
+  check(group.length === fields + 2, "all columns and no more");
   const raw = group[1];
   check(Array.isArray(raw), "a column of ids");
   check(raw.length > 0, "at least one message");

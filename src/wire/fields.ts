@@ -24,23 +24,25 @@ export class InvalidField extends Error {
   override readonly name = "InvalidField";
 }
 
-/** Throws {@link InvalidField} unless `condition` holds. */
+/** Throws {@link InvalidField} unless `condition` holds. `expected` should be at hand: building it costs more than the check. */
 export function check(condition: boolean, expected: string): asserts condition {
   if (!condition) throw new InvalidField(`expected ${expected}`);
 }
 
-function identity<T>(value: T): T {
+/** The `pack` of fields that msgpack carries as they are. */
+export function identity<T>(value: T): T {
   return value;
 }
 
 /** An integer from `min` to `max`; negative zero becomes zero. */
 export function integer(min: number, max: number): Field<number> {
+  const expected = `an integer from ${min} to ${max}`;
   return {
     pack: identity,
     parse(raw) {
-      check(Number.isSafeInteger(raw), "an integer");
+      check(Number.isSafeInteger(raw), expected);
       const value = (raw as number) + 0;
-      check(value >= min && value <= max, `an integer from ${min} to ${max}`);
+      check(value >= min && value <= max, expected);
       return value;
     },
   };
@@ -97,12 +99,9 @@ export function oneOf<T extends string>(numbers: Readonly<Record<T, number>>): F
   };
 }
 
-const EMPTY = new Uint8Array(0);
-
 /** Bytes. Parsed ones are a view of the frame. */
 export const bytes: Field<Uint8Array> = {
-  // One object for every empty value, so that a column of them folds into one.
-  pack: (value) => (value.length === 0 ? EMPTY : value),
+  pack: identity,
   parse(raw) {
     check(raw instanceof Uint8Array, "bytes");
     return raw;
@@ -118,13 +117,14 @@ const BYTE_ORDER_MARK = 0xfeff;
  * the mark from some texts (those over 64 bytes, where its native part is not installed), and a key must not depend on that.
  */
 export function text(bytesMax: number, bytesMin = 0): Field<string> {
+  const expected = `text of ${bytesMin} to ${bytesMax} bytes`;
   return {
     pack: (value) => (value.charCodeAt(0) === BYTE_ORDER_MARK ? encoder.encode(value) : value),
     parse(raw) {
       const value = raw instanceof Uint8Array && raw.length <= bytesMax ? decoder.decode(raw) : raw;
-      check(typeof value === "string", "text");
-      check(value.length >= bytesMin, `text of at least ${bytesMin} bytes`);
-      check(hasUtf8LengthWithin(value, bytesMax), `text of at most ${bytesMax} bytes`);
+      check(typeof value === "string", expected);
+      check(value.length >= bytesMin, expected);
+      check(hasUtf8LengthWithin(value, bytesMax), expected);
       return value;
     },
   };
@@ -196,11 +196,12 @@ export const address: Field<string> = matching(/^[\x21-\x7e]{0,300}$/, "an addre
 
 /** An array of at most `lengthMax` items. */
 export function list<T>(field: Field<T>, lengthMax: number): Field<readonly T[]> {
+  const expected = `an array of at most ${lengthMax} items`;
   return {
     pack: (values) => values.map((value) => field.pack(value)),
     parse(raw) {
-      check(Array.isArray(raw), "an array");
-      check(raw.length <= lengthMax, `at most ${lengthMax} items`);
+      check(Array.isArray(raw), expected);
+      check(raw.length <= lengthMax, expected);
       // In place: the array is fresh from the decoder and nobody else holds it.
       for (let index = 0; index < raw.length; index++) raw[index] = field.parse(raw[index]);
       return raw as T[];
@@ -210,11 +211,12 @@ export function list<T>(field: Field<T>, lengthMax: number): Field<readonly T[]>
 
 /** An array of slots, strictly ascending. */
 export function slots(lengthMax: number): Field<readonly Slot[]> {
+  const expected = `an array of at most ${lengthMax} slots`;
   return {
     pack: identity,
     parse(raw) {
-      check(Array.isArray(raw), "an array");
-      check(raw.length <= lengthMax, `at most ${lengthMax} slots`);
+      check(Array.isArray(raw), expected);
+      check(raw.length <= lengthMax, expected);
       let previous = -1;
       for (let index = 0; index < raw.length; index++) {
         const slot: unknown = raw[index];
@@ -238,13 +240,17 @@ export function optional<T>(field: Field<T>): Field<T | undefined> {
 /** An object as an array of its fields, in the order given; exactly as many as there are. */
 export function struct<T extends object>(fields: Fields<T>): Field<T> {
   const names = Object.keys(fields) as (keyof T)[];
+  const expected = `an array of ${names.length} fields`;
   return {
     pack: (value) => names.map((name) => fields[name].pack(value[name])),
     parse(raw) {
-      check(Array.isArray(raw), "an array");
-      check(raw.length === names.length, `${names.length} fields`);
+      check(Array.isArray(raw), expected);
+      check(raw.length === names.length, expected);
       const value: Partial<T> = {};
-      for (const [index, name] of names.entries()) value[name] = fields[name].parse(raw[index]);
+      for (let index = 0; index < names.length; index++) {
+        const name = names[index]!;
+        value[name] = fields[name].parse(raw[index]);
+      }
       return value as T;
     },
   };

@@ -373,7 +373,7 @@ export function parseMessage(raw: unknown, allowed: ReadonlySet<string>): Messag
   check(schema !== undefined, "a known kind of message");
   if (!allowed.has(schema.kind)) throw new InvalidField(`no ${schema.kind} here`);
   const { fields } = schema;
-  check(raw.length === fields.length + 1, `${fields.length} fields`);
+  check(raw.length === fields.length + 1, "all fields and no more");
   const message: Record<string, unknown> = { kind: schema.kind };
   for (let index = 0; index < fields.length; index++) {
     const [name, field] = fields[index]!;
@@ -381,7 +381,7 @@ export function parseMessage(raw: unknown, allowed: ReadonlySet<string>): Messag
   }
   // Every property that the type names has been parsed by the field that the type demanded.
   const parsed = message as unknown as Message;
-  check(schema.agrees(parsed), `${schema.kind} whose fields agree`);
+  check(schema.agrees(parsed), "fields that agree with each other");
   return parsed;
 }
 

@@ -1,0 +1,261 @@
+// The bytes of some frames, written down: whoever changes one of them changes the protocol, and breaks clusters in which two
+// versions run side by side. A deliberate change needs a new protocol version beside the old one.
+
+import { describe, expect, test } from "vitest";
+import { ERROR_CODES } from "../../src/base/errors.ts";
+import type { MemberId, RingId, Slot } from "../../src/base/ids.ts";
+import type { Entry, MemberRecord, Message } from "../../src/core/messages.ts";
+import { decodeFrame, encodeFrame } from "../../src/wire/codec.ts";
+import { encodeHandshake, encodeWelcome, type Identity, proofInput } from "../../src/wire/handshake.ts";
+import { codeOf, errorCode, type Source } from "../../src/wire/schema.ts";
+import { MESSAGE_ARBITRARIES } from "./arbitraries.ts";
+
+const RING = "0123456789abcdef" as RingId;
+const FROM_CLIENT: Source = { path: "client", from: "client" };
+const FROM_NODE: Source = { path: "client", from: "node" };
+const FROM_PEER: Source = { path: "peer", from: "node" };
+const FROM_GOSSIP: Source = { path: "gossip", from: "node" };
+
+const ENTRY: Entry = {
+  key: "k",
+  version: 2 ** 52 + 1,
+  origin: 0xdead_beef,
+  expiresAt: 1_700_000_000_000,
+  format: 1,
+  value: Uint8Array.of(104, 105),
+  opClient: 77,
+  opSeq: 300,
+  opAttempt: 1,
+};
+const RECORD: MemberRecord = {
+  id: "n1" as MemberId,
+  address: "127.0.0.1:7400",
+  zone: "a",
+  weight: 1,
+  generation: 5,
+  incarnation: 0,
+  liveness: "alive",
+  ringSeq: 2,
+  ringState: "active",
+  settledRingId: RING,
+  preparedRingId: "",
+};
+
+const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[] = [
+  [
+    "one get",
+    FROM_CLIENT,
+    [{ kind: "get", id: 1, key: "user:1", read: "one", want: "value", notAfter: 0 }],
+    "9201960101a6757365723a31000000",
+  ],
+  [
+    "three gets",
+    FROM_CLIENT,
+    [1, 2, 300].map((id) => ({
+      kind: "get",
+      id,
+      key: `k${id}`,
+      read: "quorum",
+      want: "entry",
+      notAfter: 12.5,
+    })),
+    "920196ff930102cd012c93a26b31a26b32a46b3330300101cb4029000000000000",
+  ],
+  [
+    "a set, alone and in a run",
+    FROM_CLIENT,
+    [
+      ...[1, 2].map(
+        (id): Message => ({
+          kind: "write",
+          id,
+          key: "k",
+          change: {
+            type: "set",
+            value: Uint8Array.of(id, 0xff),
+            format: 2,
+            ttlMs: 60_000,
+            condition: "absent",
+            ifVersion: 0,
+          },
+          write: "quorum",
+          opClient: 2 ** 40,
+          opSeq: id,
+          attempt: 1,
+          notAfter: 0,
+        }),
+      ),
+      {
+        kind: "write",
+        id: 3,
+        key: "n",
+        change: { type: "increment", by: -1, ttlMs: 0 },
+        write: "all",
+        opClient: 1,
+        opSeq: 9,
+        attempt: 2,
+        notAfter: 0,
+      },
+    ],
+    "93019dfe920102a16b92c40201ffc40202ff02cdea60010001cb42700000000000009201020100990203a16e" +
+      "920392ff000201090200",
+  ],
+  [
+    "replies",
+    FROM_NODE,
+    [
+      { kind: "got", id: 1, found: true, format: 1, value: Uint8Array.of(97), version: 0, expiresAt: 0 },
+      { kind: "got", id: 2, found: false, format: 1, value: new Uint8Array(0), version: 0, expiresAt: 0 },
+      { kind: "written", id: 3, outcome: true },
+      { kind: "written", id: 4, outcome: 41.5 },
+      { kind: "failed", id: 5, code: "ERR_NO_QUORUM", message: "1 of 2", applied: "no", elsewhere: true },
+    ],
+    "940197f892010292c3c20192c40161c400000093f792030492c3cb4044c00000000000960e0503a631206f66" + "203200c3",
+  ],
+  [
+    "a replicate with a value and its answer",
+    FROM_PEER,
+    [
+      { kind: "replicate", id: 7, ringId: RING, purpose: "hint", entry: ENTRY, over: 2 ** 52, notAfter: 0 },
+      { kind: "replicated", id: 7, status: "stored", counts: true, heldVersion: ENTRY.version },
+    ],
+    "9301971307b0303132333435363738396162636465660299a16bcb4330000000000001cedeadbeefcb4278bc" +
+      "fe5680000001c40268694dcd012c01cb43300000000000000095140700c3cb4330000000000001",
+  ],
+  [
+    "a run of replicates with a tombstone",
+    FROM_PEER,
+    [
+      { kind: "replicate", id: 8, ringId: RING, purpose: "client", entry: ENTRY, over: 0, notAfter: 9 },
+      {
+        kind: "replicate",
+        id: 9,
+        ringId: RING,
+        purpose: "client",
+        entry: { ...ENTRY, key: "l", value: undefined, expiresAt: 0 },
+        over: 0,
+        notAfter: 9,
+      },
+    ],
+    "92019fed920809b03031323334353637383961626364656600000992a16ba16ccb4330000000000001cedead" +
+      "beef92cb4278bcfe56800000000192c4026869c04dcd012c01",
+  ],
+  [
+    "a pull",
+    FROM_PEER,
+    [
+      {
+        kind: "pull",
+        id: 1,
+        ringId: RING,
+        isRehearsal: false,
+        slots: [0, 16_383] as Slot[],
+        digests: [
+          { sum: 0, count: 0 },
+          { sum: 2 ** 53 - 1, count: 3 },
+        ],
+        after: "",
+      },
+    ],
+    "9201971901b030313233343536373839616263646566c29200cd3fff9292000092cb433fffffffffffff03a0",
+  ],
+  [
+    "a probe with an update",
+    FROM_GOSSIP,
+    [
+      {
+        kind: "probe",
+        seq: 1,
+        target: "n2" as MemberId,
+        updates: [{ record: { ...RECORD, liveness: "suspect" }, accuser: "n3" as MemberId }],
+      },
+    ],
+    "9201941d01a26e3291929ba26e31ae3132372e302e302e313a37343030a161010500010202b0303132333435" +
+      "36373839616263646566a0a26e33",
+  ],
+];
+
+describe("the bytes of frames do not change", () => {
+  test.each(FRAMES)("%s", (_name, source, messages, golden) => {
+    const frame = encodeFrame(messages);
+
+    expect(Buffer.from(frame).toString("hex")).toBe(golden);
+    expect(decodeFrame(frame, source)).toEqual({ ok: true, messages });
+  });
+});
+
+describe("the bytes of the handshake do not change", () => {
+  const identity: Identity = {
+    role: "node",
+    clusterName: "c",
+    genesisId: "g1",
+    id: "n1",
+    generation: 1_700_000_000_000,
+    address: "127.0.0.1:7400",
+    clientId: 0,
+    ring: { slotCount: 16_384, capPercent: 104, hashVersion: 1, replicas: 3 },
+  };
+  const nonce = Uint8Array.from({ length: 32 }, (_, index) => index);
+  const hello = encodeHandshake({
+    type: "hello",
+    protocolMin: 1,
+    protocolMax: 1,
+    capabilities: ["x"],
+    isSecured: true,
+    nonce,
+    identity,
+  });
+
+  test.each([
+    [
+      "hello",
+      hello,
+      "920096010191a178c3c420000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f98" +
+        "01a163a26731a26e31cb4278bcfe56800000ae3132372e302e302e313a373430300094cd4000680103",
+    ],
+    [
+      "challenge",
+      encodeHandshake({ type: "challenge", nonce }),
+      "920191c420000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    ],
+    ["proof", encodeHandshake({ type: "proof", proof: Uint8Array.of(1, 2) }), "920291c4020102"],
+    [
+      "ready",
+      encodeHandshake({
+        type: "ready",
+        welcome: encodeWelcome({ protocol: 1, capabilities: [], identity: { ...identity, id: "n2" } }),
+        proof: new Uint8Array(0),
+      }),
+      "920392c42d9301909801a163a26731a26e32cb4278bcfe56800000ae3132372e302e302e313a373430300094" +
+        "cd4000680103c400",
+    ],
+    ["refused", encodeHandshake({ type: "refused", code: "ERR_PROTOCOL", reason: "no" }), "92049209a26e6f"],
+    [
+      "what a proof is over",
+      proofInput("dialer", { path: "peer", hello: nonce, challenge: nonce, welcome: new Uint8Array(0) }),
+      "96b472696e67686f6c642068616e647368616b652031a66469616c6572a470656572c4200001020304050607" +
+        "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e1fc420000102030405060708090a0b0c0d0e0f1011" +
+        "12131415161718191a1b1c1d1e1fc400",
+    ],
+  ])("%s", (_name, bytes, golden) => {
+    expect(Buffer.from(bytes).toString("hex")).toBe(golden);
+  });
+});
+
+test("the numbers of kinds and error codes do not change", () => {
+  const kinds = Object.keys(MESSAGE_ARBITRARIES) as Message["kind"][];
+
+  expect(kinds.map((kind) => `${kind} ${codeOf(kind)}`).join(", ")).toBe(
+    "get 1, write 2, scan 3, clear 4, count 5, command 6, ping 7, got 8, written 9, " +
+      "scanned 10, cleared 11, counted 12, commanded 13, failed 14, pong 15, topology 16, " +
+      "read 17, readReply 18, replicate 19, replicated 20, clearReplica 21, " +
+      "clearReplicaReply 22, forward 23, forwarded 24, pull 25, pulled 26, catchUp 27, " +
+      "catchUpReply 28, probe 29, ack 30, probeRequest 31, nack 32, gossip 33, sync 34, " +
+      "changeRequest 35, changeGrant 36",
+  );
+  expect(ERROR_CODES.map((code) => `${code} ${errorCode.pack(code)}`).join(", ")).toBe(
+    "ERR_INVALID_OPTION 0, ERR_INVALID_ARGUMENT 1, ERR_TOO_LARGE 2, ERR_NO_QUORUM 3, " +
+      "ERR_TIMEOUT 4, ERR_OVERLOADED 5, ERR_UNREACHABLE 6, ERR_UNAUTHORIZED 7, ERR_CLOSED 8, " +
+      "ERR_PROTOCOL 9, ERR_NOT_A_NUMBER 10",
+  );
+});
