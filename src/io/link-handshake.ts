@@ -44,6 +44,9 @@ export type HandshakeStep =
       readonly frame: Uint8Array | undefined;
     };
 
+/** Text counts as its bytes in UTF-8. */
+type Secret = string | Uint8Array;
+
 const NOTHING = new Uint8Array(0);
 const WRONG_SECRET = "The secrets of the two sides differ";
 const NO_SECRET_HERE =
@@ -57,10 +60,10 @@ export class DialerHandshake {
   readonly hello: Uint8Array;
   readonly #mine: Introduction;
   readonly #path: Path;
-  readonly #secret: string | undefined;
+  readonly #secret: Secret | undefined;
   #challenge: Uint8Array | undefined;
 
-  constructor(identity: LocalIdentity, path: Path, secret: string | undefined) {
+  constructor(identity: LocalIdentity, path: Path, secret: Secret | undefined) {
     this.#mine = introduction(identity);
     this.#path = path;
     this.#secret = secret;
@@ -126,11 +129,11 @@ export class DialerHandshake {
 export class AcceptorHandshake {
   readonly #mine: Introduction;
   readonly #path: Path;
-  readonly #secret: string | undefined;
+  readonly #secret: Secret | undefined;
   #hello: { readonly message: Hello; readonly frame: Uint8Array } | undefined;
   #challenge: Uint8Array | undefined;
 
-  constructor(identity: LocalIdentity, path: Path, secret: string | undefined) {
+  constructor(identity: LocalIdentity, path: Path, secret: Secret | undefined) {
     this.#mine = introduction(identity);
     this.#path = path;
     this.#secret = secret;
@@ -160,13 +163,13 @@ export class AcceptorHandshake {
     return { kind: "send", frame: this.#challenge };
   }
 
-  #verify(secret: string, hello: Hello, proof: Uint8Array): HandshakeStep {
+  #verify(secret: Secret, hello: Hello, proof: Uint8Array): HandshakeStep {
     const expected = computeProof(secret, "dialer", this.#transcript(NOTHING));
     if (!isEqual(expected, proof)) return refusal("ERR_UNAUTHORIZED", WRONG_SECRET);
     return this.#finish(hello, secret);
   }
 
-  #finish(hello: Hello, secret: string | undefined): HandshakeStep {
+  #finish(hello: Hello, secret: Secret | undefined): HandshakeStep {
     const mismatch = checkHello(this.#mine, hello, this.#path);
     if (mismatch !== undefined) return refusal(mismatch.code, mismatch.reason);
     const protocol = commonProtocol(this.#mine, hello);
@@ -221,7 +224,7 @@ function silentRefusal(code: ErrorCode, reason: string): HandshakeStep {
   return { kind: "refused", code, reason, frame: undefined };
 }
 
-function computeProof(secret: string, side: "dialer" | "acceptor", transcript: Transcript): Uint8Array {
+function computeProof(secret: Secret, side: "dialer" | "acceptor", transcript: Transcript): Uint8Array {
   return createHmac("sha256", secret).update(proofInput(side, transcript)).digest();
 }
 

@@ -84,7 +84,7 @@ export interface DialOptions {
   readonly address: string;
   readonly path: Path;
   readonly identity: LocalIdentity;
-  readonly secret?: string | undefined;
+  readonly secret?: string | Uint8Array | undefined;
   /** When given, dials `wss:`. */
   readonly tls?: TlsOptions | undefined;
   /** One limit for everything: name lookup, connection, handshake. */
@@ -123,7 +123,7 @@ export interface Refusal {
 export interface AcceptorOptions {
   /** Read at each handshake: the genesis id may become known later. */
   readonly identity: () => LocalIdentity;
-  readonly secret?: string | undefined;
+  readonly secret?: string | Uint8Array | undefined;
   readonly limits?: LinkLimits | undefined;
   /** Whether nodes must show a TLS certificate of the server's authority. For servers that ask for one (`requestCert`). @default false */
   readonly nodesNeedCertificate?: boolean | undefined;

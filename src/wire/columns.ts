@@ -34,8 +34,8 @@ import {
   ringId,
   uint32,
 } from "./fields.ts";
+import { codeOf } from "./schema.ts";
 import {
-  codeOf,
   condition,
   format,
   purpose,
@@ -45,7 +45,7 @@ import {
   value,
   want,
   writeMode,
-} from "./schema.ts";
+} from "./shapes.ts";
 
 /** How runs of one kind travel. */
 export interface Columns<M> {

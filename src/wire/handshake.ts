@@ -37,7 +37,7 @@ import {
   text,
 } from "./fields.ts";
 import { FAILURE_TEXT_MAX, HANDSHAKE_BYTES_MAX } from "./limits.ts";
-import { errorCode } from "./schema.ts";
+import { errorCode } from "./shapes.ts";
 
 /** Oldest and newest protocol version this build speaks. Two sides use the newest that both have. */
 export const PROTOCOL_MIN = 1;

@@ -7,7 +7,8 @@ import type { MemberId, RingId, Slot } from "../../src/base/ids.ts";
 import type { Entry, MemberRecord, Message } from "../../src/core/messages.ts";
 import { decodeFrame, encodeFrame } from "../../src/wire/codec.ts";
 import { encodeHandshake, encodeWelcome, type Identity, proofInput } from "../../src/wire/handshake.ts";
-import { codeOf, errorCode, type Source } from "../../src/wire/schema.ts";
+import { codeOf, type Source } from "../../src/wire/schema.ts";
+import { errorCode } from "../../src/wire/shapes.ts";
 import { MESSAGE_ARBITRARIES } from "./arbitraries.ts";
 
 const RING = "0123456789abcdef" as RingId;
