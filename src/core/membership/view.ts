@@ -72,11 +72,13 @@ export class View {
     return this.#recordsIgnored;
   }
 
-  /** Takes what came along with a message. */
-  learnUpdates(sender: Sender, updates: readonly Update[], step: Step): void {
+  /** Takes what came along with a message. Updates past 4,096 are ignored, as in {@link learnSync}. */
+  learnUpdates(sender: Sender, told: readonly Update[], step: Step): void {
+    this.#recordsIgnored += Math.max(0, told.length - MEMBERS_MAX);
+    const updates = told.slice(0, MEMBERS_MAX);
     for (const { record, accuser } of updates) {
-      const told = { record, accuser: accuser === "" ? sender.id : accuser, from: sender.id, isSync: false };
-      this.#learn(told, step);
+      const source = accuser === "" ? sender.id : accuser;
+      this.#learn({ record, accuser: source, from: sender.id, isSync: false }, step);
     }
     const records = updates.map(({ record }) => record);
     this.#correct(sender, records, step);
@@ -104,7 +106,7 @@ export class View {
     if (record.ringState === "evicted" && before !== undefined && isInRing(before.ringState)) {
       guard.note(record.weight, nowMs);
     }
-    if (before === undefined && table.peers().length === 1) contacts.foundSomeone(nowMs);
+    if (before === undefined && table.clusterSize === 2) contacts.foundSomeone(nowMs);
     emitChange(before, member, step);
     if (record.id === table.self.id) messenger.tellAll(updateOf(member), step);
     else messenger.spread(updateOf(member));

@@ -378,8 +378,7 @@ export class SwimSim {
 /** A world whose nodes have all joined, are active and agree. */
 export function settledSim(config: SwimSimConfig): SwimSim {
   const sim = new SwimSim({ ...config, loss: 0 });
-  const isSettled = () =>
-    sim.isConverged() && sim.nodes.every((node) => sim.isEverywhere(node, "active"));
+  const isSettled = () => sim.isConverged() && sim.nodes.every((node) => sim.isEverywhere(node, "active"));
   if (sim.runUntilTrue(isSettled, 30_000) === undefined) {
     throw new Error(`seed ${config.seed}: ${config.nodes} nodes did not settle`);
   }
