@@ -108,7 +108,9 @@ export class Network {
   }
 
   isDuplicated(from: string, to: string, path: Path): boolean {
-    const chance = this.profile.mode === "datagram" ? this.profile.duplicateChance : 0;
+    // A client asks over one connection, and no connection repeats a request by itself.
+    const isPossible = this.profile.mode === "datagram" && path !== "client";
+    const chance = isPossible ? this.profile.duplicateChance : 0;
     return chance > 0 && this.#stream(from, to, path).chance(chance);
   }
 

@@ -8,6 +8,7 @@ import { Violation } from "./violation.ts";
 
 /** Inputs kept for a process that does not read. Past it, senders see their connection break. */
 const INBOX_MAX = 20_000;
+const TIMER_GRAIN_MS = 0.001;
 /** Ticks at one instant after which the machine is taken to spin. */
 const TICKS_AT_ONE_INSTANT_MAX = 1000;
 
@@ -87,7 +88,11 @@ export class ProcessLoop {
 
   /** Makes sure that a tick comes when the machine wants one. Call after every step. */
   arm(): void {
-    const atMs = this.#deadline() - this.clock.monoOffsetMs;
+    const deadlineMs = this.#deadline();
+    const { nowMs } = this.#queue;
+    let atMs = deadlineMs - this.clock.monoOffsetMs;
+    // Rounding may put a deadline that is not reached into the present.
+    if (atMs <= nowMs && this.now.monoMs < deadlineMs) atMs = nowMs + TIMER_GRAIN_MS;
     if (atMs >= this.#armedAtMs || atMs === Number.POSITIVE_INFINITY) return;
     const armed = ++this.#armed;
     this.#armedAtMs = atMs;
@@ -96,7 +101,7 @@ export class ProcessLoop {
       this.#armedAtMs = Number.POSITIVE_INFINITY;
       // While held, `release` arms again.
       if (this.#holds > 0) return;
-      if (this.#deadline() - this.clock.monoOffsetMs <= this.#queue.nowMs + 1e-6) this.#countedTick();
+      if (this.#deadline() <= this.now.monoMs) this.#countedTick();
       this.arm();
     });
   }
