@@ -3,6 +3,7 @@
 // `link-socket.ts` has the established link, `link-handshake.ts` the conversation before it, `link-dial.ts` the ways to fail.
 
 import type { IncomingMessage, Server } from "node:http";
+import type { Server as SecureServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
@@ -143,7 +144,7 @@ export class LinkAcceptor {
   readonly #limits: LinkLimits;
   /** One per path, because each path has its own largest frame. */
   readonly #webSocketServers: ReadonlyMap<Path, WebSocketServer>;
-  readonly #httpServers = new Set<Server>();
+  readonly #httpServers = new Set<Server | SecureServer>();
   readonly #handshakes = new Set<WebSocket>();
   readonly #links = new Set<Link>();
   #isClosed = false;
@@ -160,7 +161,7 @@ export class LinkAcceptor {
   }
 
   /** Starts to handle the server's upgrades. May be called for several servers. Does nothing after {@link close}. */
-  attach(server: Server): void {
+  attach(server: Server | SecureServer): void {
     if (this.#isClosed || this.#httpServers.has(server)) return;
     this.#httpServers.add(server);
     server.on("upgrade", this.#onUpgrade);
