@@ -13,7 +13,7 @@ import type { NodeCoreOptions } from "../../src/core/options.ts";
 import { dialLink, type Link, type LocalIdentity } from "../../src/io/link.ts";
 import { openServer, type RunningServer, startServer } from "../../src/server/node.ts";
 import type { NodeOptions } from "../../src/server/options.ts";
-import { aStatus, ScriptedCore } from "./fakes.ts";
+import { aStatus, ScriptedCore } from "../server/fakes.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
 
@@ -298,6 +298,28 @@ describe("openServer", () => {
     );
   });
 
+  test("after a stall tells its core so first, then hands on what waited, and only then lets it tick", async () => {
+    const { server, core } = await open();
+    const { link } = await dial(server.address, "client");
+    await until(() => core.kinds.includes("clientOpened"));
+    core.nextDeadlineMs = performance.now() + 20;
+    link.send({ kind: "ping", sentMs: 1 });
+    await until(() => core.kinds.includes("client"));
+    // The link writes at the end of this turn; the block comes right after, with the request in the kernel's buffer.
+    link.send({ kind: "ping", sentMs: 2 });
+    await new Promise((resolve) => setImmediate(resolve));
+    core.inputs.length = 0;
+
+    const end = performance.now() + 400;
+    while (performance.now() < end);
+    await until(() => core.kinds.includes("tick") && core.kinds.includes("client"));
+
+    const [first] = core.inputs;
+    expect(first).toMatchObject({ kind: "stall" });
+    expect(first?.kind === "stall" && first.ms).toBeGreaterThan(250);
+    expect(core.kinds.indexOf("tick")).toBeGreaterThan(core.kinds.indexOf("client"));
+  });
+
   test("tells a listener of the events and survives one that throws", async () => {
     const told: NodeEvent[] = [];
     const { server, core } = await open({
@@ -328,8 +350,9 @@ describe("openServer", () => {
     const { server, core } = await open({ logger });
     const bug = new Error("an invariant is gone");
     const { link, closed } = await dial(server.address, "client");
-    core.respond = () => {
-      throw bug;
+    core.respond = ({ kind }) => {
+      if (kind === "client") throw bug;
+      return [];
     };
 
     link.send(readRequest);
