@@ -4,9 +4,16 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { CacheError } from "../../src/base/errors.ts";
 import type { NodeEvent } from "../../src/core/events.ts";
 import type { ClientReply, ClientRequest } from "../../src/core/messages.ts";
-import { dialLink, type Link } from "../../src/io/link.ts";
+import { dialLink, type Link, type TlsOptions } from "../../src/io/link.ts";
 import { type RunningServer, startServer } from "../../src/server/node.ts";
 import type { NodeOptions } from "../../src/server/options.ts";
+import {
+  AUTHORITY,
+  NODE_CERTIFICATE,
+  NODE_KEY,
+  STRANGER_CERTIFICATE,
+  STRANGER_KEY,
+} from "../support/certificates.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
 
@@ -65,12 +72,13 @@ class Caller {
     this.#waiting = waiting;
   }
 
-  static async open(address: string, secret?: string): Promise<Caller> {
+  static async open(address: string, secret?: string, tls?: TlsOptions): Promise<Caller> {
     const waiting = new Map<number, (reply: ClientReply) => void>();
     const link = await dialLink({
       address,
       path: "client",
       secret,
+      tls,
       timeoutMs: 2_000,
       identity: {
         role: "client",
@@ -238,6 +246,25 @@ describe("embedded nodes", () => {
     expect((await rejection(Caller.open(address))).code).toBe("ERR_UNAUTHORIZED");
     const caller = await Caller.open(address, SECRET);
     expect(await caller.set("a", "1")).toMatchObject({ kind: "written" });
+  });
+
+  test("with certificates every link is TLS, and only the authority's nodes get in", async () => {
+    const tls = { cert: NODE_CERTIFICATE, key: NODE_KEY, ca: AUTHORITY };
+    const servers = await startCluster(2, { tls, replicas: 2 });
+    const { address } = servers[0]!;
+    const join = { name: "x", join: address, replicas: 2, readyTimeout: 2_000 };
+
+    const plain = await rejection(start(join));
+    const stranger = { cert: STRANGER_CERTIFICATE, key: STRANGER_KEY, ca: AUTHORITY };
+    const unsigned = await rejection(start({ ...join, tls: stranger }));
+    const distrusting = await rejection(start({ ...join, tls: { ...tls, ca: STRANGER_CERTIFICATE } }));
+
+    expect(plain.code).toMatch(/ERR_PROTOCOL|ERR_UNREACHABLE/);
+    expect([unsigned.code, distrusting.code]).toEqual(["ERR_UNAUTHORIZED", "ERR_UNAUTHORIZED"]);
+    // Clients need no certificate of their own, only the authority to trust.
+    const caller = await Caller.open(address, undefined, { ca: AUTHORITY });
+    expect(await caller.set("a", "1")).toMatchObject({ kind: "written" });
+    expect((await rejection(Caller.open(address))).code).toMatch(/ERR_PROTOCOL|ERR_UNREACHABLE/);
   });
 
   test.each([
