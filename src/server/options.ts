@@ -118,7 +118,7 @@ export interface ResolvedNodeOptions {
   /** 0: wait for ever. */
   readonly readyTimeoutMs: number;
   readonly connectionsMax: number;
-  /** `undefined` when a logger was given. */
+  /** Of no use when a logger was given. */
   readonly logLevel: LogLevel;
   readonly logger: NodeLogger | undefined;
   readonly onEvent: ((event: NodeEvent) => void) | undefined;
