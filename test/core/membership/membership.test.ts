@@ -1,0 +1,521 @@
+import { describe, expect, test } from "vitest";
+import type { MemberId } from "../../../src/base/ids.ts";
+import { Prng } from "../../../src/base/prng.ts";
+import type { NodeEvent } from "../../../src/core/events.ts";
+import type { Effect } from "../../../src/core/machine.ts";
+import { Membership } from "../../../src/core/membership/membership.ts";
+import type { MembershipMessage } from "../../../src/core/membership/messenger.ts";
+import type { MemberRecord, Update } from "../../../src/core/messages.ts";
+import { MEMBERSHIP_DEFAULTS } from "../../../src/core/options.ts";
+import { GENERATION, recordOf } from "./records.ts";
+
+const id = (name: string) => name as MemberId;
+
+type Send = Extract<Effect, { kind: "send" }>;
+
+/** One machine, called by hand. */
+class Node {
+  monoMs = 1_000;
+  wallMs = GENERATION + 60_000;
+  readonly membership: Membership;
+
+  constructor(init: { startsInRing?: boolean; seeds?: readonly string[] } = {}) {
+    const self = { id: id("me"), address: "me:7400", zone: "", weight: 1, generation: GENERATION };
+    this.membership = new Membership(
+      {
+        self,
+        seeds: init.seeds ?? [],
+        startsInRing: init.startsInRing ?? true,
+        options: MEMBERSHIP_DEFAULTS,
+        replicas: 3,
+      },
+      new Prng(1),
+      this.now,
+    );
+  }
+
+  get now() {
+    return { monoMs: this.monoMs, wallMs: this.wallMs };
+  }
+
+  handle(from: string, message: MembershipMessage): readonly Effect[] {
+    return this.#call((out) => this.membership.handle(id(from), `${from}:7400`, message, this.now, out));
+  }
+
+  gossip(from: string, ...records: readonly MemberRecord[]): readonly Effect[] {
+    return this.handle(from, { kind: "gossip", updates: records.map((record) => updateOf(record, from)) });
+  }
+
+  sync(from: string, wantsReply: boolean, ...records: readonly MemberRecord[]): readonly Effect[] {
+    return this.handle(from, { kind: "sync", wantsReply, records });
+  }
+
+  link(member: string, isUp: boolean): readonly Effect[] {
+    return this.#call((out) => this.membership.link(id(member), isUp, this.now, out));
+  }
+
+  stalled(ms: number): readonly Effect[] {
+    return this.#call((out) => this.membership.stalled(ms, this.now, out));
+  }
+
+  setSelf(patch: Parameters<Membership["setSelf"]>[0]): readonly Effect[] {
+    return this.#call((out) => this.membership.setSelf(patch, this.now, out));
+  }
+
+  evict(member: string): { done: boolean; effects: readonly Effect[] } {
+    let done = false;
+    const effects = this.#call((out) => {
+      done = this.membership.evict(id(member), this.now, out);
+    });
+    return { done, effects };
+  }
+
+  /** Ticks at every deadline for so long. */
+  run(ms: number): readonly Effect[] {
+    const endMs = this.monoMs + ms;
+    return this.#call((out) => {
+      for (let ticks = 0; this.membership.deadline() <= endMs; ticks++) {
+        if (ticks > 100_000) throw new Error("spinning");
+        this.#moveTo(this.membership.deadline());
+        this.membership.tick(this.now, out);
+      }
+      this.#moveTo(endMs);
+    });
+  }
+
+  /** One tick after `ms` in which nothing ran. */
+  tickAfter(ms: number): readonly Effect[] {
+    this.#moveTo(this.monoMs + ms);
+    return this.#call((out) => this.membership.tick(this.now, out));
+  }
+
+  livenessOf(member: string): string | undefined {
+    return this.membership.get(id(member))?.liveness;
+  }
+
+  #moveTo(monoMs: number): void {
+    const ms = Math.max(0, monoMs - this.monoMs);
+    this.monoMs += ms;
+    this.wallMs += ms;
+  }
+
+  #call(run: (out: Effect[]) => void): readonly Effect[] {
+    const out: Effect[] = [];
+    run(out);
+    return out;
+  }
+}
+
+function updateOf(record: MemberRecord, accuser: string): Update {
+  return { record, accuser: record.liveness === "alive" ? "" : id(accuser) };
+}
+
+function nodeWith(...peers: readonly string[]): Node {
+  const node = new Node();
+  for (const peer of peers) node.gossip(peer, recordOf(peer));
+  return node;
+}
+
+const sends = (effects: readonly Effect[]) =>
+  effects.filter((effect): effect is Send => effect.kind === "send");
+const messagesOf = (effects: readonly Effect[], kind: MembershipMessage["kind"]) =>
+  sends(effects).filter((send) => send.message.kind === kind);
+
+function eventsOf<T extends NodeEvent["type"]>(effects: readonly Effect[], type: T) {
+  return effects.flatMap((effect) =>
+    effect.kind === "event" && effect.event.type === type
+      ? [effect.event as Extract<NodeEvent, { type: T }>]
+      : [],
+  );
+}
+
+describe("Membership and its own record", () => {
+  test("Membership refutes an accusation with a higher incarnation, worse health, and tells all peers at once", () => {
+    const node = nodeWith("a", "b");
+
+    const effects = node.gossip("a", recordOf("me", { liveness: "suspect", incarnation: 4 }));
+
+    expect(node.membership.self).toMatchObject({ liveness: "alive", incarnation: 5 });
+    expect(node.membership.healthScore).toBe(1);
+    expect(eventsOf(effects, "refuted")).toEqual([{ type: "refuted", incarnation: 5 }]);
+    expect(messagesOf(effects, "gossip").map(({ to }) => to)).toEqual(["a", "b"]);
+  });
+
+  test("Membership ignores an accusation that it has refuted already", () => {
+    const node = nodeWith("a");
+    node.gossip("a", recordOf("me", { liveness: "dead" }));
+    const before = node.membership.viewVersion;
+
+    node.gossip("a", recordOf("me", { liveness: "suspect" }));
+
+    expect(node.membership.viewVersion).toBe(before);
+  });
+
+  test("Membership reports another process with its id and does not fight it", () => {
+    const node = nodeWith("a");
+    const before = node.membership.self;
+
+    const newer = recordOf("me", { generation: GENERATION + 9, address: "other:1" });
+    const effects = node.gossip("a", newer);
+    const again = node.gossip("a", newer);
+
+    expect(eventsOf(effects, "duplicateId")).toEqual([
+      { type: "duplicateId", member: "me", address: "other:1" },
+    ]);
+    expect(eventsOf(again, "duplicateId")).toEqual([]);
+    expect(node.membership.self).toEqual(before);
+  });
+
+  test("Membership reports its own id at another address in the same boot", () => {
+    const node = nodeWith("a");
+
+    expect(eventsOf(node.gossip("a", recordOf("me", { address: "other:1" })), "duplicateId")).toHaveLength(1);
+  });
+
+  test("Membership accepts that it was evicted, accuses nobody any more, and cannot come back in this boot", () => {
+    const node = nodeWith("a", "b");
+
+    node.gossip("a", recordOf("me", { ringState: "evicted" }));
+    const effects = node.run(60_000);
+    node.setSelf({ ringState: "active" });
+
+    expect(node.membership.self.ringState).toBe("evicted");
+    expect(messagesOf(effects, "probe")).toEqual([]);
+    expect(node.livenessOf("a")).toBe("alive");
+  });
+
+  test("Membership keeps its own word on its place in the ring against a later number that it never wrote", () => {
+    const node = nodeWith("a");
+
+    node.gossip("a", recordOf("me", { ringSeq: 7, ringState: "leaving" }));
+
+    expect(node.membership.self).toMatchObject({ ringSeq: 8, ringState: "active" });
+  });
+
+  test("Membership tells a change of itself to all live peers at once, and nothing when nothing changed", () => {
+    const node = nodeWith("a", "b", "c");
+
+    const effects = node.setSelf({ ringState: "leaving" });
+    const again = node.setSelf({ ringState: "leaving" });
+
+    expect(messagesOf(effects, "gossip").map(({ to }) => to)).toEqual(["a", "b", "c"]);
+    expect(node.membership.self).toMatchObject({ ringState: "leaving", ringSeq: 1 });
+    expect(again).toEqual([]);
+  });
+
+  test("Membership leaves the telling to gossip beyond 32 live peers", () => {
+    const node = nodeWith(...Array.from({ length: 33 }, (_, index) => `p${index}`));
+
+    const effects = node.setSelf({ ringState: "leaving" });
+
+    expect(sends(effects)).toEqual([]);
+    expect(messagesOf(node.run(100), "gossip").length).toBeGreaterThan(0);
+  });
+});
+
+describe("Membership of a node that starts", () => {
+  test("Membership asks its seeds without naming itself until it has seen another view", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400", "me:7400"] });
+
+    const asked = node.run(0);
+    const answered = node.sync("a", false, recordOf("a"), recordOf("b"));
+
+    expect(sends(asked)).toMatchObject([
+      { to: "", address: "a:7400", message: { kind: "sync", records: [] } },
+    ]);
+    expect(messagesOf(answered, "gossip").map(({ to }) => to)).toEqual(["a", "b"]);
+    expect(messagesOf(answered, "gossip")[0]?.message).toMatchObject({
+      updates: [{ record: { id: "me", ringState: "joining" } }],
+    });
+  });
+
+  test("Membership comes back as warming when the ring knows it from before its restart", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400"] });
+    node.run(0);
+
+    const old = recordOf("me", { generation: GENERATION - 1, liveness: "dead", ringSeq: 8 });
+    const effects = node.sync("a", false, recordOf("a"), old);
+
+    expect(node.membership.self).toMatchObject({ ringState: "warming", generation: GENERATION });
+    const told = messagesOf(effects, "gossip").flatMap(({ message }) =>
+      message.kind === "gossip" ? message.updates : [],
+    );
+    expect(told.map(({ record }) => record.ringState)).toEqual(["warming"]);
+  });
+
+  test("Membership joins afresh when it left before its restart", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400"] });
+
+    node.sync("a", false, recordOf("a"), recordOf("me", { generation: GENERATION - 1, ringState: "left" }));
+
+    expect(node.membership.self.ringState).toBe("joining");
+  });
+
+  test("Membership says that it waits for its seeds", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400"] });
+
+    expect(eventsOf(node.run(7_000), "waitingForSeeds")).toEqual([
+      { type: "waitingForSeeds", seeds: ["a:7400"] },
+      { type: "waitingForSeeds", seeds: ["a:7400"] },
+    ]);
+  });
+
+  test("Membership without seeds and without others has nothing to do", () => {
+    expect(new Node().membership.deadline()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("Membership goes on trying a seed that is not in view", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400", "late:7400"] });
+    node.sync("a", false, recordOf("a"));
+
+    const seeds = messagesOf(node.run(2_100), "sync").filter(({ to }) => to === "");
+
+    expect(seeds.length).toBeGreaterThan(0);
+    expect(new Set(seeds.map(({ address }) => address))).toEqual(new Set(["late:7400"]));
+  });
+});
+
+describe("Membership and others", () => {
+  test("Membership answers a probe that is meant for it, and no other", () => {
+    const node = nodeWith("a");
+
+    const meant = node.handle("a", { kind: "probe", seq: 5, target: id("me"), updates: [] });
+    const other = node.handle("a", { kind: "probe", seq: 6, target: id("you"), updates: [] });
+
+    expect(messagesOf(meant, "ack")).toMatchObject([{ to: "a", message: { seq: 5 } }]);
+    expect(sends(other)).toEqual([]);
+  });
+
+  test("Membership tells a suspect in the probe what is held against it", () => {
+    const node = nodeWith("a", "b", "c");
+    node.gossip("b", recordOf("a", { liveness: "suspect" }));
+
+    const probe = messagesOf(node.run(600), "probe").find(({ to }) => to === "a");
+
+    expect(probe?.message).toHaveProperty("updates.0.record.liveness", "suspect");
+    expect(probe?.message).toHaveProperty("updates.0.accuser", "b");
+  });
+
+  test("Membership suspects who answers neither it nor its helpers, and tells the suspect first", () => {
+    const node = nodeWith("a");
+
+    const effects = node.run(1_100);
+
+    expect(node.livenessOf("a")).toBe("suspect");
+    expect(eventsOf(effects, "memberLiveness").at(-1)).toMatchObject({
+      member: "a",
+      liveness: "suspect",
+      by: "me",
+    });
+    expect(effects.some((effect) => effect.kind === "redial" && effect.member === "a")).toBe(true);
+  });
+
+  test("Membership takes dead in a full sync for suspect, and in gossip for dead", () => {
+    const node = nodeWith("a", "b", "c", "d");
+
+    node.sync("d", false, recordOf("a", { liveness: "dead" }));
+    node.gossip("d", recordOf("b", { liveness: "dead" }));
+
+    expect(node.livenessOf("a")).toBe("suspect");
+    expect(node.livenessOf("b")).toBe("dead");
+  });
+
+  test("Membership asks for a full sync when it hears of someone unknown from that one itself", () => {
+    const node = nodeWith("a");
+
+    const effects = node.handle("stranger", { kind: "probe", seq: 1, target: id("me"), updates: [] });
+
+    expect(sends(effects).map(({ to, message }) => [to, message.kind])).toEqual([
+      ["stranger", "ack"],
+      ["stranger", "sync"],
+    ]);
+  });
+
+  test("Membership tells a dead member that speaks that it must refute, not more than every 200 ms", () => {
+    const node = nodeWith("a", "b");
+    node.gossip("b", recordOf("a", { liveness: "dead" }));
+
+    const first = node.handle("a", { kind: "gossip", updates: [] });
+    const second = node.handle("a", { kind: "gossip", updates: [] });
+
+    expect(messagesOf(first, "gossip")).toMatchObject([
+      { to: "a", message: { updates: [{ record: { id: "a", liveness: "dead" } }] } },
+    ]);
+    expect(sends(second)).toEqual([]);
+  });
+
+  test("Membership probes at once, directly and indirectly, when a link breaks, once for both paths", () => {
+    const node = nodeWith("a", "b", "c", "d");
+
+    const effects = node.link("a", false);
+    const again = node.link("a", false);
+
+    const sent = sends(effects).map(({ to, message }) => `${message.kind} ${to}`);
+    expect(sent.sort()).toEqual(["probe a", "probeRequest b", "probeRequest c", "probeRequest d"]);
+    expect(sends(again)).toEqual([]);
+  });
+
+  test("Membership asks a member that it holds dead for a sync when a link to it opens", () => {
+    const node = nodeWith("a", "b");
+    node.gossip("b", recordOf("a", { liveness: "dead" }));
+
+    expect(messagesOf(node.link("a", true), "sync")).toMatchObject([{ to: "a" }]);
+    expect(sends(node.link("b", true))).toEqual([]);
+  });
+
+  test("Membership ignores a member that left until its next boot, and answers why", () => {
+    const node = nodeWith("a", "b");
+    node.gossip("a", recordOf("a", { ringState: "left", ringSeq: 1 }));
+
+    const ignored = node.handle("a", {
+      kind: "probe",
+      seq: 1,
+      target: id("me"),
+      updates: [updateOf(recordOf("b", { liveness: "suspect" }), "a")],
+    });
+    node.gossip(
+      "a",
+      recordOf("a", { generation: GENERATION + 1, address: "elsewhere:1", ringState: "joining" }),
+    );
+
+    expect(messagesOf(ignored, "ack")).toEqual([]);
+    expect(messagesOf(ignored, "gossip")).toMatchObject([
+      { message: { updates: [{ record: { id: "a" } }] } },
+    ]);
+    expect(node.livenessOf("b")).toBe("alive");
+    expect(node.membership.get(id("a"))).toMatchObject({ address: "elsewhere:1", ringState: "joining" });
+  });
+
+  test("Membership corrects who still believes in a member that left", () => {
+    const node = nodeWith("a", "b");
+    node.gossip("b", recordOf("b", { ringState: "left", ringSeq: 1 }));
+
+    const effects = node.gossip("a", recordOf("b"));
+
+    expect(messagesOf(effects, "gossip")).toMatchObject([
+      { to: "a", message: { updates: [{ record: { id: "b", ringState: "left" } }] } },
+    ]);
+  });
+
+  test("Membership refuses records from the far future and counts them", () => {
+    const node = nodeWith("a");
+
+    node.gossip("a", recordOf("x", { generation: GENERATION + 10 * 86_400_000 }));
+    node.gossip("a", recordOf("a", { incarnation: 2 ** 31 + 1 }));
+
+    expect(node.membership.get(id("x"))).toBeUndefined();
+    expect(node.membership.get(id("a"))?.incarnation).toBe(0);
+    expect(node.membership.counters.recordsRefused).toBe(2);
+  });
+
+  test("Membership ignores records past its bound and counts them", () => {
+    const node = new Node();
+    const records = Array.from({ length: 5_000 }, (_, index) => recordOf(`x${index}`));
+
+    node.sync("x0", false, ...records);
+
+    expect(node.membership.records()).toHaveLength(4_096);
+    expect(node.membership.counters.recordsIgnored).toBe(5_000 - 4_096 + 1);
+  });
+
+  test("Membership sends a full sync to one member at most every 20 ms", () => {
+    const node = nodeWith("a");
+    const out: Effect[] = [];
+
+    for (let call = 0; call < 3; call++) node.membership.syncWith(id("a"), node.now, out);
+    node.membership.syncWith(id("unknown"), node.now, out);
+
+    expect(sends(out)).toHaveLength(1);
+  });
+
+  test("Membership forgets a member that left after a day, and tells of it for half a day only", () => {
+    const node = nodeWith("a", "b");
+    node.gossip("b", recordOf("b", { ringState: "left", ringSeq: 1 }));
+    const isTold = () => JSON.stringify(node.sync("a", true, recordOf("a"))).includes('"ringState":"left"');
+
+    expect(isTold()).toBe(true);
+    node.tickAfter(43_200_000);
+    expect(isTold()).toBe(false);
+    expect(node.membership.get(id("b"))?.ringState).toBe("left");
+    node.tickAfter(43_200_000);
+
+    expect(node.membership.get(id("b"))).toBeUndefined();
+  });
+
+  test("Membership obeys an operator's eviction without any guard, once", () => {
+    const node = nodeWith("a", "b");
+
+    const { done, effects } = node.evict("a");
+
+    expect(done).toBe(true);
+    expect(node.membership.get(id("a"))?.ringState).toBe("evicted");
+    expect(messagesOf(effects, "gossip").map(({ to }) => to)).toEqual(["b"]);
+    expect(node.evict("a").done).toBe(false);
+    expect(node.evict("me").done).toBe(false);
+    expect(node.evict("unknown").done).toBe(false);
+  });
+
+  test("Membership hands out records by id, and the same array until something changes", () => {
+    const node = nodeWith("z", "a");
+    const records = node.membership.records();
+
+    node.gossip("a", recordOf("z"));
+
+    expect(records.map((record) => record.id)).toEqual(["a", "me", "z"]);
+    expect(node.membership.records()).toBe(records);
+  });
+});
+
+describe("Membership after standing still", () => {
+  /** A suspicion of `a` that runs out 2 s after now. */
+  function suspicious(): Node {
+    const node = nodeWith("a", "b");
+    node.gossip("b", recordOf("a", { liveness: "suspect" }));
+    return node;
+  }
+
+  test("Membership declares a suspect dead in time when nothing stalls", () => {
+    const node = suspicious();
+
+    node.run(1_990);
+    expect(node.livenessOf("a")).toBe("suspect");
+    node.run(20);
+
+    expect(node.livenessOf("a")).toBe("dead");
+  });
+
+  test("Membership gives suspects back the time of a reported stall, and doubts its own health", () => {
+    const node = suspicious();
+    node.monoMs += 1_900;
+    node.wallMs += 1_900;
+
+    node.stalled(1_900);
+    node.run(1_990);
+    expect(node.livenessOf("a")).toBe("suspect");
+
+    expect(node.membership.healthScore).toBeGreaterThanOrEqual(1);
+    node.run(20);
+    expect(node.livenessOf("a")).toBe("dead");
+  });
+
+  test("Membership treats a tick that is a second late as a stall although nobody reported one", () => {
+    const node = suspicious();
+
+    const effects = node.tickAfter(10_000);
+
+    expect(eventsOf(effects, "stalled")).toHaveLength(1);
+    expect(node.livenessOf("a")).toBe("suspect");
+  });
+
+  test("Membership puts a verdict that is a little late off by 20 ms, once", () => {
+    const node = suspicious();
+    node.run(1_990);
+    const lateMs = 150;
+
+    node.tickAfter(10 + lateMs);
+    expect(node.livenessOf("a")).toBe("suspect");
+    node.run(20);
+
+    expect(node.livenessOf("a")).toBe("dead");
+  });
+});
