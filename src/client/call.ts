@@ -114,7 +114,8 @@ export class Call {
   }
 
   get #allowedMs(): number {
-    return Math.round(this.deadlineMs - this.startMs);
+    // Negative when this process stood still between the call and this.
+    return Math.max(0, Math.round(this.deadlineMs - this.startMs));
   }
 
   #facts(more: Record<string, unknown>): {

@@ -13,7 +13,7 @@ export interface CacheOptions {
   /** Milliseconds that {@link connect} keeps trying to reach a seed, 1 to 2^31 - 1. @default 3000, or `timeout` when that is more */
   readonly connectTimeout?: number | undefined;
   /** The cluster's shared secret. @default none */
-  readonly secret?: string | Uint8Array | undefined;
+  readonly secret?: string | undefined;
   /** `true`, or certificates in PEM: every connection is TLS. A `ringholds://` URL says `true`. @default false */
   readonly tls?: boolean | TlsOptions | undefined;
   /** When writes are acknowledged unless the call says otherwise. @default the cluster's */
@@ -37,7 +37,7 @@ export interface ResolvedClientOptions {
   readonly seeds: readonly string[];
   readonly timeoutMs: number;
   readonly connectTimeoutMs: number;
-  readonly secret: string | Uint8Array | undefined;
+  readonly secret: string | undefined;
   readonly tls: TlsOptions | undefined;
   readonly write: WriteMode | undefined;
   readonly read: ReadMode | undefined;
@@ -117,12 +117,10 @@ function resolveSeeds(input: unknown): { readonly seeds: readonly string[]; read
   return { seeds: Object.freeze([...result.seeds]), isTls: tlsTexts.length > 0 };
 }
 
-function resolveSecret(value: unknown): string | Uint8Array | undefined {
-  if (value === undefined) return undefined;
-  const isGood = (typeof value === "string" || value instanceof Uint8Array) && value.length > 0;
-  // What was given instead may be half a secret: it is not shown.
-  if (!isGood) throw invalidOption("secret", "a text or bytes, not empty", `a ${typeof value}`);
-  return value as string | Uint8Array;
+function resolveSecret(value: unknown): string | undefined {
+  if (value === undefined || (typeof value === "string" && value !== "")) return value;
+  // What was given instead may be the secret in another form: only its type is shown.
+  throw invalidOption("secret", "a text that is not empty", typeof value);
 }
 
 function resolveTls(value: unknown, isTlsUrl: boolean): TlsOptions | undefined {
