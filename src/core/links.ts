@@ -25,6 +25,8 @@ const REDIAL_SPACING_MS = 500;
 interface Peer {
   isReachable: boolean;
   isUp: boolean;
+  /** When the connection came up: until it had time to answer it is not silent. */
+  upMs: number;
   lastHeardMs: number;
   lastPingMs: number;
   lastRedialMs: number;
@@ -88,6 +90,7 @@ export class PeerLinks {
     if (peer === undefined) return false;
     peer.isUp = isUp;
     if (isUp) {
+      peer.upMs = now.monoMs;
       this.#ping(member, peer, now);
       return false;
     }
@@ -128,7 +131,8 @@ export class PeerLinks {
         this.#setReachable(member, peer, false);
         lost.push(member);
       }
-      if (isSilent && peer.isUp) this.#maybeRedial(member, peer, now);
+      if (isSilent && peer.isUp && now.monoMs - peer.upMs > this.#silenceMsMax)
+        this.#maybeRedial(member, peer, now);
       this.#ping(member, peer, now);
     }
     return lost;
@@ -173,6 +177,7 @@ function newPeer(): Peer {
   return {
     isReachable: false,
     isUp: false,
+    upMs: Number.NEGATIVE_INFINITY,
     lastHeardMs: Number.NEGATIVE_INFINITY,
     lastPingMs: Number.NEGATIVE_INFINITY,
     lastRedialMs: Number.NEGATIVE_INFINITY,

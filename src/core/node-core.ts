@@ -109,7 +109,11 @@ export class NodeCore implements Machine<Input, Effect> {
     const operations = new OperationTable(replication.operationsMax);
     const { clockSkewMsMax, pullsInFlightMax } = replication;
     const shared = { store, clock, view: this.#view, outbox: this.#outbox, slots: this.#slots, nextId };
-    this.#hints = new Hints({ ...shared, options: replication });
+    this.#hints = new Hints({
+      ...shared,
+      options: replication,
+      repair: (key, at) => this.#coordinator.repair(key, at),
+    });
     this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
     this.#fill = new Fill({ ...shared, pullsInFlightMax, clockSkewMsMax });
     this.#catchUp = new CatchUp({
@@ -410,7 +414,7 @@ export class NodeCore implements Machine<Input, Effect> {
 
   #adoptRing(records: readonly MemberRecord[], now: Now): void {
     const members = ringMembersOf(records, (record) => isInRing(record.ringState));
-    const ring = this.#ringOf(members, this.#ring);
+    const ring = this.#ringOf(members);
     if (ring?.id !== this.#ring?.id && ring !== undefined) {
       const previous = this.#ring;
       const isFounding = this.#isFounder && previous === undefined;
@@ -437,22 +441,18 @@ export class NodeCore implements Machine<Input, Effect> {
   /** The ring that the next change would make, when one is in preparation; rehearsed by everybody who will be in it. */
   #planRing(records: readonly MemberRecord[], now: Now): void {
     const planned = this.#ring === undefined ? undefined : plannedMembers(records);
-    this.#targetRing =
-      planned === undefined
-        ? undefined
-        : this.#ringOf(
-            ringMembersOf(planned, () => true),
-            this.#targetRing,
-          );
+    this.#targetRing = planned === undefined ? undefined : this.#ringOf(ringMembersOf(planned, () => true));
     const isMember = this.#targetRing?.has(this.#membership.self.id) === true;
     this.#fill.rehearse(isMember ? this.#targetRing : undefined, now);
   }
 
-  #ringOf(members: readonly RingMember[], known: Ring | undefined): Ring | undefined {
+  /** The ring of these members; the present or the planned one when it is that. */
+  #ringOf(members: readonly RingMember[]): Ring | undefined {
     if (members.length === 0) return undefined;
     const parameters = ringParameters(this.#options.replicas);
     const id = computeRingId(members, parameters, this.#ports.hashes);
-    return id === known?.id ? known : Ring.build(members, parameters, this.#ports.hashes);
+    const known = [this.#ring, this.#targetRing].find((ring) => ring?.id === id);
+    return known ?? Ring.build(members, parameters, this.#ports.hashes);
   }
 
   #noteChanges(records: readonly MemberRecord[], now: Now): void {

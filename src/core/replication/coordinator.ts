@@ -41,6 +41,9 @@ const SCAN_BYTES_MAX = 256 * 1024;
 /** Keys whose last write here may not have reached a majority; past this bound every key is treated so. */
 const UNCERTAIN_KEYS_MAX = 10_000;
 
+/** Keys repaired at one time. */
+const REPAIRS_MAX = 256;
+
 /** Where an answer goes. */
 export type ReplyTo =
   | { readonly type: "client"; readonly client: ClientHandle; readonly id: number }
@@ -78,12 +81,13 @@ export class Coordinator {
   readonly #queues = new Map<string, WriteQueue>();
   /** Writes under way by operation, to join repeats that arrive at the same node. */
   readonly #running = new Map<string, { replyTo: ReplyTo[] }>();
+  readonly #repairs = new Set<string>();
   readonly #uncertain = new Set<string>();
   #isAllUncertain = false;
   #pending = 0;
 
   constructor(
-    parts: Omit<TaskContext, "register" | "wake" | "forget">,
+    parts: Omit<TaskContext, "register" | "wake" | "forget" | "repair">,
     state: CoordinatorState,
     nextId: () => number,
   ) {
@@ -93,6 +97,7 @@ export class Coordinator {
       register: (task: Task) => this.#tasks.register(task),
       wake: (task: Task, atMs: number) => this.#tasks.wake(task, atMs),
       forget: (task: Task) => this.#tasks.forget(task),
+      repair: (key: string, now: Now) => this.repair(key, now),
     };
     this.#state = state;
     this.#nextId = nextId;
@@ -412,6 +417,21 @@ export class Coordinator {
           applied: "maybe",
         });
     }).start(now);
+  }
+
+  /** Makes the replicas of a key agree, in the background. Past the bound the slot is marked for a comparison instead. */
+  repair(key: string, now: Now): void {
+    const slot = slotOfKey(key);
+    if (this.#repairs.has(key)) return;
+    if (this.#repairs.size >= REPAIRS_MAX) {
+      this.#context.slots.doubt(slot);
+      return;
+    }
+    this.#repairs.add(key);
+    const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
+    new ReadTask(this.#context, { key, slot, mode: "quorum", deadlineMs }, () =>
+      this.#repairs.delete(key),
+    ).start(now);
   }
 
   // ---- answers of other nodes, time, changes

@@ -59,6 +59,7 @@ export class Hints {
   readonly #outbox: Outbox;
   readonly #options: ReplicationOptions;
   readonly #nextId: () => number;
+  readonly #repair: (key: string, now: Now) => void;
   #bytes = 0;
 
   constructor(parts: {
@@ -67,12 +68,15 @@ export class Hints {
     readonly outbox: Outbox;
     readonly options: ReplicationOptions;
     readonly nextId: () => number;
+    /** Makes the replicas of a key agree. */
+    repair(key: string, now: Now): void;
   }) {
     this.#store = parts.store;
     this.#view = parts.view;
     this.#outbox = parts.outbox;
     this.#options = parts.options;
     this.#nextId = parts.nextId;
+    this.#repair = parts.repair;
   }
 
   get bytes(): number {
@@ -223,6 +227,8 @@ export class Hints {
     const hint = target.hints.get(sent.key);
     if (hint !== undefined) {
       hint.sentMs = Number.NEGATIVE_INFINITY;
+      // The target holds something that this node, which kept the hint, has never seen.
+      if (reply.status === "newer" && reply.heldVersion > sent.version) this.#repair(sent.key, now);
       const isDone = reply.status !== "clock" && reply.status !== "late" && reply.status !== "ring";
       if (isDone && hint.version <= sent.version) {
         this.#remove(target, sent.key);

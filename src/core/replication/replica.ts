@@ -21,6 +21,7 @@ import type {
   ReplicateReply,
   ReplicateStatus,
 } from "../messages.ts";
+import { compareVersions } from "../store/entry.ts";
 import type { Store } from "../store/store.ts";
 import { type HybridClock, isTooFarAhead, stampOf } from "./clock.ts";
 import type { ClusterView } from "./cluster-view.ts";
@@ -75,32 +76,39 @@ export class Replica {
 
   /** @param now With cluster wall time. */
   replicate(request: Replicate, from: MemberId, now: Now): ReplicateReply {
-    const slot = slotOfKey(request.entry.key);
-    const counts = this.#parts.slots.counts(slot);
-    const refusal = this.#refusal(request, slot, from, now);
-    if (refusal !== undefined) {
-      return { kind: "replicated", id: request.id, status: refusal, counts, heldVersion: 0 };
-    }
+    const reply = this.judge(request, from, now);
+    if (reply.status !== "stored") return reply;
     const { store, operations, clock } = this.#parts;
     const { entry } = request;
     clock.observe(entry.version);
-    const held = store.peek(slot, entry.key);
-    const heldVersion = held?.version ?? store.clearedVersion(slot);
-    const isSame = held !== undefined && held.version === entry.version && held.origin === entry.origin;
-    if (!isSame && request.purpose === "client" && heldVersion > request.over) {
-      return { kind: "replicated", id: request.id, status: "newer", counts, heldVersion };
-    }
-    const merged = store.merge(slot, entry, now.wallMs, { cold: request.purpose !== "client" });
+    const merged = store.merge(slotOfKey(entry.key), entry, now.wallMs, {
+      cold: request.purpose !== "client",
+    });
     // A tombstone that was dropped for space left its version as the floor: the delete is held all the same.
     const isHeldAsFloor =
       merged.status === "newer" && entry.value === undefined && merged.heldVersion === entry.version;
-    const result = isHeldAsFloor ? ({ status: "stored" } as const) : merged;
-    if (result.status === "stored") {
-      const { version, opAttempt: attempt } = entry;
-      operations.record(entry.opClient, entry.opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
-    }
-    const heldNow = result.status === "newer" ? result.heldVersion : entry.version;
-    return { kind: "replicated", id: request.id, status: result.status, counts, heldVersion: heldNow };
+    if (merged.status === "full") return { ...reply, status: "full" };
+    if (merged.status === "newer" && !isHeldAsFloor)
+      return { ...reply, status: "newer", heldVersion: merged.heldVersion };
+    const { version, opAttempt: attempt } = entry;
+    operations.record(entry.opClient, entry.opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
+    return reply;
+  }
+
+  /** What {@link replicate} would answer before it touches the store: `stored` may still turn into `newer` or `full`. */
+  judge(request: Replicate, from: MemberId, now: Now): ReplicateReply {
+    const { store, slots } = this.#parts;
+    const { entry, purpose, id } = request;
+    const slot = slotOfKey(entry.key);
+    const reply = { kind: "replicated", id, counts: slots.counts(slot), heldVersion: entry.version } as const;
+    const refusal = this.#refusal(request, slot, from, now);
+    if (refusal !== undefined) return { ...reply, status: refusal };
+    const held = store.peek(slot, entry.key);
+    const heldVersion = held?.version ?? store.clearedVersion(slot);
+    const isSame = held !== undefined && compareVersions(held, entry) === 0;
+    if (!isSame && purpose === "client" && heldVersion > request.over)
+      return { ...reply, status: "newer", heldVersion };
+    return { ...reply, status: "stored" };
   }
 
   #refusal(request: Replicate, slot: Slot, from: MemberId, now: Now): ReplicateStatus | undefined {

@@ -66,6 +66,8 @@ export class WriteTask implements Task {
   readonly #again = new Set<MemberId>();
   #mayBeApplied = false;
   #isCompletion = false;
+  /** This node is a replica and has not stored the issue yet. */
+  #isOwnDue = false;
   /** Some replica holds something newer than what was issued last. */
   #isRefused = false;
   #isAnswered = false;
@@ -232,19 +234,44 @@ export class WriteTask implements Task {
     this.#ringId = view.ring?.id;
     this.#list = view.ring?.preferenceList(this.#slot) ?? [];
     this.#isRefused = false;
+    this.#isOwnDue = false;
     for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
     this.#id = this.#context.register(this);
     clock.observe(entry.version);
-    // The own copy first: it refuses at once what is not newer.
-    if (this.#list.includes(view.self)) {
-      this.#waiting.add(view.self);
-      const own = this.#context.replica.replicate(this.#messageTo(view.self), view.self, now);
-      this.replicated(view.self, own, now);
-    }
-    // A refusal has issued the write anew, or ended it.
-    if (this.#isOver || this.#entry !== entry) return;
+    if (this.#list.includes(view.self) && !this.#admitSelf(now)) return;
     for (const member of this.#list) if (member !== view.self) this.#send(member, now);
+    const isAlone = this.#waiting.size === 0;
+    if (isAlone || this.#request.write === "async") this.#storeOwn(now);
     this.#progress(now);
+  }
+
+  /**
+   * The own copy is asked first, for it refuses at once what is not newer, and stored last, once another replica accepted: an
+   * attempt that others have shut out must leave nothing behind here that nobody else will ever hold. False when the write
+   * was issued anew, or ended.
+   */
+  #admitSelf(now: Now): boolean {
+    const { replica, view, clock } = this.#context;
+    const verdict = replica.judge(this.#messageTo(view.self), view.self, now);
+    if (verdict.status === "newer") {
+      clock.observe(verdict.heldVersion);
+      this.#reissue(now);
+      return false;
+    }
+    if (verdict.status === "fenced") {
+      this.#failMaybe("Another attempt of this write took over", now);
+      return false;
+    }
+    this.#isOwnDue = true;
+    return true;
+  }
+
+  #storeOwn(now: Now): void {
+    if (!this.#isOwnDue) return;
+    this.#isOwnDue = false;
+    const { replica, view } = this.#context;
+    this.#waiting.add(view.self);
+    this.replicated(view.self, replica.replicate(this.#messageTo(view.self), view.self, now), now);
   }
 
   #send(member: MemberId, now: Now): void {
@@ -280,21 +307,21 @@ export class WriteTask implements Task {
         this.#mayBeApplied = true;
         this.#uncounted.delete(from);
         (reply.counts ? this.#counted : this.#uncounted).add(from);
+        this.#storeOwn(now);
         break;
       case "newer":
         this.#context.clock.observe(reply.heldVersion);
         this.#isRefused = true;
-        if (from === this.#context.view.self && !this.#isAnswered) {
-          this.#reissue(now);
-          return;
-        }
+        // Nobody waits any more, but the replica holds something that the others may not.
+        if (this.#isAnswered) this.#context.repair(this.#request.key, now);
         break;
       case "ring":
       case "notReplica":
         this.#again.add(from);
         break;
       case "fenced":
-        // A later attempt of the same operation has taken over.
+        // A later attempt of the same operation has taken over. What this one may have left somewhere is settled by a repair.
+        this.#context.repair(this.#request.key, now);
         this.#failMaybe("Another attempt of this write took over", now);
         return;
       case "late":
@@ -331,7 +358,8 @@ export class WriteTask implements Task {
       return;
     }
     // Whoever accepted it proves that nothing newer was acknowledged before: only when too few can is it issued anew.
-    const reachable = this.#counted.size + this.#uncounted.size + this.#waiting.size + this.#again.size;
+    const own = this.#isOwnDue ? 1 : 0;
+    const reachable = own + this.#counted.size + this.#uncounted.size + this.#waiting.size + this.#again.size;
     if (!this.#isAnswered && this.#isRefused && reachable < this.#needed()) {
       this.#reissue(now);
       return;
@@ -369,7 +397,7 @@ export class WriteTask implements Task {
 
   /** To replicas that answered for another ring or did not count, and to those that have been silent for long. */
   #sendAgain(now: Now): void {
-    const { options, replica, view } = this.#context;
+    const { options, view } = this.#context;
     const members = new Set([...this.#again, ...this.#uncounted]);
     this.#again.clear();
     if (now.monoMs - this.#issuedMs >= options.replicaTimeoutMs) {
@@ -379,11 +407,11 @@ export class WriteTask implements Task {
     for (const member of members) {
       if (member !== view.self) {
         this.#send(member, now);
-      } else {
-        this.#waiting.add(member);
-        this.replicated(member, replica.replicate(this.#messageTo(member), member, now), now);
-        if (this.#isOver) return;
+      } else if (!this.#isOwnDue) {
+        this.#isOwnDue = true;
+        this.#storeOwn(now);
       }
+      if (this.#isOver) return;
     }
     this.#progress(now);
   }

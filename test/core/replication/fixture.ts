@@ -65,14 +65,29 @@ export function makeFixture(hashes: Hashes, members: readonly string[] = ["a", "
   let lastId = 0;
   const nextId = () => ++lastId;
   const options = { ...REPLICATION_DEFAULTS, hintsPerTargetMax: 5 };
-  const hints = new Hints({ store, view, outbox, options, nextId });
+  const repaired: string[] = [];
+  const hints = new Hints({ store, view, outbox, options, nextId, repair: (key) => repaired.push(key) });
   const replica = new Replica({ store, clock, operations, slots, view, outbox, clockSkewMsMax: 500 });
   const replicate = (over: Partial<Replicate> = {}): Replicate => {
     const written = over.entry ?? entry();
     const base = { kind: "replicate", id: 1, ringId: ring.id, purpose: "client", notAfter: 0 } as const;
     return { ...base, over: written.version - 1, ...over, entry: written };
   };
-  return { ring, view, usable, gone, store, outbox, slots, operations, clock, hints, replica, replicate };
+  return {
+    ring,
+    view,
+    usable,
+    gone,
+    store,
+    outbox,
+    slots,
+    operations,
+    clock,
+    hints,
+    replica,
+    replicate,
+    repaired,
+  };
 }
 
 /** The peer messages among effects, as [to, message]. */
