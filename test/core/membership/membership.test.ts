@@ -296,6 +296,29 @@ describe("Membership and others", () => {
     expect(probe?.message).toHaveProperty("updates.0.accuser", "b");
   });
 
+  test("Membership probes next whom somebody else accuses", () => {
+    for (const suspect of ["a", "b", "c", "d", "e", "f"]) {
+      const node = nodeWith("a", "b", "c", "d", "e", "f");
+      node.gossip("a", recordOf(suspect, { liveness: "suspect" }));
+
+      const [probe] = messagesOf(node.run(600), "probe");
+
+      expect(probe?.to).toBe(suspect);
+    }
+  });
+
+  test("Membership has the link to a silent dead member dialled anew before it tries it again", () => {
+    const node = nodeWith("a", "b");
+    node.gossip("b", recordOf("a", { liveness: "dead" }));
+
+    const effects = node.run(2_000).filter((effect) => "to" in effect || effect.kind === "redial");
+    const tryIndex = effects.findIndex(
+      (effect) => effect.kind === "send" && effect.to === "a" && effect.message.kind === "sync",
+    );
+
+    expect(effects[tryIndex - 1]).toEqual({ kind: "redial", member: "a", path: "gossip" });
+  });
+
   test("Membership suspects who answers neither it nor its helpers, and tells the suspect first", () => {
     const node = nodeWith("a");
 
