@@ -38,7 +38,7 @@ import { Replica } from "./replication/replica.ts";
 import { SlotStates } from "./replication/slot-states.ts";
 import { computeRingId, Ring, type RingMember, ringParameters } from "./ring/ring.ts";
 import { plannedMembers, RingChange, type RingChangeView } from "./ring-change.ts";
-import { type NodeStatus, nodeStatus } from "./status.ts";
+import { countUnderReplicated, type NodeStatus, nodeStatus } from "./status.ts";
 import type { Store } from "./store/store.ts";
 
 /** Upkeep that needs no precise instant runs this often. */
@@ -89,6 +89,7 @@ export class NodeCore implements Machine<Input, Effect> {
   #isClockOff = false;
   #housekeepingMs: number;
   #dropCursor = SLOT_COUNT;
+  #underReplicated = { key: "", count: SLOT_COUNT };
   #lastId = 0;
 
   /** @param options As returned by `resolveNodeCoreOptions`. */
@@ -166,7 +167,7 @@ export class NodeCore implements Machine<Input, Effect> {
     );
   }
 
-  /** A snapshot for people and tools. Costs a walk over the slots. */
+  /** A snapshot for people and tools. Cheap unless something changed since the last one. */
   status(now: Now): NodeStatus {
     return nodeStatus({
       options: this.#options,
@@ -176,12 +177,22 @@ export class NodeCore implements Machine<Input, Effect> {
       uptimeMs: now.monoMs - this.#startedMs,
       isReachable: (member) => this.#view.isUsable(member),
       slots: this.#slots,
+      slotsUnderReplicated: this.#countUnderReplicated(),
       hints: { count: this.#hints.count, bytes: this.#hints.bytes },
       isBehind: this.#catchUp.isBehind,
       pending: this.#coordinator.pending,
       clockSkewMs: this.#skewMs,
       store: this.#ports.store.stats(),
     });
+  }
+
+  #countUnderReplicated(): number {
+    const key = `${this.#viewVersion}:${this.#slots.warmingCount}`;
+    if (this.#underReplicated.key !== key) {
+      const facts = { records: this.#membership.records(), slots: this.#slots, self: this.#options.id };
+      this.#underReplicated = { key, count: countUnderReplicated(this.#ring, facts) };
+    }
+    return this.#underReplicated.count;
   }
 
   // ---- inputs
@@ -244,7 +255,8 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#updateSkew();
     this.#dropForeignSlots();
     this.#maybeRelease(now);
-    if (this.#slots.doubtfulCount > 0 || this.#slots.warmingCount > 0) this.#fill.wake(now);
+    const isFillIdle = this.#fill.deadline() === Number.POSITIVE_INFINITY;
+    if (isFillIdle && this.#slots.doubtfulCount + this.#slots.warmingCount > 0) this.#fill.wake(now);
     if (this.#isTopologyStale) this.#publishTopology();
   }
 

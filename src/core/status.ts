@@ -61,6 +61,7 @@ export interface StatusInput {
   readonly uptimeMs: number;
   readonly isReachable: (member: MemberId) => boolean;
   readonly slots: SlotStates;
+  readonly slotsUnderReplicated: number;
   readonly hints: { readonly count: number; readonly bytes: number };
   readonly isBehind: boolean;
   readonly pending: number;
@@ -68,12 +69,12 @@ export interface StatusInput {
   readonly store: StoreStats;
 }
 
-/** Makes the status. Costs a walk over the slots. */
+/** Makes the status. */
 export function nodeStatus(input: StatusInput): NodeStatus {
   const { options, ring, records, slots } = input;
   const self = records.find(({ id }) => id === options.id);
   const members = records.map((record) => memberStatus(record, input));
-  const slotsUnderReplicated = ring === undefined ? SLOT_COUNT : countUnderReplicated(ring, input);
+  const { slotsUnderReplicated } = input;
   const copies = ring === undefined ? 0 : Math.min(options.replicas, ring.members.length);
   const isComplete =
     slotsUnderReplicated === 0 && slots.doubtfulCount === 0 && input.hints.count === 0 && !input.isBehind;
@@ -126,12 +127,15 @@ function memberStatus(record: MemberRecord, { ring, options, isReachable }: Stat
   };
 }
 
-/** Slots of which some replica is dead, or has not filled its slots for this ring. */
-function countUnderReplicated(ring: Ring, { records, slots, options }: StatusInput): number {
+/** Slots of which some replica is dead, or has not filled its slots for this ring. Costs a walk over the slots. */
+export function countUnderReplicated(
+  ring: Ring | undefined,
+  { records, slots, self }: { records: readonly MemberRecord[]; slots: SlotStates; self: MemberId },
+): number {
+  if (ring === undefined) return SLOT_COUNT;
   const lacking = new Set<MemberId>();
   for (const { id, liveness, settledRingId } of records) {
-    if (ring.has(id) && id !== options.id && (liveness !== "alive" || settledRingId !== ring.id))
-      lacking.add(id);
+    if (ring.has(id) && id !== self && (liveness !== "alive" || settledRingId !== ring.id)) lacking.add(id);
   }
   if (lacking.size === 0) return slots.warmingCount;
   // Rings share one list object among slots.

@@ -94,7 +94,7 @@ export class Copy {
   /** Settles what can be settled and asks for more. Costs a walk over the wanted slots; due after news and every 100 ms. */
   advance(now: Now): void {
     for (const source of this.#sources.values()) this.#timeOut(source, now);
-    for (const slot of this.#wanted) this.#maybeFinish(slot);
+    for (const slot of this.#wanted) if (this.#underWay[slot] === 0) this.#maybeFinish(slot);
     this.schedule(now);
   }
 
