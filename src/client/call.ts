@@ -47,7 +47,11 @@ export class Call {
   current: Attempt | undefined;
   /** The link whose queue it is in. */
   queuedOn: NodeLink | undefined;
+  /** Since when, or since the last look at it. */
+  queuedMs = 0;
   attemptCount = 0;
+  /** Tries in earlier rounds. */
+  attemptsBefore = 0;
   /** Links tried in this round, and rounds finished. */
   readonly round: NodeLink[] = [];
   rounds = 0;

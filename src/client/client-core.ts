@@ -2,9 +2,8 @@
 // carries out its effects; the simulator runs it under virtual time.
 //
 // A call goes to the first replica of its key's slot that can be reached. When the try is not answered in its time, its link breaks, or the
-// node says that another may do better, the call goes to the next candidate: the other replicas in ring order, then at most two more nodes
-// (any node forwards), last those that owe an answer. When all have been tried, the next round begins after a short pause, and so on
-// until the deadline. The first good answer of any try settles the call.
+// node says that another may do better, the call goes to the next candidate (router.ts). When all have been tried, the next round
+// begins after a short pause, and so on until the deadline. The first good answer of any try settles the call.
 //
 // Invariants:
 // 1. Every call is settled exactly once, at its deadline at the latest, unless it was cancelled.
@@ -25,6 +24,7 @@ import type { CallReply, ClientEffect, ClientInput } from "./client-machine.ts";
 import { LinkTable } from "./link-table.ts";
 import type { NodeLink } from "./node-link.ts";
 import { RetryBudget } from "./retry-budget.ts";
+import { Router } from "./router.ts";
 import { CLIENT_TIMING, type ClientTiming } from "./timing.ts";
 import { TopologyView } from "./topology-view.ts";
 
@@ -42,8 +42,6 @@ export interface ClientCorePorts {
   readonly prng: Prng;
 }
 
-/** Nodes that are no replicas, tried per round. */
-const OTHERS_PER_ROUND_MAX = 2;
 /** A waiting call is looked at this often, which also keeps the timer heap from holding entries of settled calls for long. */
 const WAKE_MS_MAX = 500;
 /** Without a token for another try, the call waits for the ones it has and asks again. */
@@ -71,6 +69,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   readonly #prng: Prng;
   readonly #view: TopologyView;
   readonly #links: LinkTable;
+  readonly #router: Router;
   readonly #budget: RetryBudget;
   readonly #calls = new Map<number, Call>();
   /** Calls whose phase is `waiting` for any link; those for one address are woken by its link. */
@@ -93,6 +92,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       linkUp: (link, at, out) => this.#linkUp(link, at, out),
       linkDown: (link, at, out) => this.#linkDown(link, at, out),
     });
+    this.#router = new Router(this.#view, this.#links);
   }
 
   /** The cluster as this client sees it. Not to be changed. */
@@ -260,7 +260,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #attempt(call: Call, now: Now, out: ClientEffect[]): void {
     this.#waiting.delete(call);
     call.current = undefined;
-    const link = this.#pick(call);
+    const link = this.#router.pick(call);
     if (link === undefined) {
       this.#wait(call, now, out);
       return;
@@ -268,6 +268,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     if (!this.#hasRoom(link, call)) {
       call.phase = "queued";
       call.queuedOn = link;
+      call.queuedMs = now.monoMs;
       link.queue.add(call);
       this.#arm(call, now.monoMs + this.#tryMs(link, call));
       return;
@@ -287,44 +288,6 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#waiting.add(call);
     this.#arm(call, now.monoMs + WAKE_MS_MAX);
     this.#links.dialSoon(now, out);
-  }
-
-  /** The best candidate that this round has not tried; see the top for the order. Allocates nothing in the common case. */
-  #pick(call: Call): NodeLink | undefined {
-    if (call.target !== "") {
-      const link = this.#links.get(call.target);
-      return link?.phase === "up" ? link : undefined;
-    }
-    const list = this.#view.preferenceList(call.slot);
-    let doubted: NodeLink | undefined;
-    let silent: NodeLink | undefined;
-    for (const id of list) {
-      const member = this.#view.member(id);
-      const link = member === undefined ? undefined : this.#links.get(member.address);
-      if (member === undefined || link?.phase !== "up" || call.round.includes(link)) continue;
-      if (!link.isResponsive) silent ??= link;
-      else if (member.liveness !== "alive") doubted ??= link;
-      else return link;
-    }
-    return (
-      doubted ?? this.#pickOther(call, list) ?? (silent && isAwaiting(call, silent) ? undefined : silent)
-    );
-  }
-
-  /** A connected node that is no replica, from a place that depends on the slot, so that the load spreads. */
-  #pickOther(call: Call, list: readonly MemberId[]): NodeLink | undefined {
-    const up = this.#links.up;
-    const replicas = list.map((id) => this.#view.member(id)?.address);
-    const isOther = (link: NodeLink): boolean => !replicas.includes(link.address);
-    if (call.round.filter(isOther).length >= OTHERS_PER_ROUND_MAX) return undefined;
-    let silent: NodeLink | undefined;
-    for (let step = 0; step < up.length; step++) {
-      const link = up[(call.slot + step) % up.length];
-      if (link === undefined || !isOther(link) || call.round.includes(link)) continue;
-      if (link.isResponsive) return link;
-      if (!isAwaiting(call, link)) silent ??= link;
-    }
-    return silent;
   }
 
   #send(call: Call, link: NodeLink, now: Now, out: ClientEffect[]): void {
@@ -366,14 +329,26 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
         this.#nextRound(call, now, out);
         break;
       case "queued":
-        this.#unqueue(call);
-        if (call.queuedOn !== undefined) call.round.push(call.queuedOn);
-        this.#attempt(call, now, out);
+        this.#queuedTooLong(call, now, out);
         break;
       case "waiting":
         this.#attempt(call, now, out);
         break;
     }
+  }
+
+  /** Stays where the node is at work on what came before; leaves a silent node's queue for the next candidate. */
+  #queuedTooLong(call: Call, now: Now, out: ClientEffect[]): void {
+    const link = call.queuedOn;
+    if (link === undefined) return;
+    if (link.lastHeardMs > call.queuedMs) {
+      call.queuedMs = now.monoMs;
+      this.#arm(call, now.monoMs + this.#tryMs(link, call));
+      return;
+    }
+    this.#unqueue(call);
+    call.round.push(link);
+    this.#attempt(call, now, out);
   }
 
   #tryTimedOut(call: Call, now: Now, out: ClientEffect[]): void {
@@ -393,12 +368,14 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   #nextRound(call: Call, now: Now, out: ClientEffect[]): void {
     call.round.length = 0;
-    // Nobody to ask (all of them owe this call an answer) costs nothing.
-    if (this.#pick(call) !== undefined && !this.#budget.take(now.monoMs)) {
+    // A round in which nothing was sent costs nothing, nor does one with nobody to ask (all of them owe this call an answer).
+    const hasCost = call.attemptCount > call.attemptsBefore && this.#router.pick(call) !== undefined;
+    if (hasCost && !this.#budget.take(now.monoMs)) {
       this.#arm(call, now.monoMs + this.#timing.roundBackoffMsMax);
       return;
     }
     call.rounds += 1;
+    call.attemptsBefore = call.attemptCount;
     this.#attempt(call, now, out);
   }
 
@@ -561,9 +538,4 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
 function isStale(wake: Wake): boolean {
   return wake.call.isSettled || wake.call.wakeMs !== wake.atMs;
-}
-
-/** Whether the node owes this call an answer already: asking it again would only add to its load. */
-function isAwaiting(call: Call, link: NodeLink): boolean {
-  return call.attempts.some((attempt) => attempt.link === link);
 }

@@ -684,6 +684,28 @@ describe("ClientCore under load", () => {
     );
   });
 
+  test("ClientCore lets many calls wait for room on busy links without sending any of them twice", () => {
+    const harness = Harness.connected({ nodes: 3, timing: { linkBytesMax: 600 } });
+    for (const node of harness.nodes) node.answer = () => 20;
+    const calls = Array.from({ length: 300 }, (_, index) => harness.get(`key ${index}`, 10_000));
+
+    harness.advance(10_000);
+
+    expect(calls.filter((callId) => harness.result(callId) instanceof Error)).toEqual([]);
+    expect(harness.nodes.reduce((sum, node) => sum + node.requests.length, 0)).toBe(300);
+  });
+
+  test("ClientCore takes calls out of the queue of a node that falls silent", () => {
+    const harness = Harness.connected({ nodes: 3, timing: { linkBytesMax: 600 } });
+    const [first] = harness.replicasOf("a");
+    first!.mode = "silent";
+    const calls = Array.from({ length: 20 }, () => harness.get("a"));
+
+    harness.advance(1_000);
+
+    expect(calls.filter((callId) => harness.result(callId) instanceof Error)).toEqual([]);
+  });
+
   test("ClientCore lets a value that is larger than a link's bound through, alone", () => {
     const harness = Harness.connected({ timing: { linkBytesMax: 10 } });
 
