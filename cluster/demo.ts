@@ -4,6 +4,7 @@
 import { styleText } from "node:util";
 import { isPortFree } from "./free-port.ts";
 import { LoadGenerator, type LoadResult, type Verdict } from "./load.ts";
+import type { LocalCluster } from "./local-cluster.ts";
 import { type LocalSession, withLocalSession } from "./local-session.ts";
 import { type MovedKeys, movedByJoin } from "./moved-keys.ts";
 import { loadFacts, movedFact } from "./report.ts";
@@ -65,6 +66,17 @@ async function runStory({ cluster, cache, readyMs }: LocalSession): Promise<Demo
 
   load.start();
   say(`load: ${formatCount(RATE)} calls a second (70 % get, 25 % set, 5 % increment and delete)`);
+  try {
+    const moved = await hurtAndMend(cluster);
+    const result = await load.stop();
+    say("load stopped; comparing every key with what was acknowledged");
+    return { load: result, verdict: await load.verify(), moved };
+  } finally {
+    await load.stop();
+  }
+}
+
+async function hurtAndMend(cluster: LocalCluster): Promise<MovedKeys> {
   const calmEndMs = performance.now() + CALM_MS;
   await waitFor(() => performance.now() >= calmEndMs, { what: "a calm start" });
 
@@ -80,10 +92,7 @@ async function runStory({ cluster, cache, readyMs }: LocalSession): Promise<Demo
 
   const safeMs = await timed(() => cluster.untilSafe({ timeoutMs: 40_000 }));
   say(`every key has all its copies again, after another ${(safeMs / 1000).toFixed(1)} s`);
-
-  const result = await load.stop();
-  say("load stopped; comparing every key with what was acknowledged");
-  return { load: result, verdict: await load.verify(), moved };
+  return moved;
 }
 
 /** The usual ports if they are free, so that `ringhold status` finds the cluster; any others if not. */

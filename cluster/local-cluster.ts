@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import type { NodeStatus } from "../src/core/status.ts";
 import { findFreePorts, isPortFree } from "./free-port.ts";
 import { sendCommand } from "./node-command.ts";
-import { fetchNodeStatus, isNodeWell, type NodeHttpOptions } from "./node-http.ts";
+import { askNode, fetchNodeStatus, isNodeWell, type NodeHttpOptions } from "./node-http.ts";
 import { identifyProcess, type ProcessState, processState, signalProcess } from "./os-process.ts";
 import {
   type ClusterState,
@@ -166,7 +166,19 @@ export class LocalCluster {
 
   /** Waits until every running node says that all slots have all their copies. */
   async untilSafe(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    await this.#untilAll("/safez", { what: "every node to be safe", timeoutMs: options.timeoutMs ?? 60_000 });
+    let unsafe: string[] = [];
+    await waitFor(
+      async () => {
+        unsafe = await this.#unsafeNodes();
+        return unsafe.length === 0;
+      },
+      {
+        what: "every node to be safe",
+        timeoutMs: options.timeoutMs ?? 60_000,
+        intervalMs: 100,
+        explain: () => unsafe.join("; "),
+      },
+    );
   }
 
   /** Waits until the node is ready. */
@@ -347,20 +359,15 @@ export class LocalCluster {
     );
   }
 
-  async #untilAll(path: "/readyz" | "/safez", options: { what: string; timeoutMs: number }): Promise<void> {
-    const look = async (): Promise<string[]> => {
-      const running = this.nodes().filter((node) => node.state === "running");
-      const isWell = await Promise.all(running.map((node) => isNodeWell(node.address, path)));
-      return running.filter((_, index) => !isWell[index]).map((node) => node.name);
-    };
-    let unwell: string[] = [];
-    await waitFor(
-      async () => {
-        unwell = await look();
-        return unwell.length === 0;
-      },
-      { ...options, explain: () => `not yet ${unwell.join(", ")}` },
-    );
+  /** What running nodes say that are not safe, with their names. */
+  async #unsafeNodes(): Promise<string[]> {
+    const running = this.nodes().filter((node) => node.state === "running");
+    const answers = await Promise.allSettled(running.map((node) => askNode(node.address, "/safez")));
+    return answers.flatMap((answer, index) => {
+      const name = running[index]!.name;
+      if (answer.status === "rejected") return [`${name} does not answer`];
+      return answer.value.status === 200 ? [] : [`${name}: ${answer.value.body.trim()}`];
+    });
   }
 
   /** Ends the node's process: SIGTERM, and SIGKILL for one that does not end in time. */

@@ -210,16 +210,20 @@ async function runRounds(
     await load.fill();
     load.start();
     const rounds: Round[] = [];
-    await sleep(calmMs);
-    for (let round = 0; round < count; round++) {
-      const node = nameOfRound(session.cluster, round);
-      const deadMs = await fault(session, node, () => sleep(calmMs));
-      if (!isBackToBack) await sleep(calmMs);
-      const result = load.takeResult();
-      rounds.push({ node, load: result, deadMs });
-      onProgress?.(roundLine(scenario, rounds.length, rounds.at(-1)!));
+    try {
+      await sleep(calmMs);
+      for (let round = 0; round < count; round++) {
+        const node = nameOfRound(session.cluster, round);
+        const deadMs = await fault(session, node, () => sleep(calmMs));
+        if (!isBackToBack) await sleep(calmMs);
+        const result = load.takeResult();
+        rounds.push({ node, load: result, deadMs });
+        onProgress?.(roundLine(scenario, rounds.length, rounds.at(-1)!));
+      }
+    } finally {
+      await load.stop();
     }
-    const rest = await load.stop();
+    const rest = load.result();
     const verdict = await load.verify();
     const failures = [...rounds.flatMap((round) => round.load.failures), ...verdict.examples];
     const results = [...rounds.map((round) => round.load), rest];

@@ -105,5 +105,5 @@ function lookOfState(state: string): Parameters<Paint>[0] | undefined {
 }
 
 function withPrefix(word: "SAFE" | "DEGRADED", verdict: string): string {
-  return /^[A-Z]+\b/.test(verdict) ? verdict : `${word}: ${verdict}`;
+  return /^[A-Z]+:/.test(verdict) ? verdict : `${word}: ${verdict}`;
 }

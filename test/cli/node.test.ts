@@ -44,9 +44,11 @@ describe("ringhold node", () => {
     const { readyLine, address } = await startNode("--name", "solo");
 
     expect(readyLine).toBe(`ready solo ringhold://${address}`);
-    for (const path of ["/healthz", "/readyz", "/safez", "/status", "/metrics"]) {
+    for (const path of ["/healthz", "/readyz", "/status", "/metrics"]) {
       expect((await askNode(address, path)).status).toBe(200);
     }
+    // Alone, it has one copy of everything: losing it would lose all.
+    expect((await askNode(address, "/safez")).status).toBe(503);
   });
 
   test("prints the ready line as JSON when asked", async () => {
