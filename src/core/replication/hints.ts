@@ -26,8 +26,6 @@ const TELL_SPACING_MS = 10_000;
 interface Hint {
   readonly key: string;
   readonly slot: Slot;
-  /** Newest version that was written when the hint was renewed. */
-  version: number;
   readonly storedMs: number;
   /** When it was last sent; -Infinity when not under way. */
   sentMs: number;
@@ -90,18 +88,10 @@ export class Hints {
   }
 
   /** Remembers that `member` has not got `key`'s version. Past the bounds the whole slot is marked instead. */
-  add(
-    member: MemberId,
-    hint: { readonly key: string; readonly slot: Slot; readonly version: number },
-    now: Now,
-  ): void {
+  add(member: MemberId, hint: { readonly key: string; readonly slot: Slot }, now: Now): void {
     const target = this.#target(member);
     if (target.slotsToSync.has(hint.slot)) return;
-    const held = target.hints.get(hint.key);
-    if (held !== undefined) {
-      held.version = Math.max(held.version, hint.version);
-      return;
-    }
+    if (target.hints.has(hint.key)) return;
     const bytes = bytesOf(hint.key);
     const { hintsPerTargetMax, hintBytesPerTargetMax } = this.#options;
     const isFull = target.hints.size >= hintsPerTargetMax || target.bytes + bytes > hintBytesPerTargetMax;
@@ -168,7 +158,6 @@ export class Hints {
         continue;
       }
       hint.sentMs = now.monoMs;
-      hint.version = Math.max(hint.version, entry.version);
       const id = this.#nextId();
       target.inFlight.set(id, { key: hint.key, version: entry.version, sentMs: now.monoMs });
       this.#outbox.peer(member, {
@@ -230,7 +219,8 @@ export class Hints {
       // The target holds something that this node, which kept the hint, has never seen.
       if (reply.status === "newer" && reply.heldVersion > sent.version) this.#repair(sent.key, now);
       const isDone = reply.status !== "clock" && reply.status !== "late" && reply.status !== "ring";
-      if (isDone && hint.version <= sent.version) {
+      const held = this.#store.peek(hint.slot, hint.key);
+      if (isDone && (held === undefined || held.version <= sent.version)) {
         this.#remove(target, sent.key);
         target.replayed++;
       } else {

@@ -476,6 +476,6 @@ export class WriteTask implements Task {
   #hint(member: MemberId, now: Now): void {
     const { view, hints } = this.#context;
     if (member === view.self || this.#entry === undefined || !this.#list.includes(view.self)) return;
-    hints.add(member, { key: this.#request.key, slot: this.#slot, version: this.#entry.version }, now);
+    hints.add(member, { key: this.#request.key, slot: this.#slot }, now);
   }
 }

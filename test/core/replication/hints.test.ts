@@ -17,7 +17,7 @@ function withHints(keys: readonly string[]) {
   fixture.usable.delete(TARGET);
   for (const key of keys) {
     fixture.store.merge(slotOfKey(key), entry({ key }), at(0).wallMs);
-    fixture.hints.add(TARGET, { key, slot: slotOfKey(key), version: version(0) }, at(0));
+    fixture.hints.add(TARGET, { key, slot: slotOfKey(key) }, at(0));
   }
   fixture.outbox.take();
   return fixture;
@@ -27,7 +27,7 @@ describe("Hints", () => {
   test("replays the newest version of a key once the target is back", () => {
     const { hints, store, usable, outbox } = withHints(["k"]);
     store.merge(slotOfKey("k"), entry({ version: version(3) }), at(3).wallMs);
-    hints.add(TARGET, { key: "k", slot: slotOfKey("k"), version: version(3) }, at(3));
+    hints.add(TARGET, { key: "k", slot: slotOfKey("k") }, at(3));
     hints.replay(at(10));
     expect(sent(outbox.take())).toEqual([]);
 
@@ -59,6 +59,21 @@ describe("Hints", () => {
     expect(hints.drain(TARGET)).toEqual({ isDrained: true, slots: [] });
     expect(hints.count).toBe(0);
     expect(hints.bytes).toBe(0);
+  });
+
+  test("keeps a hint whose key was written again while it was on its way", () => {
+    const { hints, store, usable, outbox } = withHints(["k"]);
+    usable.add(TARGET);
+    hints.replay(at(20));
+    const [, message] = sent(outbox.take())[0]!;
+    const id = (message as { id: number }).id;
+    store.merge(slotOfKey("k"), entry({ version: version(3) }), at(20).wallMs);
+
+    const stored = { kind: "replicated", id, status: "stored", counts: true, heldVersion: 0 } as const;
+    hints.replicated(TARGET, stored, at(21));
+
+    expect(sent(outbox.take())).toMatchObject([[TARGET, { entry: { version: version(3) } }]]);
+    expect(hints.count).toBe(1);
   });
 
   test("sends again what was not answered", () => {
