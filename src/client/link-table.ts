@@ -165,7 +165,8 @@ export class LinkTable {
   }
 
   #beat(link: NodeLink, now: Now, out: ClientEffect[]): void {
-    if (now.monoMs - link.lastHeardMs >= this.#timing.silenceMsMax) {
+    // The same sum as in the deadline: a difference may round to the other side of it, and the tick would do nothing for ever.
+    if (now.monoMs >= link.lastHeardMs + this.#timing.silenceMsMax) {
       this.#giveUp(link, `no answer to heartbeats for ${this.#timing.silenceMsMax} ms`, now, out);
     } else if (link.nextMs <= now.monoMs) {
       link.nextMs = now.monoMs + this.#timing.pingIntervalMs;
