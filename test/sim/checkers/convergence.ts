@@ -2,6 +2,7 @@
 
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { Entry } from "../../../src/core/messages.ts";
+import { EPOCH_MS } from "../clock.ts";
 import type { World } from "../world.ts";
 
 /** Keys whose natural replicas differ, with what each holds. Meant for a settled cluster. */
@@ -11,7 +12,7 @@ export function findDivergence(world: World, keys: Iterable<string>): string[] {
   for (const key of keys) {
     const held = world.rings.replicasOf(ringId, key).map((id) => {
       const entry = world.nodes.get(id)?.store?.peek(slotOfKey(key), key);
-      return { id, text: describeEntry(entry) };
+      return { id, text: describeEntry(entry, EPOCH_MS + world.nowMs) };
     });
     if (held.some(({ text }) => text !== held[0]!.text)) {
       divergent.push(`${key}: ${held.map(({ id, text }) => `${id} ${text}`).join(", ")}`);
@@ -20,9 +21,8 @@ export function findDivergence(world: World, keys: Iterable<string>): string[] {
   return divergent;
 }
 
-/** Version and origin name a write; an expired value may or may not have become a tombstone yet. */
-function describeEntry(entry: Entry | undefined): string {
-  if (entry === undefined) return "nothing";
-  const isGone = entry.value === undefined || entry.expiresAt > 0;
-  return `${entry.version}/${entry.origin}${isGone ? "" : ` ${new TextDecoder().decode(entry.value)}`}`;
+/** Version and origin name a write. What is deleted or expired is as good as absent: nobody is given it any more. */
+function describeEntry(entry: Entry | undefined, wallMs: number): string {
+  if (entry?.value === undefined || (entry.expiresAt > 0 && entry.expiresAt <= wallMs)) return "nothing";
+  return `${entry.version}/${entry.origin} ${new TextDecoder().decode(entry.value)}`;
 }
