@@ -4,8 +4,8 @@ import type { CallRequest } from "./client-machine.ts";
 import type { CallLimits, ClientDriver } from "./driver.ts";
 import type { CallResult, Waiter } from "./waiters.ts";
 
-/** Calls under way for one bulk call. More would only wait in the client's core instead. */
-const WINDOW = 1_024;
+/** Calls under way for one bulk call: enough to fill the frames of some ten nodes, few enough that each is answered soon. */
+const WINDOW = 256;
 
 /**
  * Makes all calls and resolves to their results, in order.
