@@ -7,7 +7,7 @@ import { LoadGenerator, type LoadResult, type Verdict } from "./load.ts";
 import type { LocalCluster } from "./local-cluster.ts";
 import { type LocalSession, withLocalSession } from "./local-session.ts";
 import { type MovedKeys, movedByJoin } from "./moved-keys.ts";
-import { loadFacts, movedFact } from "./report.ts";
+import { formatMs, loadFacts, movedFact } from "./report.ts";
 import { formatCount, renderFacts } from "./text-table.ts";
 import { waitFor } from "./wait.ts";
 
@@ -23,10 +23,16 @@ const CALL_TIMEOUT_MS = 5_000;
 /** The load runs this long before the kill: a picture of good days, to compare with. */
 const CALM_MS = 2_000;
 
-interface DemoResult {
+/** What the phases did to the callers. */
+interface Seen {
+  readonly moved: MovedKeys;
+  readonly killSilenceMs: number;
+  readonly moveSilenceMs: number;
+}
+
+interface DemoResult extends Seen {
   readonly load: LoadResult;
   readonly verdict: Verdict;
-  readonly moved: MovedKeys;
 }
 
 const startMs = performance.now();
@@ -42,15 +48,19 @@ async function runDemo(): Promise<boolean> {
   };
   const result = await withLocalSession(options, runStory);
   const isGood = result.load.failed === 0 && result.verdict.lost === 0 && result.verdict.phantoms === 0;
-  process.stdout.write(
-    `\n${renderFacts([...loadFacts(result.load, result.verdict), movedFact(result.moved)]).join("\n")}\n\n`,
-  );
+  const facts = [
+    ...loadFacts(result.load, result.verdict),
+    ["  until the dead node was known", formatMs(result.killSilenceMs)],
+    ["  while its copies were made anew", formatMs(result.moveSilenceMs)],
+    movedFact(result.moved),
+  ] as const;
+  process.stdout.write(`\n${renderFacts(facts).join("\n")}\n\n`);
   for (const line of [...result.load.failures, ...result.verdict.examples])
     process.stdout.write(`  ${line}\n`);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
   process.stdout.write(
     isGood
-      ? `${styleText("green", "Nothing was lost and nobody noticed.")} (${seconds} s)\n`
+      ? `${styleText("green", "No call failed and nothing was lost.")} (${seconds} s)\n`
       : `${styleText("red", "Something broke: see above.")} (${seconds} s)\n`,
   );
   return isGood;
@@ -67,23 +77,26 @@ async function runStory({ cluster, cache, readyMs }: LocalSession): Promise<Demo
   load.start();
   say(`load: ${formatCount(RATE)} calls a second (70 % get, 25 % set, 5 % increment and delete)`);
   try {
-    const moved = await hurtAndMend(cluster);
+    const seen = await hurtAndMend(cluster, load);
     const result = await load.stop();
     say("load stopped; comparing every key with what was acknowledged");
-    return { load: result, verdict: await load.verify(), moved };
+    return { load: result, verdict: await load.verify(), ...seen };
   } finally {
     await load.stop();
   }
 }
 
-async function hurtAndMend(cluster: LocalCluster): Promise<MovedKeys> {
+async function hurtAndMend(cluster: LocalCluster, load: LoadGenerator): Promise<Seen> {
   const calmEndMs = performance.now() + CALM_MS;
   await waitFor(() => performance.now() >= calmEndMs, { what: "a calm start" });
 
+  load.takeSilenceMs();
   await cluster.kill(VICTIM);
   say(styleText("red", `killed ${VICTIM} with SIGKILL`));
   const deadMs = await cluster.untilDead(VICTIM);
   say(`the other nodes agree that ${VICTIM} is dead, after ${(deadMs / 1000).toFixed(1)} s`);
+
+  const killSilenceMs = load.takeSilenceMs();
 
   const addMs = await timed(() => cluster.add());
   const newcomer = cluster.nodes().at(-1)!.name;
@@ -92,7 +105,7 @@ async function hurtAndMend(cluster: LocalCluster): Promise<MovedKeys> {
 
   const safeMs = await timed(() => cluster.untilSafe({ timeoutMs: 40_000 }));
   say(`every key has all its copies again, after another ${(safeMs / 1000).toFixed(1)} s`);
-  return moved;
+  return { moved, killSilenceMs, moveSilenceMs: load.takeSilenceMs() };
 }
 
 /** The usual ports if they are free, so that `ringhold status` finds the cluster; any others if not. */

@@ -109,6 +109,7 @@ export class LoadGenerator {
   #skipped = 0;
   #staleReads = 0;
   #silenceMaxMs = 0;
+  #phaseSilenceMaxMs = 0;
   #ownDelayMaxMs = 0;
   #isRunning = false;
   #inFlight = 0;
@@ -199,6 +200,13 @@ export class LoadGenerator {
     };
   }
 
+  /** The longest silence since the last time this was asked: what one phase of a run did to the callers. Results keep it too. */
+  takeSilenceMs(): number {
+    const ms = this.#phaseSilenceMaxMs;
+    this.#phaseSilenceMaxMs = 0;
+    return ms;
+  }
+
   /** Writes acknowledged so far, those of {@link fill} included, increments not. */
   get acknowledgedWrites(): number {
     return this.#ledger.acknowledgedCount;
@@ -281,11 +289,16 @@ export class LoadGenerator {
       await this.#call(caller);
       const nowMs = performance.now();
       this.#latencies.record(nowMs - dueMs);
-      this.#silenceMaxMs = Math.max(this.#silenceMaxMs, nowMs - Math.max(dueMs, caller.lastCompletionMs));
+      this.#noteSilence(nowMs - Math.max(dueMs, caller.lastCompletionMs));
       caller.lastCompletionMs = nowMs;
     }
     this.#inFlight--;
     caller.isBusy = false;
+  }
+
+  #noteSilence(ms: number): void {
+    this.#silenceMaxMs = Math.max(this.#silenceMaxMs, ms);
+    this.#phaseSilenceMaxMs = Math.max(this.#phaseSilenceMaxMs, ms);
   }
 
   async #call(caller: Caller): Promise<void> {

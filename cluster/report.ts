@@ -27,8 +27,8 @@ export function loadFacts(result: LoadResult, verdict: Verdict): Fact[] {
     ...(verdict.phantoms === 0 ? [] : [["values never written", formatCount(verdict.phantoms)] as const]),
     ...(result.staleReads === 0 ? [] : [["stale reads", formatCount(result.staleReads)] as const]),
     ...(result.skipped === 0 ? [] : [["calls never made", formatCount(result.skipped)] as const]),
-    ["longest silence any caller saw", formatMs(result.silenceMaxMs)],
     ["p50 / p99 / p99.9", [result.p50Ms, result.p99Ms, result.p999Ms].map(formatMs).join(" / ")],
+    ["longest silence any caller saw", formatMs(result.silenceMaxMs)],
   ];
 }
 
