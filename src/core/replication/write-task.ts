@@ -28,6 +28,9 @@ import type { Task, TaskContext } from "./tasks.ts";
 /** A write is re-issued at most this often; each time it lost to a concurrent write of the same key. */
 const ISSUES_MAX = 16;
 
+/** Longest wait for the first replica when enough others have the write; well within the time a caller gives one try. */
+const FIRST_REPLICA_MS = 50;
+
 export type WriteResult =
   | { readonly status: "ok"; readonly outcome: Outcome }
   | {
@@ -351,7 +354,13 @@ export class WriteTask implements Task {
 
   /** Answers when enough replicas have it; ends when nobody is left to wait for. */
   #progress(now: Now): void {
-    if (!this.#isAnswered && this.#counted.size >= this.#needed()) this.#succeed(this.#outcome, now);
+    if (!this.#isAnswered && this.#counted.size >= this.#needed()) {
+      if (this.#waitsForFirst(now)) {
+        this.#context.wake(this, this.#issuedMs + FIRST_REPLICA_MS);
+        return;
+      }
+      this.#succeed(this.#outcome, now);
+    }
     if (this.#isOver) return;
     if (this.#isAnswered && this.#waiting.size === 0) {
       this.#end(now);
@@ -372,6 +381,17 @@ export class WriteTask implements Task {
     this.#context.wake(this, this.#isAnswered ? nextMs : Math.min(nextMs, this.#deadlineMs));
   }
 
+  /**
+   * Reads of mode `one` are answered by the first replica alone. Where another one coordinates although the first can be reached
+   * (its caller could not), the first gets a moment to store the write before it is acknowledged.
+   */
+  #waitsForFirst(now: Now): boolean {
+    const first = this.#list[0];
+    const isFallback =
+      this.#request.write !== "async" && first !== undefined && first !== this.#context.view.self;
+    return isFallback && this.#waiting.has(first) && now.monoMs < this.#issuedMs + FIRST_REPLICA_MS;
+  }
+
   #needed(): number {
     switch (this.#request.write) {
       case "async":
@@ -386,6 +406,8 @@ export class WriteTask implements Task {
   timer(now: Now): void {
     if (this.#isAnswered) {
       this.#end(now);
+    } else if (this.#counted.size >= this.#needed()) {
+      this.#progress(now);
     } else if (now.monoMs >= this.#deadlineMs) {
       this.#failMaybe("Not enough replicas acknowledged the write in time", now);
     } else if (this.#isRefused && now.monoMs - this.#issuedMs >= this.#context.options.replicaTimeoutMs) {
