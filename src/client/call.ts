@@ -15,6 +15,8 @@ export interface Attempt {
   /** The request's id on the wire: unique among all unanswered ones of this client. */
   readonly id: number;
   readonly call: Call;
+  /** Which try of its call it is, from 1. */
+  readonly number: number;
   readonly link: NodeLink;
   readonly sentMs: number;
   readonly bytes: number;

@@ -294,8 +294,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     const untilMs = Math.min(call.deadlineMs, now.monoMs + this.#tryMs(link, call));
     const id = this.#nextAttemptId();
     const bytes = ATTEMPT_BYTES + this.#weight(link, call);
-    const attempt: Attempt = { id, call, link, sentMs: now.monoMs, bytes };
     call.attemptCount += 1;
+    const attempt: Attempt = { id, call, number: call.attemptCount, link, sentMs: now.monoMs, bytes };
     call.phase = "sent";
     call.current = attempt;
     call.attempts.push(attempt);
@@ -393,6 +393,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     if (message.kind === "failed") {
       this.#resolve(attempt, now, out);
       this.#failed(attempt, message, now, out);
+    } else if (isOvertakenRefusal(attempt, message)) {
+      this.#resolve(attempt, now, out);
     } else if (isReplyTo(call.request, message)) {
       if (call.target === "") link.latency.sample(elapsedMs);
       if (message.kind === "got") link.answerBytes.sample(message.value.length);
@@ -538,4 +540,12 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
 function isStale(wake: Wake): boolean {
   return wake.call.isSettled || wake.call.wakeMs !== wake.atMs;
+}
+
+/**
+ * "Nothing was done" from a try that a later one followed. Nodes keep no record of doing nothing, so the later try may yet do
+ * it: only its own answer tells how the call ended.
+ */
+function isOvertakenRefusal({ call, number }: Attempt, message: ClientReply): boolean {
+  return message.kind === "written" && message.outcome === false && number < call.attemptCount;
 }
