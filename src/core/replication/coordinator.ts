@@ -80,7 +80,7 @@ export class Coordinator {
   /** Per key: the running write that depends on its value, and those waiting. Bounded by the number of tasks. */
   readonly #queues = new Map<string, WriteQueue>();
   /** Writes under way by operation, to join repeats that arrive at the same node. */
-  readonly #running = new Map<string, { replyTo: ReplyTo[] }>();
+  readonly #running = new Map<string, { readonly replyTo: ReplyTo[]; notAfter: number }>();
   readonly #repairs = new Set<string>();
   readonly #uncertain = new Set<string>();
   #isAllUncertain = false;
@@ -204,13 +204,7 @@ export class Coordinator {
       return { code: "ERR_NO_QUORUM", message: "This node is not in the ring yet", elsewhere: true };
     }
     if (obstacle !== undefined) return { code: "ERR_NO_QUORUM", message: obstacle, elsewhere: true };
-    if (request.notAfter > 0 && now.monoMs > request.notAfter) {
-      return {
-        code: "ERR_TIMEOUT",
-        message: "The request arrived after its caller stopped waiting for it",
-        elsewhere: true,
-      };
-    }
+    if (isTooLate(request.notAfter, now)) return TOO_LATE;
     if (request.change.type === "set" && request.change.value.length > this.#state.valueBytesMax) {
       const message = `The value has ${request.change.value.length} bytes, more than the ${this.#state.valueBytesMax} allowed`;
       return { code: "ERR_TOO_LARGE", message, elsewhere: false };
@@ -253,9 +247,10 @@ export class Coordinator {
     const running = this.#running.get(operation);
     if (running !== undefined) {
       running.replyTo.push(replyTo);
+      running.notAfter = Math.max(running.notAfter, request.notAfter);
       return;
     }
-    const replies = { replyTo: [replyTo] };
+    const replies = { replyTo: [replyTo], notAfter: request.notAfter };
     this.#running.set(operation, replies);
     this.#pending++;
     const isQueued = needsCurrent(request.change);
@@ -269,7 +264,9 @@ export class Coordinator {
         this.#noteCertainty(request.key, result);
         if (isQueued) this.#leaveQueue(request.key, answeredAt);
       };
-      new WriteTask(this.#context, request, plan, answer).start(at);
+      // It may have waited for its turn too long.
+      if (isTooLate(replies.notAfter, at)) answer(TOO_LATE, at);
+      else new WriteTask(this.#context, request, plan, answer).start(at);
     };
     if (isQueued) this.#enqueue(request.key, begin, now);
     else begin(now);
@@ -510,3 +507,16 @@ export class Coordinator {
 }
 
 const NO_BYTES = new Uint8Array(0);
+
+/** A write that must not be started any more: its caller has moved on. */
+const TOO_LATE = Object.freeze({
+  status: "failed",
+  code: "ERR_TIMEOUT",
+  message: "The write came to its turn after its caller stopped waiting for it",
+  applied: "no",
+  elsewhere: true,
+} as const);
+
+function isTooLate(notAfter: number, now: Now): boolean {
+  return notAfter > 0 && now.monoMs > notAfter;
+}
