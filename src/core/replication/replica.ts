@@ -88,7 +88,7 @@ export class Replica {
     const isHeldAsFloor =
       merged.status === "newer" && entry.value === undefined && merged.heldVersion === entry.version;
     if (merged.status === "full") return { ...reply, status: "full" };
-    if (merged.status === "newer" && !isHeldAsFloor)
+    if (merged.status === "newer" && !isHeldAsFloor && !this.#wasStored(entry))
       return { ...reply, status: "newer", heldVersion: merged.heldVersion };
     const { version, opAttempt: attempt } = entry;
     operations.record(entry.opClient, entry.opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
@@ -106,9 +106,15 @@ export class Replica {
     const held = store.peek(slot, entry.key);
     const heldVersion = held?.version ?? store.clearedVersion(slot);
     const isSame = held !== undefined && compareVersions(held, entry) === 0;
-    if (!isSame && purpose === "client" && heldVersion > request.over)
+    if (!isSame && !this.#wasStored(entry) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
     return { ...reply, status: "stored" };
+  }
+
+  /** Stored before, and overwritten since: the answer was lost, and "newer" would have it written once more on top. */
+  #wasStored(entry: Entry): boolean {
+    if (entry.opClient === 0) return false;
+    return this.#parts.operations.find(entry.opClient, entry.opSeq).version === entry.version;
   }
 
   #refusal(request: Replicate, slot: Slot, from: MemberId, now: Now): ReplicateStatus | undefined {

@@ -67,6 +67,8 @@ export class WriteTask implements Task {
   readonly #waiting = new Set<MemberId>();
   /** Refused for a passing reason (another ring): to be sent again. */
   readonly #again = new Set<MemberId>();
+  /** Who may hold something this task issued: stored it, or was sent it and has not refused. Kept from issue to issue. */
+  readonly #mayHold = new Set<MemberId>();
   #mayBeApplied = false;
   #isCompletion = false;
   /** This node is a replica and has not stored the issue yet. */
@@ -284,6 +286,7 @@ export class WriteTask implements Task {
       return;
     }
     this.#waiting.add(member);
+    this.#mayHold.add(member);
     this.#mayBeApplied = true;
     outbox.peer(member, this.#messageTo(member));
   }
@@ -308,6 +311,7 @@ export class WriteTask implements Task {
     switch (reply.status) {
       case "stored":
         this.#mayBeApplied = true;
+        this.#mayHold.add(from);
         this.#uncounted.delete(from);
         (reply.counts ? this.#counted : this.#uncounted).add(from);
         this.#storeOwn(now);
@@ -315,6 +319,8 @@ export class WriteTask implements Task {
       case "newer":
         this.#context.clock.observe(reply.heldVersion);
         this.#isRefused = true;
+        // It would have said `stored` if it had ever held this version; an earlier issue is another matter.
+        if (this.#issues === 1) this.#mayHold.delete(from);
         // Nobody waits any more, but the replica holds something that the others may not.
         if (this.#isAnswered) this.#context.repair(this.#request.key, now);
         break;
@@ -342,9 +348,11 @@ export class WriteTask implements Task {
     }
     this.#context.outbox.event({ type: "writeReissued" });
     this.#isRefused = false;
-    if (this.#isCompletion || needsCurrent(this.#request.change)) {
+    // What was issued may have been stored, seen and overwritten since: writing it once more would undo what came after.
+    const mustAsk = this.#isCompletion || this.#mayHold.size > 0;
+    if (mustAsk || needsCurrent(this.#request.change)) {
       this.#context.forget(this);
-      if (this.#isCompletion) this.#ask(now);
+      if (mustAsk) this.#ask(now);
       else this.#readCurrent(now);
       return;
     }
