@@ -1,7 +1,11 @@
 // Finding TCP ports on the loopback interface. A port found free can be taken by someone else before it is used; a node that
 // then fails to listen says so.
 
-import { createServer } from "node:net";
+import { createServer, type Server } from "node:net";
+
+const PORT_MIN = 10_000;
+const PORT_MAX = 32_000;
+const ATTEMPTS_MAX = 1_000;
 
 /** Whether 127.0.0.1 has this port free now. */
 export async function isPortFree(port: number): Promise<boolean> {
@@ -16,23 +20,36 @@ export async function isPortFree(port: number): Promise<boolean> {
   }
 }
 
-/** `count` different ports that are free now, chosen by the operating system. */
+/**
+ * `count` different ports that are free now, chosen at random below those that systems give to outgoing connections (32768 and
+ * up on Linux, 49152 on others): while a node is down, no connection may take its port.
+ */
 export async function findFreePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
+  const servers: Server[] = [];
+  const ports: number[] = [];
   try {
     // All are held open until the last one has been found, so that none is handed out twice.
-    return await Promise.all(servers.map((server) => listen(server, 0)));
+    for (let attempt = 0; ports.length < count && attempt < ATTEMPTS_MAX; attempt++) {
+      const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+      const server = createServer();
+      try {
+        await listen(server, port);
+        servers.push(server);
+        ports.push(port);
+      } catch {
+        // Taken: try another.
+      }
+    }
   } finally {
     for (const server of servers) server.close();
   }
+  if (ports.length < count) throw new Error(`Found no ${count} free ports from ${PORT_MIN} to ${PORT_MAX}`);
+  return ports;
 }
 
-function listen(server: ReturnType<typeof createServer>, port: number): Promise<number> {
+function listen(server: Server, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, resolve);
   });
 }

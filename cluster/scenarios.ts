@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CacheError } from "../src/base/errors.ts";
 import { LoadGenerator, type LoadResult, type Verdict } from "./load.ts";
 import type { LocalCluster } from "./local-cluster.ts";
-import { type LocalSession, withLocalSession } from "./local-session.ts";
+import { withLocalSession } from "./local-session.ts";
 
 /** How hard a scenario is. */
 export interface ScenarioOptions {
@@ -34,6 +34,8 @@ export interface Check {
 export interface Round {
   readonly node: string;
   readonly load: LoadResult;
+  /** The longest silence from the fault until it was known or over; the rest of the round's silence belongs to the mending. */
+  readonly hurtSilenceMs: number;
   /** Milliseconds until all other nodes called the node dead; `undefined` where none was meant to die. */
   readonly deadMs: number | undefined;
 }
@@ -62,7 +64,8 @@ const DEAD_MS_MAX = 5_000;
 export function killOne(options: ScenarioOptions = {}): Promise<ScenarioResult> {
   return runRounds("SIGKILL one of five, quorum writes", options, {
     silenceMsMax: KILL_SILENCE_MS_MAX,
-    fault: killAndRestart,
+    hurt: killUntilDead,
+    mend: restartUntilSafe,
   });
 }
 
@@ -71,7 +74,8 @@ export function killOneAsync(options: ScenarioOptions = {}): Promise<ScenarioRes
   return runRounds("SIGKILL one of five, async writes", options, {
     silenceMsMax: KILL_SILENCE_MS_MAX,
     write: "async",
-    fault: killAndRestart,
+    hurt: killUntilDead,
+    mend: restartUntilSafe,
   });
 }
 
@@ -81,14 +85,13 @@ export function pauseOne(
 ): Promise<ScenarioResult> {
   return runRounds("SIGSTOP one of five, quorum writes", options, {
     silenceMsMax: PAUSE_SILENCE_MS_MAX,
-    fault: async ({ cluster }, name, calm) => {
+    hurt: async (cluster, name) => {
       cluster.pause(name);
       await sleep(options.pauseMs ?? 5_000);
       cluster.resume(name);
-      await cluster.untilSafe();
-      await calm();
       return undefined;
     },
+    mend: (cluster) => cluster.untilSafe(),
   });
 }
 
@@ -100,11 +103,8 @@ export function rollingRestart(options: ScenarioOptions = {}): Promise<ScenarioR
     {
       silenceMsMax: KILL_SILENCE_MS_MAX,
       isBackToBack: true,
-      fault: async ({ cluster }, name) => {
-        await cluster.restart(name);
-        await cluster.untilSafe();
-        return undefined;
-      },
+      hurt: (cluster, name) => cluster.stopNode(name).then(() => undefined),
+      mend: restartUntilSafe,
     },
   );
 }
@@ -117,12 +117,8 @@ export function rollingKill(options: ScenarioOptions = {}): Promise<ScenarioResu
     {
       silenceMsMax: KILL_SILENCE_MS_MAX,
       isBackToBack: true,
-      fault: async ({ cluster }, name) => {
-        await cluster.kill(name);
-        await cluster.restart(name);
-        await cluster.untilSafe();
-        return undefined;
-      },
+      hurt: (cluster, name) => cluster.kill(name).then(() => undefined),
+      mend: restartUntilSafe,
     },
   );
 }
@@ -177,64 +173,64 @@ interface Fault {
   readonly write?: "async" | "quorum";
   /** Whether the next fault follows as soon as the last is mended, without calm in between. */
   readonly isBackToBack?: boolean;
-  /** Hurts the node and mends it; returns how long the others took to call it dead. */
-  readonly fault: (
-    session: LocalSession,
-    name: string,
-    calm: () => Promise<void>,
-  ) => Promise<number | undefined>;
+  /** Does it to the node; resolves when that is known or over, to how long the others took to call it dead. */
+  readonly hurt: (cluster: LocalCluster, name: string) => Promise<number | undefined>;
+  readonly mend: (cluster: LocalCluster, name: string) => Promise<void>;
 }
 
-async function killAndRestart(
-  { cluster }: LocalSession,
-  name: string,
-  calm: () => Promise<void>,
-): Promise<number> {
+async function killUntilDead(cluster: LocalCluster, name: string): Promise<number> {
   await cluster.kill(name);
-  const deadMs = await cluster.untilDead(name);
-  await calm();
+  return cluster.untilDead(name);
+}
+
+async function restartUntilSafe(cluster: LocalCluster, name: string): Promise<void> {
   await cluster.restart(name);
   await cluster.untilSafe();
-  return deadMs;
 }
 
 async function runRounds(
   scenario: string,
   options: ScenarioOptions,
-  { silenceMsMax, write, isBackToBack = false, fault }: Fault,
+  { silenceMsMax, write, isBackToBack = false, hurt, mend }: Fault,
 ): Promise<ScenarioResult> {
   const { rounds: count = 10, rate = 2_000, keys = 20_000, calmMs = 1_500, onProgress } = options;
   const client = { timeout: CALL_TIMEOUT_MS, ...(write === undefined ? {} : { write }) };
-  return withLocalSession({ nodes: NODES, nodeArguments: NODE_ARGUMENTS, client }, async (session) => {
-    const load = new LoadGenerator(session.cache, { keys, rate });
-    await load.fill();
-    load.start();
-    const rounds: Round[] = [];
-    try {
-      await sleep(calmMs);
-      for (let round = 0; round < count; round++) {
-        const node = nameOfRound(session.cluster, round);
-        const deadMs = await fault(session, node, () => sleep(calmMs));
-        if (!isBackToBack) await sleep(calmMs);
-        const result = load.takeResult();
-        rounds.push({ node, load: result, deadMs });
-        onProgress?.(roundLine(scenario, rounds.length, rounds.at(-1)!));
+  return withLocalSession(
+    { nodes: NODES, nodeArguments: NODE_ARGUMENTS, client },
+    async ({ cluster, cache }) => {
+      const load = new LoadGenerator(cache, { keys, rate });
+      await load.fill();
+      load.start();
+      const rounds: Round[] = [];
+      try {
+        await sleep(calmMs);
+        for (let round = 0; round < count; round++) {
+          const node = nameOfRound(cluster, round);
+          load.takeSilenceMs();
+          const deadMs = await hurt(cluster, node);
+          if (!isBackToBack) await sleep(calmMs);
+          const hurtSilenceMs = load.takeSilenceMs();
+          await mend(cluster, node);
+          if (!isBackToBack) await sleep(calmMs);
+          rounds.push({ node, load: load.takeResult(), hurtSilenceMs, deadMs });
+          onProgress?.(roundLine(scenario, rounds.length, rounds.at(-1)!));
+        }
+      } finally {
+        await load.stop();
       }
-    } finally {
-      await load.stop();
-    }
-    const rest = load.result();
-    const verdict = await load.verify();
-    const failures = [...rounds.flatMap((round) => round.load.failures), ...verdict.examples];
-    const results = [...rounds.map((round) => round.load), rest];
-    return {
-      scenario,
-      rounds,
-      verdict,
-      failures,
-      checks: [...loadChecks(results, silenceMsMax), ...lossChecks(verdict, write), ...deadChecks(rounds)],
-    };
-  });
+      const rest = load.result();
+      const verdict = await load.verify();
+      const failures = [...rounds.flatMap((round) => round.load.failures), ...verdict.examples];
+      const results = [...rounds.map((round) => round.load), rest];
+      return {
+        scenario,
+        rounds,
+        verdict,
+        failures,
+        checks: [...loadChecks(results, silenceMsMax), ...lossChecks(verdict, write), ...deadChecks(rounds)],
+      };
+    },
+  );
 }
 
 function nameOfRound(cluster: LocalCluster, round: number): string {
@@ -271,7 +267,8 @@ function check(what: string, seen: number, limit: number | undefined): Check {
   return { what, seen, limit, isKept: limit === undefined || seen <= limit };
 }
 
-function roundLine(scenario: string, number: number, { node, load, deadMs }: Round): string {
+function roundLine(scenario: string, number: number, round: Round): string {
+  const { node, load, hurtSilenceMs, deadMs } = round;
   const dead = deadMs === undefined ? "" : `, dead everywhere after ${Math.round(deadMs)} ms`;
-  return `${scenario}: round ${number}, ${node}: ${load.calls} calls, ${load.failed} failed, longest silence ${Math.round(load.silenceMaxMs)} ms${dead}`;
+  return `${scenario}: round ${number}, ${node}: ${load.calls} calls, ${load.failed} failed, longest silence ${Math.round(load.silenceMaxMs)} ms (${Math.round(hurtSilenceMs)} ms before mending)${dead}`;
 }
