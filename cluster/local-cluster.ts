@@ -55,6 +55,8 @@ export interface LocalNode {
 
 /** A node process that has not become ready by then is given up. A loaded machine needs a few seconds. */
 const READY_TIMEOUT_MS = 30_000;
+/** The system takes a moment to give the port of a killed process free. */
+const PORT_TIMEOUT_MS = 1_000;
 /** SIGTERM is followed by SIGKILL after this long: a node that stops lets its calls finish, which takes a second or two. */
 const STOP_TIMEOUT_MS = 10_000;
 /** Handing over a node's slots takes as long as its data is large. */
@@ -275,7 +277,13 @@ export class LocalCluster {
     await this.#end(name, STOP_TIMEOUT_MS);
     const entry = this.#directory.demand().nodes.find((node) => node.name === name);
     if (entry === undefined) throw unknownNode(name, this.nodes());
-    if (!(await isPortFree(entry.port))) throw portTaken(entry.port);
+    await waitFor(() => isPortFree(entry.port), {
+      what: `port ${entry.port} to be free`,
+      timeoutMs: PORT_TIMEOUT_MS,
+      intervalMs: 10,
+    }).catch(() => {
+      throw portTaken(entry.port);
+    });
     this.#spawn(entry);
     await this.untilReady(name);
   }

@@ -54,7 +54,9 @@ function readLinuxFacts(pid: number): Facts | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return { startTime: fields[19] ?? "", state: stateOfLetter(fields[0] ?? "") };
+    // The main thread can be a zombie while others still end; until the last has, the process keeps its sockets.
+    const isEnding = fields[0] === "Z" && Number(fields[17]) > 1;
+    return { startTime: fields[19] ?? "", state: isEnding ? "running" : stateOfLetter(fields[0] ?? "") };
   } catch {
     return undefined;
   }
