@@ -67,6 +67,7 @@ export class NodeCore implements Machine<Input, Effect> {
   readonly #outbox: Outbox;
   readonly #links: PeerLinks;
   readonly #slots = new SlotStates();
+  readonly #clock: HybridClock;
   readonly #hints: Hints;
   readonly #fill: Fill;
   readonly #catchUp: CatchUp;
@@ -105,7 +106,8 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#outbox = new Outbox((member) => this.#membership.get(member)?.address);
     this.#links = new PeerLinks(replication.missedHeartbeatsMax, this.#outbox);
     this.#view = this.#newView();
-    const clock = new HybridClock();
+    const clock = new HybridClock(replication.clockSkewMsMax);
+    this.#clock = clock;
     const nextId = () => ++this.#lastId;
     const operations = new OperationTable(replication.operationsMax);
     const { clockSkewMsMax, pullsInFlightMax } = replication;
@@ -252,7 +254,7 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#hints.replay(now);
     this.#catchUp.tick(now);
     this.#ports.store.sweep(now.wallMs, SWEEP_BUDGET);
-    this.#updateSkew();
+    this.#updateSkew(now.wallMs - this.#skewMs);
     this.#dropForeignSlots();
     this.#maybeRelease(now);
     const isFillIdle = this.#fill.deadline() === Number.POSITIVE_INFINITY;
@@ -296,7 +298,7 @@ export class NodeCore implements Machine<Input, Effect> {
         return;
       case "clearReplica":
         this.#syncIfOtherRing(from, message.ringId, realNow);
-        this.#outbox.peer(from, this.#replica.clear(message));
+        this.#outbox.peer(from, this.#replica.clear(message, now));
         return;
       case "readReply":
         if (message.status === "ring") this.#sync(from, realNow);
@@ -673,12 +675,14 @@ export class NodeCore implements Machine<Input, Effect> {
     return this.#skewMs === 0 ? now : { monoMs: now.monoMs, wallMs: now.wallMs + this.#skewMs };
   }
 
-  #updateSkew(): void {
+  /** @param ownWallMs This node's wall clock, uncorrected. */
+  #updateSkew(ownWallMs: number): void {
     const skewMs = this.#links.clusterSkewMs();
     this.#skewMs = Math.abs(skewMs) > SKEW_DEAD_BAND_MS ? skewMs : 0;
     const isOff = Math.abs(skewMs) > this.#options.replication.clockSkewMsMax;
     if (isOff === this.#isClockOff) return;
     this.#isClockOff = isOff;
+    this.#clock.corrected(ownWallMs + this.#skewMs);
     this.#outbox.event({ type: "clockOff", skewMs: Math.round(skewMs), isOff });
   }
 

@@ -63,7 +63,7 @@ export class ClearTask implements Task {
         const message = { kind: "clearReplica", id, ringId: ring.id, slots, version: this.#version } as const;
         this.#waiting.add(member);
         if (member === view.self) {
-          this.clearReplied(member, replica.clear(message), now);
+          this.clearReplied(member, replica.clear(message, now), now);
         } else if (view.isUsable(member)) {
           outbox.peer(member, message);
         } else {

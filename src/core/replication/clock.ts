@@ -19,9 +19,18 @@ export function wallMsOf(stamp: number): number {
   return Math.floor(stamp / STAMPS_PER_MS) + EPOCH_MS;
 }
 
+/** Stamps further ahead than this many times the allowed skew come from no clock that is in order: a node may be one skew ahead, who accepted its stamp another, and this node one behind. */
+const CREDIBLE_SKEWS = 3;
+
 /** Issues and observes stamps. One per node. */
 export class HybridClock {
+  readonly #skewMsMax: number;
   #last = 0;
+
+  /** @param skewMsMax By how much the clocks of nodes that are in order may differ from the cluster's time. */
+  constructor(skewMsMax: number) {
+    this.#skewMsMax = skewMsMax;
+  }
 
   /** A stamp above every one issued or observed so far. */
   next(wallMs: number): number {
@@ -29,9 +38,21 @@ export class HybridClock {
     return this.#last;
   }
 
-  /** Makes later stamps newer than `stamp`. The caller has checked {@link isTooFarAhead}. */
-  observe(stamp: number): void {
-    if (stamp > this.#last) this.#last = stamp;
+  /** Makes later stamps newer than `stamp`, unless it is so far ahead that a clock must be wrong. */
+  observe(stamp: number, wallMs: number): void {
+    if (stamp > this.#last && stamp <= this.#credibleMax(wallMs)) this.#last = stamp;
+  }
+
+  /**
+   * `wallMs` is known to be right now and may not have been before: forgets stamps that it shows to be wrong. Nobody else has
+   * taken them, and whatever was built on them would be refused too.
+   */
+  corrected(wallMs: number): void {
+    if (this.#last > this.#credibleMax(wallMs)) this.#last = stampOf(wallMs);
+  }
+
+  #credibleMax(wallMs: number): number {
+    return stampOf(wallMs + CREDIBLE_SKEWS * this.#skewMsMax);
   }
 }
 

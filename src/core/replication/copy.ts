@@ -221,7 +221,7 @@ export class Copy {
       const keys = keysBySlot.get(slot) ?? new Set();
       keysBySlot.set(slot, keys.add(entry.key));
       if (isTooFarAhead(entry.version, now.wallMs, clockSkewMsMax)) continue;
-      clock.observe(entry.version);
+      clock.observe(entry.version, now.wallMs);
       store.merge(slot, entry, now.wallMs, { cold: true });
       this.#entriesReceived++;
     }

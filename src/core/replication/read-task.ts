@@ -128,7 +128,7 @@ export class ReadTask implements Task {
       case "fenced":
         if (this.#newest !== undefined) {
           this.#dead.add(this.#newest.version);
-          this.#context.clock.observe(this.#newest.version);
+          this.#context.clock.observe(this.#newest.version, now.wallMs);
         }
         this.#again(now);
         return;
@@ -148,7 +148,7 @@ export class ReadTask implements Task {
    * one. The value is given up rather than brought back.
    */
   #newer(from: MemberId, heldVersion: number, now: Now): void {
-    this.#context.clock.observe(heldVersion);
+    this.#context.clock.observe(heldVersion, now.wallMs);
     const answer = this.#answers.find(({ member }) => member === from);
     if (answer !== undefined && answer.reply.entry === undefined && this.#rounds > 1) {
       this.#finish({ status: "ok", entry: undefined }, now);

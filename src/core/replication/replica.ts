@@ -80,7 +80,7 @@ export class Replica {
     if (reply.status !== "stored") return reply;
     const { store, operations, clock } = this.#parts;
     const { entry } = request;
-    clock.observe(entry.version);
+    clock.observe(entry.version, now.wallMs);
     const merged = store.merge(slotOfKey(entry.key), entry, now.wallMs, {
       cold: request.purpose !== "client",
     });
@@ -140,9 +140,11 @@ export class Replica {
     return known.version > 0 && known.version !== entry.version && entry.opAttempt < known.attempt;
   }
 
-  clear(request: ClearReplica): ClearReplicaReply {
-    const { store, slots, view, clock } = this.#parts;
-    if (view.ring === undefined || request.ringId !== view.ring.id) {
+  /** Answers `ring`, for "not now", to a version from a clock too far ahead as well. */
+  clear(request: ClearReplica, now: Now): ClearReplicaReply {
+    const { store, slots, view, clock, clockSkewMsMax } = this.#parts;
+    const isOtherRing = view.ring === undefined || request.ringId !== view.ring.id;
+    if (isOtherRing || isTooFarAhead(request.version, now.wallMs, clockSkewMsMax)) {
       return {
         kind: "clearReplicaReply",
         id: request.id,
@@ -150,7 +152,7 @@ export class Replica {
         counts: request.slots.map(() => false),
       };
     }
-    clock.observe(request.version);
+    clock.observe(request.version, now.wallMs);
     for (const slot of request.slots) store.clear(slot, request.version);
     const counts = request.slots.map((slot) => slots.counts(slot));
     return { kind: "clearReplicaReply", id: request.id, status: "ok", counts };

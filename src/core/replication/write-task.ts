@@ -144,7 +144,7 @@ export class WriteTask implements Task {
       this.#fail("ERR_NO_QUORUM", "No majority of the key's replicas can be reached", now);
       return;
     }
-    this.#observe(result.answers);
+    this.#observe(result.answers, now);
     const { newest, answers } = result;
     if (newest !== undefined && this.#isOwn(newest)) {
       this.#complete(newest, now);
@@ -179,9 +179,9 @@ export class WriteTask implements Task {
     return 0;
   }
 
-  #observe(answers: readonly Answer[]): void {
+  #observe(answers: readonly Answer[], now: Now): void {
     for (const { reply } of answers) {
-      this.#context.clock.observe(Math.max(reply.clearedVersion, reply.entry?.version ?? 0));
+      this.#context.clock.observe(Math.max(reply.clearedVersion, reply.entry?.version ?? 0), now.wallMs);
     }
   }
 
@@ -221,7 +221,7 @@ export class WriteTask implements Task {
       return;
     }
     const { value, format, expiresAt } = decision;
-    if (held !== undefined) clock.observe(held.version);
+    if (held !== undefined) clock.observe(held.version, now.wallMs);
     const version = clock.next(now.wallMs);
     this.#outcome = decision.outcome;
     const entry = { key, version, origin, expiresAt, format, value, opClient, opSeq, opAttempt: attempt };
@@ -242,7 +242,7 @@ export class WriteTask implements Task {
     this.#isOwnDue = false;
     for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
     this.#id = this.#context.register(this);
-    clock.observe(entry.version);
+    clock.observe(entry.version, now.wallMs);
     if (this.#list.includes(view.self) && !this.#admitSelf(now)) return;
     for (const member of this.#list) if (member !== view.self) this.#send(member, now);
     const isAlone = this.#waiting.size === 0;
@@ -259,7 +259,7 @@ export class WriteTask implements Task {
     const { replica, view, clock } = this.#context;
     const verdict = replica.judge(this.#messageTo(view.self), view.self, now);
     if (verdict.status === "newer") {
-      clock.observe(verdict.heldVersion);
+      clock.observe(verdict.heldVersion, now.wallMs);
       this.#reissue(now);
       return false;
     }
@@ -317,7 +317,7 @@ export class WriteTask implements Task {
         this.#storeOwn(now);
         break;
       case "newer":
-        this.#context.clock.observe(reply.heldVersion);
+        this.#context.clock.observe(reply.heldVersion, now.wallMs);
         this.#isRefused = true;
         // It would have said `stored` if it had ever held this version; an earlier issue is another matter.
         if (this.#issues === 1) this.#mayHold.delete(from);

@@ -8,7 +8,7 @@ describe("HybridClock", () => {
   test("issues strictly increasing stamps whatever the wall clock does", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: -100_000, max: 100_000 }), { minLength: 2 }), (jumps) => {
-        const clock = new HybridClock();
+        const clock = new HybridClock(500);
         let wallMs = NOW;
         let last = 0;
         for (const jump of jumps) {
@@ -23,20 +23,37 @@ describe("HybridClock", () => {
   });
 
   test("issues stamps above everything it observed", () => {
-    const clock = new HybridClock();
+    const clock = new HybridClock(500);
     const remote = stampOf(NOW + 400) + 17;
 
-    clock.observe(remote);
+    clock.observe(remote, NOW);
 
     expect(clock.next(NOW)).toBe(remote + 1);
   });
 
   test("follows the wall clock when that is ahead", () => {
-    const clock = new HybridClock();
+    const clock = new HybridClock(500);
     clock.next(NOW);
 
     expect(clock.next(NOW + 5)).toBe(stampOf(NOW + 5));
     expect(wallMsOf(stampOf(NOW + 5))).toBe(NOW + 5);
+  });
+
+  test("does not follow a stamp that only a wrong clock can have issued", () => {
+    const clock = new HybridClock(500);
+
+    clock.observe(stampOf(NOW + 1501), NOW);
+
+    expect(clock.next(NOW)).toBe(stampOf(NOW));
+  });
+
+  test("comes back to the cluster's time once its own clock proved wrong", () => {
+    const clock = new HybridClock(500);
+    clock.next(NOW + 3_600_000);
+
+    clock.corrected(NOW);
+
+    expect(clock.next(NOW)).toBe(stampOf(NOW) + 1);
   });
 
   test("isTooFarAhead draws the line at the allowed skew", () => {

@@ -61,7 +61,7 @@ export function makeFixture(hashes: Hashes, members: readonly string[] = ["a", "
   const slots = new SlotStates();
   slots.adopt(ring, SELF, true);
   const operations = new OperationTable(1_000);
-  const clock = new HybridClock();
+  const clock = new HybridClock(500);
   let lastId = 0;
   const nextId = () => ++lastId;
   const options = { ...REPLICATION_DEFAULTS, hintsPerTargetMax: 5 };

@@ -161,13 +161,16 @@ describe("Replica.clear", () => {
     const { replica, replicate, ring, store } = makeFixture(hashes);
     replica.replicate(replicate({ entry: entry({ version: version(1) }) }), FROM, at(10));
 
-    const reply = replica.clear({
-      kind: "clearReplica",
-      id: 1,
-      ringId: ring.id,
-      slots: [SLOT],
-      version: version(2),
-    });
+    const reply = replica.clear(
+      {
+        kind: "clearReplica",
+        id: 1,
+        ringId: ring.id,
+        slots: [SLOT],
+        version: version(2),
+      },
+      at(10),
+    );
 
     expect(reply).toMatchObject({ status: "ok", counts: [true] });
     expect(store.peek(SLOT, "k")).toBeUndefined();
@@ -177,5 +180,19 @@ describe("Replica.clear", () => {
     expect(replica.replicate(replicate({ entry: entry({ version: version(3) }) }), FROM, at(10)).status).toBe(
       "stored",
     );
+  });
+
+  test("refuses a version from a clock too far ahead", () => {
+    const { replica, ring, store } = makeFixture(hashes);
+    const clear = {
+      kind: "clearReplica",
+      id: 1,
+      ringId: ring.id,
+      slots: [SLOT],
+      version: version(60_000),
+    } as const;
+
+    expect(replica.clear(clear, at(10)).status).toBe("ring");
+    expect(store.clearedVersion(SLOT)).toBe(0);
   });
 });
