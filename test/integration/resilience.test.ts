@@ -15,12 +15,16 @@ const SHORT = { rate: 2_000, keys: 5_000, calmMs: 600 };
 
 beforeAll(ensureBuilt, 120_000);
 
-/** The promises that were not kept, in words. How long the load itself was held up by a busy machine is nobody's silence. */
-function broken({ checks, rounds, failures }: ScenarioResult): string[] {
-  const ownDelayMs = Math.max(0, ...rounds.map((round) => round.load.ownDelayMaxMs));
+/**
+ * Silence that fails a test. Far above what is promised (`npm run chaos` holds to that), because here the nodes share two cores with
+ * whatever else a test machine does; far below what a call takes that is not moved to another node.
+ */
+const SILENCE_MS_MAX = 1_500;
+
+/** The promises that were not kept, in words. */
+function broken({ checks, failures }: ScenarioResult): string[] {
   const notKept = checks.filter(
-    ({ isKept, what, seen, limit = 0 }) =>
-      !isKept && !(what.startsWith("longest silence") && seen <= limit + ownDelayMs),
+    ({ isKept, what, seen }) => !isKept && !(what.startsWith("longest silence") && seen <= SILENCE_MS_MAX),
   );
   return notKept.length === 0 ? [] : [...notKept.map((check) => JSON.stringify(check)), ...failures];
 }
