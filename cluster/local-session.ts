@@ -35,7 +35,7 @@ export async function withLocalSession<T>(
   const removeRoot = (): void => rmSync(root, { recursive: true, force: true });
   // Ctrl-C: the nodes end with this process, and the directory must not stay behind.
   const onInterrupt = (): void => process.exit(130);
-  process.once("exit", removeRoot).once("SIGINT", onInterrupt);
+  process.once("exit", removeRoot).once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
   try {
     const cluster = await LocalCluster.start({
       basePort: 0,
@@ -54,7 +54,7 @@ export async function withLocalSession<T>(
       await cluster.stop();
     }
   } finally {
-    process.off("exit", removeRoot).off("SIGINT", onInterrupt);
+    process.off("exit", removeRoot).off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
     removeRoot();
   }
 }
