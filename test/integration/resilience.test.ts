@@ -1,6 +1,8 @@
 // Faults on real processes under load, in short: `npm run chaos` runs the same scenarios at full length.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import { LoadGenerator } from "../../cluster/load.ts";
+import { withLocalSession } from "../../cluster/local-session.ts";
 import {
   killAll,
   killOne,
@@ -45,6 +47,24 @@ describe("five nodes under 2,000 calls a second", () => {
   test("lose nothing when all are killed in turn, each as soon as the cluster is safe", async () => {
     expect(broken(await rollingKill(SHORT))).toEqual([]);
   }, 240_000);
+});
+
+describe("the verdict on a load", () => {
+  test("finds what is lost when keys have one copy only and its node is killed", async () => {
+    const options = { nodes: 2, nodeArguments: ["--replicas", "1"], client: { timeout: 5_000 } };
+
+    const verdict = await withLocalSession(options, async ({ cluster, cache }) => {
+      const load = new LoadGenerator(cache, { keys: 1_000 });
+      await load.fill();
+      await cluster.kill("node-2");
+      await cluster.restart("node-2");
+      return load.verify();
+    });
+
+    // About half of the keys lived there.
+    expect(verdict.lost).toBeGreaterThan(300);
+    expect(verdict.lost).toBeLessThan(700);
+  }, 120_000);
 });
 
 describe("a client whose nodes are all dead", () => {
