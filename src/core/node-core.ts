@@ -81,6 +81,7 @@ export class NodeCore implements Machine<Input, Effect> {
   #ring: Ring | undefined;
   #targetRing: Ring | undefined;
   #viewVersion = -1;
+  #hasTable = false;
   #seen = new Map<MemberId, MemberRecord>();
   #isTopologyStale = false;
   #isLeaving = false;
@@ -413,8 +414,10 @@ export class NodeCore implements Machine<Input, Effect> {
 
   /** Records may have changed: is it still the same ring, and who has come, gone or started anew? */
   #refreshView(now: Now): void {
-    if (this.#membership.viewVersion === this.#viewVersion) return;
-    this.#viewVersion = this.#membership.viewVersion;
+    const { viewVersion, hasTable } = this.#membership;
+    if (viewVersion === this.#viewVersion && hasTable === this.#hasTable) return;
+    this.#viewVersion = viewVersion;
+    this.#hasTable = hasTable;
     this.#isTopologyStale = true;
     const records = this.#membership.records();
     if (this.#membership.self.ringState === "evicted") {
@@ -422,7 +425,7 @@ export class NodeCore implements Machine<Input, Effect> {
       return;
     }
     this.#links.track(this.#idsToReach(records));
-    this.#adoptRing(records, now);
+    if (hasTable) this.#adoptRing(records, now);
     this.#noteChanges(records, now);
   }
 

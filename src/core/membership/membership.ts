@@ -131,6 +131,14 @@ export class Membership {
     return this.#table.version;
   }
 
+  /**
+   * Whether this node has seen a whole table since it started. Before, it knows whom chance has told it of, at times nobody but
+   * its own earlier self: no ring may be built from that.
+   */
+  get hasTable(): boolean {
+    return this.#messenger.isAnnounced;
+  }
+
   /** The local health score: 0 is healthy, see {@link Awareness}. */
   get healthScore(): number {
     return this.#awareness.score;
@@ -271,7 +279,8 @@ export class Membership {
         return;
       case "sync":
         this.#view.learnSync(sender, message, step);
-        if (message.records.length > 0) this.#messenger.announce(step);
+        // Whoever tells its own record has a whole table: this node has one too from now on.
+        if (message.records.some(({ id }) => id === sender.id)) this.#messenger.announce(step);
         if (message.wantsReply) this.#messenger.sendSync(sender, false, step);
     }
   }
