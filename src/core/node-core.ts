@@ -119,7 +119,7 @@ export class NodeCore implements Machine<Input, Effect> {
       repair: (key, at) => this.#coordinator.repair(key, at),
     });
     this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
-    this.#fill = new Fill({ ...shared, pullsInFlightMax, clockSkewMsMax });
+    this.#fill = new Fill({ ...shared, pullsInFlightMax });
     this.#catchUp = new CatchUp({
       ...shared,
       doubtShared: (member) => this.#doubtShared(member),

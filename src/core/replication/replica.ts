@@ -104,7 +104,8 @@ export class Replica {
     const refusal = this.#refusal(request, slot, from, now);
     if (refusal !== undefined) return { ...reply, status: refusal };
     const held = store.peek(slot, entry.key);
-    const heldVersion = held?.version ?? store.clearedVersion(slot);
+    // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
+    const heldVersion = held?.version ?? (request.over > 0 ? store.clearedVersion(slot) : 0);
     const isSame = held !== undefined && compareVersions(held, entry) === 0;
     if (!isSame && !this.#wasStored(entry) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
@@ -118,13 +119,16 @@ export class Replica {
   }
 
   #refusal(request: Replicate, slot: Slot, from: MemberId, now: Now): ReplicateStatus | undefined {
-    const { view, outbox, clockSkewMsMax } = this.#parts;
+    const { view, outbox, slots, clockSkewMsMax } = this.#parts;
     const { entry, purpose } = request;
     if (view.ring === undefined) return "ring";
     if (purpose === "client" && request.ringId !== view.ring.id) return "ring";
     if (!view.ring.isReplica(slot, view.self)) return "notReplica";
     if (request.notAfter > 0 && now.monoMs > request.notAfter) return "late";
-    if (isTooFarAhead(entry.version, now.wallMs, clockSkewMsMax)) {
+    // Not the own writes: they follow what the others accepted, and it is this node's wall clock that may be slow.
+    if (from !== view.self && isTooFarAhead(entry.version, now.wallMs, clockSkewMsMax)) {
+      // If it is, the others have acknowledged a write that this node lacks.
+      if (purpose === "client") slots.doubt(slot);
       const aheadMs = Math.round((entry.version - stampOf(now.wallMs)) / 4096);
       outbox.event({ type: "versionRefused", member: from, aheadMs });
       return "clock";
