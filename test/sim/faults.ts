@@ -140,6 +140,7 @@ function apply(world: World, fault: Fault, isOver: () => boolean): void {
       return;
     case "clock":
       if (hasWrongClock(world)) return;
+      world.trace("world", () => `clock of ${node.id} jumps for ${ms} ms`);
       node.loop.clock.jump((strength - 0.5) * 2 * (strength > 0.5 ? 7_200_000 : 4000));
       later(() => node.loop.clock.correct());
       return;
