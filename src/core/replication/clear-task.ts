@@ -1,5 +1,6 @@
-// Clears whole slots: one version, sent to every replica of every slot; done when a majority of each slot's counted replicas
-// has it. Who cannot be reached gets it as a hint. Idempotent, so a repeat is harmless.
+// Clears whole slots: one version, sent to every replica of every slot; answered when a majority of each slot's counted replicas
+// has it. Whoever has not said so by the end, for whatever reason, gets it as a hint: it would answer for what was cleared
+// otherwise. Idempotent, so a repeat is harmless.
 
 import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
@@ -8,7 +9,7 @@ import { majorityOf } from "./cluster-view.ts";
 import { ASK_AGAIN_MS } from "./gather.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
-/** Calls `done` exactly once: true when all slots are cleared on a majority. */
+/** Calls `done` exactly once: true when all slots are cleared on a majority. Goes on for a while to see to the remaining replicas. */
 export class ClearTask implements Task {
   timerMs = Number.POSITIVE_INFINITY;
   readonly #context: TaskContext;
@@ -19,7 +20,10 @@ export class ClearTask implements Task {
   #acknowledged = new Map<Slot, Set<MemberId>>();
   #byMember = new Map<MemberId, Slot[]>();
   readonly #waiting = new Set<MemberId>();
+  /** Said that they cleared, whether they count or not. */
+  readonly #cleared = new Set<MemberId>();
   #sentMs = 0;
+  #isAnswered = false;
   #isOver = false;
 
   constructor(
@@ -39,10 +43,15 @@ export class ClearTask implements Task {
   }
 
   ringChanged(now: Now): void {
+    if (this.#isAnswered) {
+      this.#end();
+      return;
+    }
     const { view } = this.#context;
     this.#acknowledged = new Map(this.#slots.map((slot) => [slot, new Set()]));
     this.#byMember = new Map();
     this.#waiting.clear();
+    this.#cleared.clear();
     for (const slot of this.#slots) {
       for (const member of view.ring?.preferenceList(slot) ?? []) {
         const slots = this.#byMember.get(member) ?? [];
@@ -54,21 +63,18 @@ export class ClearTask implements Task {
   }
 
   #send(now: Now): void {
-    const { view, outbox, hints, replica } = this.#context;
+    const { view, outbox, replica } = this.#context;
     const ring = view.ring;
     const id = this.#context.register(this);
     this.#sentMs = now.monoMs;
     if (ring !== undefined) {
       for (const [member, slots] of this.#byMember) {
         const message = { kind: "clearReplica", id, ringId: ring.id, slots, version: this.#version } as const;
-        this.#waiting.add(member);
         if (member === view.self) {
-          this.clearReplied(member, replica.clear(message, now), now);
+          this.#take(member, replica.clear(message, now));
         } else if (view.isUsable(member)) {
+          this.#waiting.add(member);
           outbox.peer(member, message);
-        } else {
-          this.#waiting.delete(member);
-          for (const slot of slots) hints.addClear(member, slot, this.#version);
         }
       }
     }
@@ -76,45 +82,67 @@ export class ClearTask implements Task {
   }
 
   clearReplied(from: MemberId, reply: ClearReplicaReply, now: Now): void {
-    if (!this.#waiting.delete(from) || reply.status !== "ok") return;
-    for (const [index, slot] of (this.#byMember.get(from) ?? []).entries()) {
-      if (reply.counts[index] === true) this.#acknowledged.get(slot)?.add(from);
-    }
+    if (!this.#waiting.delete(from)) return;
+    this.#take(from, reply);
     this.#progress(now);
   }
 
+  #take(from: MemberId, reply: ClearReplicaReply): void {
+    if (reply.status !== "ok") return;
+    this.#cleared.add(from);
+    for (const [index, slot] of (this.#byMember.get(from) ?? []).entries()) {
+      if (reply.counts[index] === true) this.#acknowledged.get(slot)?.add(from);
+    }
+  }
+
+  /** Answers when enough replicas cleared; ends when nobody is left to wait for. */
   #progress(now: Now): void {
-    if (this.#isOver) return;
-    const ring = this.#context.view.ring;
-    const isCleared =
-      ring !== undefined &&
-      this.#slots.every(
-        (slot) => (this.#acknowledged.get(slot)?.size ?? 0) >= majorityOf(ring.preferenceList(slot).length),
-      );
-    if (isCleared) this.#finish(true, now);
+    if (!this.#isAnswered && this.#hasQuorum()) {
+      this.#isAnswered = true;
+      this.#done(true, now);
+    }
+    if (this.#isAnswered && this.#waiting.size === 0) this.#end();
+    else if (this.#isAnswered)
+      this.#context.wake(this, this.#sentMs + this.#context.options.replicaTimeoutMs);
     else this.#context.wake(this, Math.min(now.monoMs + ASK_AGAIN_MS, this.#deadlineMs));
   }
 
+  #hasQuorum(): boolean {
+    const { ring } = this.#context.view;
+    if (ring === undefined) return false;
+    return this.#slots.every(
+      (slot) => (this.#acknowledged.get(slot)?.size ?? 0) >= majorityOf(ring.preferenceList(slot).length),
+    );
+  }
+
   timer(now: Now): void {
-    if (now.monoMs >= this.#deadlineMs) this.#finish(false, now);
-    else if (this.#waiting.size === 0 || now.monoMs - this.#sentMs > this.#context.options.replicaTimeoutMs)
+    if (this.#isAnswered) {
+      this.#end();
+    } else if (now.monoMs >= this.#deadlineMs) {
+      this.#end();
+      this.#done(false, now);
+    } else if (
+      this.#waiting.size === 0 ||
+      now.monoMs - this.#sentMs > this.#context.options.replicaTimeoutMs
+    ) {
       this.#send(now);
-    else this.#progress(now);
+    } else {
+      this.#progress(now);
+    }
   }
 
   memberLost(member: MemberId, now: Now): void {
     if (this.#waiting.delete(member)) this.#progress(now);
   }
 
-  #finish(isCleared: boolean, now: Now): void {
+  #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    // Who has not answered will hear of it later.
-    for (const member of this.#waiting) {
-      for (const slot of this.#byMember.get(member) ?? [])
-        this.#context.hints.addClear(member, slot, this.#version);
+    const { view, hints } = this.#context;
+    for (const [member, slots] of this.#byMember) {
+      if (member === view.self || this.#cleared.has(member)) continue;
+      for (const slot of slots) hints.addClear(member, slot, this.#version);
     }
     this.#context.forget(this);
-    this.#done(isCleared, now);
   }
 }

@@ -43,13 +43,17 @@ export function entry(over: Partial<Entry> = {}): Entry {
   };
 }
 
-export function makeFixture(hashes: Hashes, members: readonly string[] = ["a", "b", "c"]) {
+export function makeFixture(
+  hashes: Hashes,
+  members: readonly string[] = ["a", "b", "c"],
+  { self = SELF, replicas = 3 }: { readonly self?: MemberId; readonly replicas?: number } = {},
+) {
   const ringMembers = members.map((id) => ({ id: id as MemberId, weight: 1, zone: "" }));
-  const ring = Ring.build(ringMembers, ringParameters(3), hashes);
+  const ring = Ring.build(ringMembers, ringParameters(replicas), hashes);
   const usable = new Set<string>(members);
   const gone = new Set<string>();
   const view: ClusterView = {
-    self: SELF,
+    self,
     ring,
     isUsable: (member) => usable.has(member),
     mayCount: () => true,
@@ -59,7 +63,7 @@ export function makeFixture(hashes: Hashes, members: readonly string[] = ["a", "
   const store = new LruStore({ bytesMax: 64 * 1024 * 1024 }, hashes);
   const outbox = new Outbox((member) => `${member}:1`);
   const slots = new SlotStates();
-  slots.adopt(ring, SELF, true);
+  slots.adopt(ring, self, true);
   const operations = new OperationTable(1_000);
   const clock = new HybridClock(500);
   let lastId = 0;
@@ -74,6 +78,8 @@ export function makeFixture(hashes: Hashes, members: readonly string[] = ["a", "
     return { ...base, over: written.version - 1, ...over, entry: written };
   };
   return {
+    nextId,
+    options,
     ring,
     view,
     usable,

@@ -1,0 +1,108 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { MemberId } from "../../../src/base/ids.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+import { setTo, Trio } from "./trio.ts";
+
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+describe("ClearTask", () => {
+  test("answers when a majority of the replicas cleared, and leaves nothing on any", () => {
+    const trio = new Trio(hashes);
+    trio.write("k", setTo("v"));
+
+    const id = trio.clear("k");
+
+    expect(trio.reply(id)).toMatchObject({ kind: "cleared" });
+    for (const member of trio.nodes.keys()) expect(trio.entryIn(member, "k")).toBeUndefined();
+  });
+
+  test.each(["before it was asked", "after it was asked"])(
+    "keeps a hint for a replica whose link was lost %s",
+    (when) => {
+      const trio = new Trio(hashes);
+      trio.write("k", setTo("v"));
+      trio.held.add("b").add("c");
+      if (when === "before it was asked") trio.lose("c");
+
+      const id = trio.clear("k");
+      if (when === "after it was asked") trio.lose("c");
+      trio.release("b");
+      expect(trio.reply(id)).toMatchObject({ kind: "cleared" });
+      trio.held.clear();
+      trio.a.usable.add("c");
+      trio.a.hints.replay(trio.now);
+      trio.deliver();
+
+      expect(trio.entryIn("c", "k")).toBeUndefined();
+    },
+  );
+
+  test("keeps a hint for a replica that answered for another ring", () => {
+    const trio = new Trio(hashes);
+    trio.write("k", setTo("v"));
+    const c = trio.node("c");
+    const { ring } = c.view;
+    Object.assign(c.view, { ring: undefined });
+
+    const id = trio.clear("k");
+    expect(trio.reply(id)).toMatchObject({ kind: "cleared" });
+    Object.assign(c.view, { ring });
+    trio.a.hints.replay(trio.now);
+    trio.deliver();
+
+    expect(trio.entryIn("c", "k")).toBeUndefined();
+    expect(trio.a.hints.drain("c" as MemberId).isDrained).toBe(true);
+  });
+
+  test("keeps no hint for replicas that cleared", () => {
+    const trio = new Trio(hashes);
+
+    trio.clear("k");
+    trio.run(300);
+
+    expect(trio.a.hints.count).toBe(0);
+  });
+
+  test("sends again what was lost, and ends as maybe when no majority can be reached", () => {
+    const trio = new Trio(hashes);
+    trio.lost.add("b").add("c");
+
+    const id = trio.clear("k");
+    trio.run(2_500);
+
+    expect(trio.reply(id)).toMatchObject({ kind: "failed", code: "ERR_TIMEOUT", applied: "maybe" });
+    expect(trio.sent.filter(({ to }) => to === "b").length).toBeGreaterThan(5);
+    expect(trio.coordinator.pending).toBe(0);
+    expect(trio.coordinator.deadline()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test.each(["increment", "set if absent", "touch after a set"])(
+    "does not stand in the way of %s",
+    (what) => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.write(key, setTo("v"));
+      trio.clear(key);
+
+      if (what === "touch after a set") trio.write(key, setTo("w"));
+      const id = trio.write(
+        key,
+        what === "increment"
+          ? { type: "increment", by: 2, ttlMs: 0 }
+          : what === "set if absent"
+            ? setTo("x", { condition: "absent" })
+            : { type: "touch", ttlMs: 1_000 },
+      );
+      trio.run(500);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: what === "increment" ? 2 : true });
+      expect(trio.a.store.count(slotOfKey(key))).toBe(1);
+    },
+  );
+});
