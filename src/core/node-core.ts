@@ -255,7 +255,8 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#hints.replay(now);
     this.#catchUp.tick(now);
     this.#ports.store.sweep(now.wallMs, SWEEP_BUDGET);
-    this.#updateSkew(now.wallMs - this.#skewMs);
+    this.#updateSkew();
+    this.#clock.review(now);
     this.#dropForeignSlots();
     this.#maybeRelease(now);
     const isFillIdle = this.#fill.deadline() === Number.POSITIVE_INFINITY;
@@ -678,14 +679,12 @@ export class NodeCore implements Machine<Input, Effect> {
     return this.#skewMs === 0 ? now : { monoMs: now.monoMs, wallMs: now.wallMs + this.#skewMs };
   }
 
-  /** @param ownWallMs This node's wall clock, uncorrected. */
-  #updateSkew(ownWallMs: number): void {
+  #updateSkew(): void {
     const skewMs = this.#links.clusterSkewMs();
     this.#skewMs = Math.abs(skewMs) > SKEW_DEAD_BAND_MS ? skewMs : 0;
     const isOff = Math.abs(skewMs) > this.#options.replication.clockSkewMsMax;
     if (isOff === this.#isClockOff) return;
     this.#isClockOff = isOff;
-    this.#clock.corrected(ownWallMs + this.#skewMs);
     this.#outbox.event({ type: "clockOff", skewMs: Math.round(skewMs), isOff });
   }
 

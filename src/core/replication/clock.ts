@@ -6,6 +6,8 @@
 // writes later is newer. A stamp too far ahead of this node's wall clock is refused, not observed: one bad clock must not drag
 // the others (CockroachDB refuses remote times beyond its maximum offset for the same reason).
 
+import type { Now } from "../machine.ts";
+
 const EPOCH_MS = 1_735_689_600_000; // 2025-01-01T00:00:00Z
 const STAMPS_PER_MS = 4_096;
 
@@ -22,10 +24,15 @@ export function wallMsOf(stamp: number): number {
 /** Stamps further ahead than this many times the allowed skew come from no clock that is in order: a node may be one skew ahead, who accepted its stamp another, and this node one behind. */
 const CREDIBLE_SKEWS = 3;
 
+/** Longer than it takes to measure this node's clock against the others' and to correct it. */
+const BEYOND_MS_MAX = 1_000;
+
 /** Issues and observes stamps. One per node. */
 export class HybridClock {
   readonly #skewMsMax: number;
   #last = 0;
+  /** Since when the last stamp has been beyond belief; Infinity while it is not. */
+  #beyondSinceMs = Number.POSITIVE_INFINITY;
 
   /** @param skewMsMax By how much the clocks of nodes that are in order may differ from the cluster's time. */
   constructor(skewMsMax: number) {
@@ -44,11 +51,14 @@ export class HybridClock {
   }
 
   /**
-   * `wallMs` is known to be right now and may not have been before: forgets stamps that it shows to be wrong. Nobody else has
-   * taken them, and whatever was built on them would be refused too.
+   * To be called every so often, with the wall clock as corrected to the cluster's. When the stamps have been beyond belief for a
+   * second, which is longer than a wrong clock takes to be noticed, they came from a clock that was wrong: they are forgotten.
+   * Nobody else has taken them.
    */
-  corrected(wallMs: number): void {
-    if (this.#last > this.#credibleMax(wallMs)) this.#last = stampOf(wallMs);
+  review(now: Now): void {
+    if (this.#last <= this.#credibleMax(now.wallMs)) this.#beyondSinceMs = Number.POSITIVE_INFINITY;
+    else if (this.#beyondSinceMs === Number.POSITIVE_INFINITY) this.#beyondSinceMs = now.monoMs;
+    else if (now.monoMs - this.#beyondSinceMs > BEYOND_MS_MAX) this.#last = stampOf(now.wallMs);
   }
 
   #credibleMax(wallMs: number): number {

@@ -47,13 +47,16 @@ describe("HybridClock", () => {
     expect(clock.next(NOW)).toBe(stampOf(NOW));
   });
 
-  test("comes back to the cluster's time once its own clock proved wrong", () => {
+  test("comes back to the cluster's time when its stamps have been beyond belief for a second", () => {
     const clock = new HybridClock(500);
     clock.next(NOW + 3_600_000);
 
-    clock.corrected(NOW);
+    clock.review({ monoMs: 0, wallMs: NOW });
+    clock.review({ monoMs: 900, wallMs: NOW + 900 });
+    expect(clock.next(NOW + 900)).toBeGreaterThan(stampOf(NOW + 3_600_000));
+    clock.review({ monoMs: 1100, wallMs: NOW + 1100 });
 
-    expect(clock.next(NOW)).toBe(stampOf(NOW) + 1);
+    expect(clock.next(NOW + 1100)).toBe(stampOf(NOW + 1100) + 1);
   });
 
   test("isTooFarAhead draws the line at the allowed skew", () => {
