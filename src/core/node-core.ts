@@ -399,7 +399,7 @@ export class NodeCore implements Machine<Input, Effect> {
 
   #peerIsBack(member: MemberId, now: Now): void {
     this.#catchUp.begin([member], now);
-    this.#fill.wake(now);
+    this.#fill.memberBack(member, now);
     this.#hints.replay(now);
   }
 

@@ -34,6 +34,8 @@ export class Fill {
   #rehearsal: Copy | undefined;
   #rehearsalRing: Ring | undefined;
   #preparedRingId: RingId | "" = "";
+  /** By member: slots that were in doubt while it could not be reached. Bounded by the members of the ring times the slots. */
+  readonly #notCompared = new Map<MemberId, Set<Slot>>();
   #advanceAtMs = Number.POSITIVE_INFINITY;
 
   constructor(parts: FillParts) {
@@ -149,7 +151,10 @@ export class Fill {
         candidates: (slot) => this.#others(ring.preferenceList(slot)),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
-        done: (slot) => slots.settle(slot),
+        done: (slot) => {
+          slots.settle(slot);
+          this.#noteAbsent(slot, ring.preferenceList(slot));
+        },
       });
     }
     this.#doubtful?.advance(now);
@@ -178,6 +183,24 @@ export class Fill {
       job?.pulled(from, reply, now),
     );
     if (copy?.isDone === true) this.advance(now);
+  }
+
+  /** Whoever could not be asked about a doubtful slot is asked when it is back. */
+  #noteAbsent(slot: Slot, list: readonly MemberId[]): void {
+    const { view } = this.#parts;
+    for (const member of this.#others(list)) {
+      if (view.isUsable(member) || !view.isMember(member)) continue;
+      const slots = this.#notCompared.get(member);
+      if (slots === undefined) this.#notCompared.set(member, new Set([slot]));
+      else slots.add(slot);
+    }
+  }
+
+  /** The member can be reached again. */
+  memberBack(member: MemberId, now: Now): void {
+    for (const slot of this.#notCompared.get(member) ?? []) this.#parts.slots.doubt(slot);
+    this.#notCompared.delete(member);
+    this.wake(now);
   }
 
   memberLost(member: MemberId, now: Now): void {
