@@ -25,6 +25,8 @@ export interface GatherRequest {
   readonly opSeq: number;
   readonly attempt: number;
   readonly deadlineMs: number;
+  /** Whose answers are taken in and do not count, besides those that say so themselves. */
+  readonly except?: ReadonlySet<MemberId>;
 }
 
 /** One replica's answer. */
@@ -127,7 +129,9 @@ export class Gather implements Task {
   #maybeFinish(now: Now): void {
     if (this.#isOver) return;
     const answers = this.#usefulAnswers();
-    const counted = answers.filter(({ reply }) => reply.counts).length;
+    const counted = answers.filter(
+      ({ member, reply }) => reply.counts && !this.#request.except?.has(member),
+    ).length;
     if (this.#list.length > 0 && this.#isEnough(counted, now)) {
       this.#finish(
         {

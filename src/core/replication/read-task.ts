@@ -2,8 +2,11 @@
 // replicas that lack it before answering. The write-back is what makes quorum reads monotonic: a value that a read returned
 // is on a majority, so no later read can return an older one (Attiya, Bar-Noy and Dolev 1995).
 //
-// Two things can stand in the way of a write-back:
+// Three things can stand in the way of a write-back:
 // - `newer`: a write overtook the read. Gather again.
+// - A replica cannot take the version: it has no room, or holds nothing and has a floor above it, so that it cannot tell an old
+//   value from a deleted one. The majority has to come from the others; where it cannot, a value below floors is given up
+//   rather than brought back.
 // - `fenced`: the newest version is that of an abandoned attempt of an operation that completed under another version. It is
 //   dead. The version it hides is written again above it, so that the dead one loses everywhere.
 
@@ -12,7 +15,7 @@ import type { Now } from "../machine.ts";
 import type { Entry, ReplicateReply } from "../messages.ts";
 import { compareVersions } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
-import { type Answer, Gather, type GatherResult } from "./gather.ts";
+import { type Answer, Gather, type GatherResult, newestOf } from "./gather.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
 /** Gathers again at most this often before giving up: each round lost to a concurrent write. */
@@ -37,6 +40,9 @@ export class ReadTask implements Task {
   readonly #request: ReadRequest;
   readonly #done: (result: ReadResult, now: Now) => void;
   readonly #dead = new Set<number>();
+  /** Replicas that cannot take the newest version; and whether a floor was the reason for one of them. */
+  readonly #refusing = new Set<MemberId>();
+  #isBelowFloor = false;
   #rounds = 0;
   #newest: Entry | undefined;
   #answers: readonly Answer[] = [];
@@ -54,7 +60,8 @@ export class ReadTask implements Task {
     this.#rounds++;
     this.#waiting.clear();
     const { key, slot, mode, deadlineMs } = this.#request;
-    const request = { key, slot, mode, deadlineMs, opClient: 0, opSeq: 0, attempt: 0 } as const;
+    const except = this.#refusing;
+    const request = { key, slot, mode, deadlineMs, opClient: 0, opSeq: 0, attempt: 0, except } as const;
     new Gather(this.#context, request, (result, at) => this.#gathered(result, at)).start(now);
   }
 
@@ -64,32 +71,42 @@ export class ReadTask implements Task {
       return;
     }
     this.#answers = result.answers;
-    const newest = this.#newestAlive(result.answers, result.newest, now);
-    if (this.#request.mode === "degraded") this.#finish({ status: "ok", entry: newest }, now);
-    else this.#writeBack(newest, now);
-  }
-
-  #newestAlive(answers: readonly Answer[], newest: Entry | undefined, now: Now): Entry | undefined {
-    if (newest === undefined || !this.#dead.has(newest.version)) return newest;
-    let best: Entry | undefined;
-    for (const { reply } of answers) {
-      const entry = reply.entry;
-      if (entry === undefined || this.#dead.has(entry.version)) continue;
-      if (best === undefined || compareVersions(entry, best) > 0) best = entry;
+    const { newest } = result;
+    const hidden = newest !== undefined && this.#dead.has(newest.version) ? this.#hidden() : undefined;
+    if (newest === undefined || !this.#dead.has(newest.version)) {
+      this.#settle(newest, now);
+    } else if (hidden === undefined) {
+      this.#settle(undefined, now);
+    } else {
+      const version = this.#context.clock.next(now.wallMs);
+      // Only over what it was when it was hidden: a write since then must not be undone.
+      this.#settle({ ...hidden, version, origin: this.#context.origin }, now, hidden.version);
     }
-    if (best === undefined) return undefined;
-    const version = this.#context.clock.next(now.wallMs);
-    return { ...best, version, origin: this.#context.origin };
   }
 
-  #writeBack(newest: Entry | undefined, now: Now): void {
+  /** The newest version that is neither dead nor cleared. */
+  #hidden(): Entry | undefined {
+    const alive = this.#answers.map((answer) => {
+      const { entry } = answer.reply;
+      const isDead = entry !== undefined && this.#dead.has(entry.version);
+      return isDead ? { ...answer, reply: { ...answer.reply, entry: undefined } } : answer;
+    });
+    return newestOf(alive);
+  }
+
+  #settle(newest: Entry | undefined, now: Now, over?: number): void {
+    if (this.#request.mode === "degraded") this.#finish({ status: "ok", entry: newest }, now);
+    else this.#writeBack(newest, over ?? (newest?.version ?? 0) - 1, now);
+  }
+
+  #writeBack(newest: Entry | undefined, over: number, now: Now): void {
     const { view, outbox, replica } = this.#context;
     const ring = view.ring;
     const list = ring?.preferenceList(this.#request.slot) ?? [];
     this.#newest = newest;
-    const lacking = newest === undefined ? [] : this.#answers.filter((answer) => lacks(answer, newest));
-    const counted = this.#answers.filter(({ reply }) => reply.counts).length;
-    this.#holders = counted - lacking.length;
+    const counted = this.#answers.filter(({ member, reply }) => reply.counts && !this.#refusing.has(member));
+    const lacking = newest === undefined ? [] : counted.filter((answer) => lacks(answer, newest));
+    this.#holders = counted.length - lacking.length;
     if (newest === undefined || ring === undefined || this.#holders >= majorityOf(list.length)) {
       this.#finish({ status: "ok", entry: newest }, now);
       return;
@@ -100,7 +117,6 @@ export class ReadTask implements Task {
       Math.min(now.monoMs + this.#context.options.replicaTimeoutMs, this.#request.deadlineMs),
     );
     const purpose = this.#dead.size > 0 ? "client" : "repair";
-    const over = newest.version - 1;
     const message = {
       kind: "replicate",
       id,
@@ -111,16 +127,17 @@ export class ReadTask implements Task {
       notAfter: 0,
     } as const;
     outbox.event({ type: "readRepaired", replicas: lacking.length });
-    for (const { member } of lacking) if (member !== view.self) this.#waiting.add(member);
-    for (const member of this.#waiting) outbox.peer(member, message);
-    if (lacking.some(({ member }) => member === view.self)) {
+    for (const { member } of lacking) {
+      this.#waiting.add(member);
+      if (member !== view.self) outbox.peer(member, message);
+    }
+    if (this.#waiting.has(view.self)) {
       this.replicated(view.self, replica.replicate(message, view.self, now), now);
     }
   }
 
   replicated(from: MemberId, reply: ReplicateReply, now: Now): void {
-    if (this.#isOver) return;
-    this.#waiting.delete(from);
+    if (this.#isOver || !this.#waiting.delete(from)) return;
     switch (reply.status) {
       case "stored":
         if (reply.counts) this.#holders++;
@@ -135,6 +152,10 @@ export class ReadTask implements Task {
       case "newer":
         this.#newer(from, reply.heldVersion, now);
         return;
+      case "full":
+        this.#refusing.add(from);
+        this.#again(now);
+        return;
       default:
         this.#again(now);
         return;
@@ -143,18 +164,15 @@ export class ReadTask implements Task {
     if (this.#holders >= majorityOf(list.length)) this.#finish({ status: "ok", entry: this.#newest }, now);
   }
 
-  /**
-   * A replica that holds nothing and still refuses has a floor above the version: it cannot tell an old value from a deleted
-   * one. The value is given up rather than brought back.
-   */
+  /** A replica that holds nothing and still refuses, when asked a second time, has a floor above the version. */
   #newer(from: MemberId, heldVersion: number, now: Now): void {
     this.#context.clock.observe(heldVersion, now.wallMs);
     const answer = this.#answers.find(({ member }) => member === from);
     if (answer !== undefined && answer.reply.entry === undefined && this.#rounds > 1) {
-      this.#finish({ status: "ok", entry: undefined }, now);
-    } else {
-      this.#again(now);
+      this.#refusing.add(from);
+      this.#isBelowFloor = true;
     }
+    this.#again(now);
   }
 
   #again(now: Now): void {
@@ -162,8 +180,20 @@ export class ReadTask implements Task {
       this.#finish({ status: "noQuorum" }, now);
       return;
     }
+    if (this.#refusing.size > 0 && !this.#canOthersHold()) {
+      this.#finish(this.#isBelowFloor ? { status: "ok", entry: undefined } : { status: "noQuorum" }, now);
+      return;
+    }
     this.#context.forget(this);
     this.start(now);
+  }
+
+  /** Whether those that do not refuse, and can be reached, are a majority. */
+  #canOthersHold(): boolean {
+    const { view } = this.#context;
+    const list = view.ring?.preferenceList(this.#request.slot) ?? [];
+    const able = list.filter((member) => !this.#refusing.has(member) && view.isUsable(member));
+    return able.length >= majorityOf(list.length);
   }
 
   memberLost(member: MemberId, now: Now): void {
@@ -186,9 +216,11 @@ export class ReadTask implements Task {
   }
 }
 
-/** Whether a counted answer needs `newest` written to it. Holding nothing is as good as holding the tombstone. */
+/**
+ * Whether an answer needs `newest` written to it. Holding nothing is not as good as holding the tombstone: another replica may
+ * hold what the delete removed, and the two of them would bring it back.
+ */
 function lacks({ reply }: Answer, newest: Entry): boolean {
-  if (!reply.counts) return false;
-  if (reply.entry === undefined) return newest.value !== undefined && reply.clearedVersion < newest.version;
+  if (reply.entry === undefined) return reply.clearedVersion < newest.version;
   return compareVersions(newest, reply.entry) > 0;
 }

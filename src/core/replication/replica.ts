@@ -84,9 +84,7 @@ export class Replica {
     const merged = store.merge(slotOfKey(entry.key), entry, now.wallMs, {
       cold: request.purpose !== "client",
     });
-    // A tombstone that was dropped for space left its version as the floor: the delete is held all the same.
-    const isHeldAsFloor =
-      merged.status === "newer" && entry.value === undefined && merged.heldVersion === entry.version;
+    const isHeldAsFloor = merged.status === "newer" && this.#isHeldAsFloor(request, merged.heldVersion);
     if (merged.status === "full") return { ...reply, status: "full" };
     if (merged.status === "newer" && !isHeldAsFloor && !this.#wasStored(entry))
       return { ...reply, status: "newer", heldVersion: merged.heldVersion };
@@ -97,10 +95,12 @@ export class Replica {
 
   /** What {@link replicate} would answer before it touches the store: `stored` may still turn into `newer` or `full`. */
   judge(request: Replicate, from: MemberId, now: Now): ReplicateReply {
-    const { store, slots } = this.#parts;
+    const { store, slots, view } = this.#parts;
     const { entry, purpose, id } = request;
     const slot = slotOfKey(entry.key);
-    const reply = { kind: "replicated", id, counts: slots.counts(slot), heldVersion: entry.version } as const;
+    // A repair is stored under any ring, and counts for the sender's majority only under the same one (invariant 2).
+    const counts = slots.counts(slot) && request.ringId === view.ring?.id;
+    const reply = { kind: "replicated", id, counts, heldVersion: entry.version } as const;
     const refusal = this.#refusal(request, slot, from, now);
     if (refusal !== undefined) return { ...reply, status: refusal };
     const held = store.peek(slot, entry.key);
@@ -110,6 +110,16 @@ export class Replica {
     if (!isSame && !this.#wasStored(entry) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
     return { ...reply, status: "stored" };
+  }
+
+  /**
+   * A tombstone that was dropped for space left its version as the floor: the delete is held all the same. So it is under any
+   * higher floor; a foreground delete must be newer than what was acknowledged before it all the same.
+   */
+  #isHeldAsFloor({ entry, purpose }: Replicate, heldVersion: number): boolean {
+    if (entry.value !== undefined) return false;
+    if (heldVersion === entry.version) return true;
+    return purpose !== "client" && this.#parts.store.peek(slotOfKey(entry.key), entry.key) === undefined;
   }
 
   /** Stored before, and overwritten since: the answer was lost, and "newer" would have it written once more on top. */

@@ -22,6 +22,8 @@ export class Trio {
   /** Messages to these members are lost; to those, they wait for {@link Trio.release}. */
   readonly lost = new Set<string>();
   readonly held = new Set<string>();
+  /** Messages for which this is true are lost as well. */
+  isLost: (to: MemberId, message: PeerMessage) => boolean = () => false;
   readonly waiting: { readonly to: MemberId; readonly message: PeerMessage }[] = [];
   /** Everything that was sent, in order. */
   readonly sent: { readonly to: MemberId; readonly message: PeerMessage }[] = [];
@@ -147,7 +149,7 @@ export class Trio {
         if (effect.kind !== "send" || effect.path !== "peer") continue;
         const { to, message } = effect;
         this.sent.push({ to, message });
-        if (this.lost.has(to)) continue;
+        if (this.lost.has(to) || this.isLost(to, message)) continue;
         if (this.held.has(to)) this.waiting.push({ to, message });
         else this.#answer(to, message);
       }
