@@ -55,6 +55,8 @@ export interface LoadResult {
   readonly skipped: number;
   /** Reads that returned less than what had been acknowledged before they were sent. */
   readonly staleReads: number;
+  /** Up to ten of them, for people. */
+  readonly staleExamples: readonly string[];
   /** The longest time any caller with a call outstanding waited for a completion. */
   readonly silenceMaxMs: number;
   /** How late the load itself was at worst: its own process was held up, and latencies include that. */
@@ -108,6 +110,7 @@ export class LoadGenerator {
   #failed = 0;
   #skipped = 0;
   #staleReads = 0;
+  #staleExamples: string[] = [];
   #silenceMaxMs = 0;
   #phaseSilenceMaxMs = 0;
   #ownDelayMaxMs = 0;
@@ -172,6 +175,7 @@ export class LoadGenerator {
     for (const call of LOAD_CALLS) this.#callsByKind[call] = 0;
     this.#failedByCode = {};
     this.#failures = [];
+    this.#staleExamples = [];
     this.#latencies = new Histogram();
     this.#failed = this.#skipped = this.#staleReads = 0;
     this.#silenceMaxMs = this.#ownDelayMaxMs = 0;
@@ -190,6 +194,7 @@ export class LoadGenerator {
       failures: [...this.#failures],
       skipped: this.#skipped,
       staleReads: this.#staleReads,
+      staleExamples: [...this.#staleExamples],
       silenceMaxMs: this.#silenceMaxMs,
       ownDelayMaxMs: this.#ownDelayMaxMs,
       p50Ms: this.#latencies.percentileMs(50),
@@ -318,8 +323,15 @@ export class LoadGenerator {
 
   async #read(): Promise<void> {
     const mark = this.#ledger.markRead(`key:${this.#prng.below(this.#options.keys)}`);
+    const sinceMs = performance.now();
     const value = await this.#target.get(mark.key);
-    if (this.#ledger.judgeRead(mark, value) === "stale") this.#staleReads++;
+    if (this.#ledger.judgeRead(mark, value) !== "stale") return;
+    this.#staleReads++;
+    if (this.#staleExamples.length >= EXAMPLES_MAX) return;
+    const tookMs = Math.round(performance.now() - sinceMs);
+    this.#staleExamples.push(
+      `stale: ${mark.key} read as ${shown(value)} in ${tookMs} ms, write ${mark.acknowledged} was acknowledged before (${new Date().toISOString()})`,
+    );
   }
 
   async #write(caller: Caller, isDelete: boolean): Promise<void> {

@@ -220,7 +220,10 @@ async function runRounds(
       }
       const rest = load.result();
       const verdict = await load.verify();
-      const failures = [...rounds.flatMap((round) => round.load.failures), ...verdict.examples];
+      const failures = [
+        ...rounds.flatMap(({ load: { failures, staleExamples } }) => [...failures, ...staleExamples]),
+        ...verdict.examples,
+      ];
       const results = [...rounds.map((round) => round.load), rest];
       return {
         scenario,
