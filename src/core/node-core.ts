@@ -15,6 +15,7 @@ import type { Prng } from "../base/prng.ts";
 import { PeerLinks } from "./links.ts";
 import type { ClientHandle, Effect, Input, Machine, Now } from "./machine.ts";
 import { Membership } from "./membership/membership.ts";
+import { MessageIds } from "./message-ids.ts";
 import {
   type ClientRequest,
   type GossipMessage,
@@ -92,7 +93,6 @@ export class NodeCore implements Machine<Input, Effect> {
   #housekeepingMs: number;
   #dropCursor = SLOT_COUNT;
   #underReplicated = { key: "", count: SLOT_COUNT };
-  #lastId = 0;
 
   /** @param options As returned by `resolveNodeCoreOptions`. */
   constructor(options: NodeCoreOptions, ports: NodeCorePorts, now: Now) {
@@ -109,7 +109,8 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#view = this.#newView();
     const clock = new HybridClock(replication.clockSkewMsMax);
     this.#clock = clock;
-    const nextId = () => ++this.#lastId;
+    const messageIds = new MessageIds(ports.prng.fork("message ids"));
+    const nextId = () => messageIds.next();
     const operations = new OperationTable(replication.operationsMax);
     const { clockSkewMsMax, pullsInFlightMax } = replication;
     const shared = { store, clock, view: this.#view, outbox: this.#outbox, slots: this.#slots, nextId };
