@@ -254,8 +254,8 @@ export class Coordinator {
     this.#running.set(operation, replies);
     this.#pending++;
     const isQueued = needsCurrent(request.change);
+    const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
     const begin = (at: Now) => {
-      const deadlineMs = at.monoMs + this.#context.options.requestMsMax;
       const plan = { slot, deadlineMs, canDecideAlone: this.#canDecideAlone(slot, request.key) };
       const answer = (result: WriteResult, answeredAt: Now) => {
         this.#pending--;
@@ -265,7 +265,7 @@ export class Coordinator {
         if (isQueued) this.#leaveQueue(request.key, answeredAt);
       };
       // It may have waited for its turn too long.
-      if (isTooLate(replies.notAfter, at)) answer(TOO_LATE, at);
+      if (isTooLate(replies.notAfter, at) || at.monoMs >= deadlineMs) answer(TOO_LATE, at);
       else new WriteTask(this.#context, request, plan, answer).start(at);
     };
     if (isQueued) this.#enqueue(request.key, begin, now);

@@ -3,7 +3,8 @@
 // All natural replicas that can be reached are asked at once. Answers of warming replicas are kept (newer is newer) but do not
 // count. Replicas on another ring, or warming, are asked again until the deadline: both pass.
 //
-// `quorum` waits for a majority of counted answers. `degraded` prefers that, and settles for any counted answer once the
+// `quorum` waits for a majority of counted answers, and for those of everybody within the replica timeout when it `wantsAll`.
+// `degraded` prefers that, and settles for any counted answer once the
 // replica timeout has passed or nobody is left to wait for: reads of mode `one` with replicas missing.
 
 import type { MemberId, Slot } from "../../base/ids.ts";
@@ -27,6 +28,8 @@ export interface GatherRequest {
   readonly deadlineMs: number;
   /** Whose answers are taken in and do not count, besides those that say so themselves. */
   readonly except?: ReadonlySet<MemberId>;
+  /** Whether a majority is not enough while others may still answer within the replica timeout. */
+  readonly wantsAll?: boolean;
 }
 
 /** One replica's answer. */
@@ -41,7 +44,7 @@ export type GatherResult =
       readonly answers: readonly Answer[];
       /** The newest version anybody holds, be it a tombstone or expired; `undefined` when there is none. */
       readonly newest: Entry | undefined;
-      /** Whether every natural replica answered. */
+      /** Whether every natural replica answered, be it one that does not count. */
       readonly isComplete: boolean;
     }
   | { readonly status: "noQuorum" };
@@ -148,9 +151,9 @@ export class Gather implements Task {
   }
 
   #isEnough(counted: number, now: Now): boolean {
-    if (counted >= majorityOf(this.#list.length)) return true;
-    if (this.#request.mode !== "degraded" || counted === 0) return false;
-    return this.#waiting.size === 0 || now.monoMs >= this.#settleMs;
+    const isSettled = this.#waiting.size === 0 || now.monoMs >= this.#settleMs;
+    if (counted >= majorityOf(this.#list.length)) return isSettled || this.#request.wantsAll !== true;
+    return this.#request.mode === "degraded" && counted > 0 && isSettled;
   }
 
   #usefulAnswers(): readonly Answer[] {

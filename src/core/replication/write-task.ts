@@ -97,11 +97,22 @@ export class WriteTask implements Task {
     const { change, attempt } = this.#request;
     if (attempt > 1) this.#ask(now);
     else if (!needsCurrent(change)) this.#decide(undefined, now);
-    else if (this.#canDecideAlone) this.#decide(this.#context.store.peek(this.#slot, this.#request.key), now);
+    else if (this.#canDecideAlone) this.#decideAlone(now);
     else this.#readCurrent(now);
   }
 
   // ---- ask
+
+  /**
+   * On this node's own copy, when the decision is to write: then it goes to a majority. A reason not to write may be a version
+   * that another node's failed write left here only: others have to share it.
+   */
+  #decideAlone(now: Now): void {
+    const held = this.#context.store.peek(this.#slot, this.#request.key);
+    const isWrite = decide(this.#request.change, liveOf(held, now), now.wallMs).type === "write";
+    if (isWrite || this.#request.write === "async") this.#decide(held, now);
+    else this.#readCurrent(now);
+  }
 
   /** What is there, held by a majority: a write is never built on a version that might still be lost. */
   #readCurrent(now: Now): void {
@@ -122,8 +133,8 @@ export class WriteTask implements Task {
     new ReadTask(this.#context, request, decideOn).start(now);
   }
 
-  /** Does any replica know this operation? */
-  #ask(now: Now): void {
+  /** Does any replica know this operation? `wantsAll`: a majority did not tell. */
+  #ask(now: Now, wantsAll = false): void {
     const { key, opClient, opSeq, attempt } = this.#request;
     const mode = this.#request.write === "async" ? "degraded" : "quorum";
     const request = {
@@ -134,11 +145,12 @@ export class WriteTask implements Task {
       opSeq,
       attempt,
       deadlineMs: this.#deadlineMs,
+      wantsAll,
     } as const;
-    new Gather(this.#context, request, (result, at) => this.#asked(result, at)).start(now);
+    new Gather(this.#context, request, (result, at) => this.#asked(result, wantsAll, at)).start(now);
   }
 
-  #asked(result: GatherResult, now: Now): void {
+  #asked(result: GatherResult, askedAll: boolean, now: Now): void {
     if (this.#isOver) return;
     if (result.status === "noQuorum") {
       this.#fail("ERR_NO_QUORUM", "No majority of the key's replicas can be reached", now);
@@ -156,7 +168,9 @@ export class WriteTask implements Task {
     if (countedBy >= majorityOf(replicas)) {
       this.#context.outbox.event({ type: "writeDeduplicated" });
       this.#succeed(this.#outcomeKnownBy(knownBy), now);
-    } else if (knownBy.length > 0 && !result.isComplete) {
+    } else if (knownBy.length > 0 && !result.isComplete && !askedAll) {
+      this.#ask(now, true);
+    } else if (knownBy.length > 0 && !this.#isCertain(result)) {
       this.#mayBeApplied = true;
       this.#failMaybe(
         "Some replicas know an earlier attempt of this write and the others cannot be asked",
@@ -167,6 +181,11 @@ export class WriteTask implements Task {
     } else {
       this.#decide(newest, now);
     }
+  }
+
+  /** Whether whoever might have stored an earlier attempt has said so. A replica that lost its memory cannot tell. */
+  #isCertain({ answers, isComplete }: Extract<GatherResult, { status: "ok" }>): boolean {
+    return isComplete && (this.#request.attempt === 1 || answers.every(({ reply }) => reply.counts));
   }
 
   /** What the write, stored by a majority and overwritten since, answered. */
@@ -206,8 +225,7 @@ export class WriteTask implements Task {
   #decide(held: Entry | undefined, now: Now): void {
     const { clock, origin } = this.#context;
     const { change, key, opClient, opSeq, attempt } = this.#request;
-    const current = held !== undefined && isLive(held, now.wallMs) ? held : undefined;
-    const decision = decide(change, current, now.wallMs);
+    const decision = decide(change, liveOf(held, now), now.wallMs);
     if (decision.type === "refuse") {
       this.#answer(
         { status: "failed", code: decision.code, message: decision.message, applied: "no", elsewhere: false },
@@ -407,7 +425,8 @@ export class WriteTask implements Task {
       case "quorum":
         return majorityOf(this.#list.length);
       case "all":
-        return this.#list.length;
+        // Without a ring the list is empty, and nothing is acknowledged.
+        return Math.max(1, this.#list.length);
     }
   }
 
@@ -459,7 +478,7 @@ export class WriteTask implements Task {
       this.#end(now);
       return;
     }
-    this.#issue(this.#entry, Math.max(this.#over, this.#entry.version - 1), now);
+    this.#issue(this.#entry, this.#over, now);
   }
 
   // ---- answer
@@ -508,4 +527,8 @@ export class WriteTask implements Task {
     if (member === view.self || this.#entry === undefined || !this.#list.includes(view.self)) return;
     hints.add(member, { key: this.#request.key, slot: this.#slot }, now);
   }
+}
+
+function liveOf(held: Entry | undefined, now: Now): Entry | undefined {
+  return held !== undefined && isLive(held, now.wallMs) ? held : undefined;
 }

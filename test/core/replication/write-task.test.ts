@@ -1,0 +1,324 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { MemberId } from "../../../src/base/ids.ts";
+import type { Change, Replicate } from "../../../src/core/messages.ts";
+import { Ring, ringParameters } from "../../../src/core/ring/ring.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+import { entry, SELF, version } from "./fixture.ts";
+import { setTo, Trio, textOf } from "./trio.ts";
+
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+const DELETE: Change = { type: "delete" };
+const bytes = (text: string) => new TextEncoder().encode(text);
+const increment = (by: number): Change => ({ type: "increment", by, ttlMs: 0 });
+const isReplicate = (_to: string, { kind }: { kind: string }) => kind === "replicate";
+
+function holders(trio: Trio, key: string): string[] {
+  return [...trio.nodes.keys()].filter((member) => trio.entryIn(member, key)?.value !== undefined);
+}
+
+describe("WriteTask", () => {
+  test.each([
+    { write: "async", answering: [], isDone: true },
+    { write: "quorum", answering: [], isDone: false },
+    { write: "quorum", answering: ["b"], isDone: true },
+    { write: "all", answering: ["b"], isDone: false },
+    { write: "all", answering: ["b", "c"], isDone: true },
+  ] as const)("acknowledges $write when $answering answer: $isDone", ({ write, answering, isDone }) => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.isLost = (to) => !(answering as readonly string[]).includes(to);
+
+    const id = trio.write(key, setTo("v"), { write });
+
+    expect(trio.reply(id)?.kind).toBe(isDone ? "written" : undefined);
+  });
+
+  test("leaves nothing on its own node while nobody else accepted", () => {
+    const trio = new Trio(hashes);
+    trio.lost.add("b").add("c");
+
+    const id = trio.write("k", setTo("v"));
+    trio.run(2_500);
+
+    expect(trio.reply(id)).toMatchObject({ kind: "failed", code: "ERR_TIMEOUT", applied: "maybe" });
+    expect(holders(trio, "k")).toEqual([]);
+    expect(trio.coordinator.pending).toBe(0);
+  });
+
+  test("says no when nothing was sent", () => {
+    const trio = new Trio(hashes);
+    trio.a.usable.delete("b");
+    trio.a.usable.delete("c");
+
+    expect(trio.reply(trio.write("k", setTo("v")))).toMatchObject({ code: "ERR_NO_QUORUM", applied: "no" });
+  });
+
+  test("does not count replicas that are warming, and counts them once they are filled", () => {
+    const trio = new Trio(hashes);
+    for (const member of ["b", "c"]) {
+      const { slots, ring } = trio.node(member);
+      slots.reset();
+      slots.adopt(ring, member as MemberId, false);
+    }
+
+    const id = trio.write("k", setTo("v"));
+    trio.run(100);
+    expect(trio.reply(id)).toBeUndefined();
+    trio.node("b").slots.settle(slotOfKey("k"));
+    trio.run(100);
+
+    expect(trio.reply(id)?.kind).toBe("written");
+  });
+
+  test("is issued again above what replicas hold that is newer", () => {
+    const trio = new Trio(hashes);
+    for (const member of ["b", "c"]) trio.put(member, entry({ version: version(1_400) }));
+
+    const id = trio.write("k", setTo("v"));
+    trio.run(100);
+
+    expect(trio.reply(id)?.kind).toBe("written");
+    expect(holders(trio, "k")).toHaveLength(3);
+    expect(trio.entryIn("b", "k")?.version).toBeGreaterThan(version(1_400));
+  });
+
+  test("leaves a hint for whoever did not answer, and for whoever was lost", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.lost.add("b");
+    trio.write(key, setTo("v"));
+    trio.run(300);
+    expect(trio.a.hints.drain("b" as MemberId).isDrained).toBe(false);
+
+    trio.held.add("c");
+    trio.lost.clear();
+    const other = trio.keyOf("a", "c");
+    trio.write(other, setTo("v"));
+    trio.lose("c");
+
+    expect(trio.a.hints.drain("c" as MemberId).isDrained).toBe(false);
+  });
+
+  describe("when it depends on what is there", () => {
+    test("is decided by the first replica alone, without asking", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+
+      const id = trio.write(key, increment(5));
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 5 });
+      expect(trio.sent.some(({ message }) => message.kind === "read")).toBe(false);
+    });
+
+    test("is decided anew when the first replica's copy turns out to be old", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      for (const member of ["b", "c"]) {
+        trio.put(member, entry({ key, format: 3, value: bytes("40"), version: version(900) }));
+      }
+
+      const id = trio.write(key, increment(2));
+      trio.run(100);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 42 });
+    });
+
+    test.each([
+      ["delete", DELETE, true],
+      ["set if absent", setTo("w", { condition: "absent" }), false],
+    ] as const)(
+      "does not answer %s without a write from a version that only this node holds",
+      (what, change, outcome) => {
+        const trio = new Trio(hashes);
+        const key = trio.keyOf("a");
+        trio.write(key, setTo("v"));
+        trio.run(10);
+        // Another node's delete reached this one only, and was never acknowledged.
+        const stray = { key, value: undefined, format: 0, version: version(1_100) } as const;
+        if (what === "delete") trio.put("a", entry(stray));
+
+        const id = trio.write(key, change);
+        trio.run(100);
+
+        // Either a majority shares the reason for not writing, or there is a write.
+        expect(trio.reply(id)).toMatchObject({ kind: "written" });
+        const reply = trio.reply(id) as { outcome: boolean };
+        const onMajority = ["b", "c"].some((member) => trio.entryIn(member, key)?.value === undefined);
+        if (what === "delete") expect(onMajority).toBe(true);
+        else expect(reply.outcome).toBe(outcome);
+      },
+    );
+
+    test("ten thousand increments of one key wait for each other and all count", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.held.add("b").add("c");
+      for (let index = 0; index < 10_000; index++) trio.write(key, increment(1));
+      trio.release("b");
+      trio.release("c");
+      trio.run(100);
+
+      const outcomes = new Set(
+        trio.replies.map((reply) => (reply.kind === "written" ? reply.outcome : reply.kind)),
+      );
+      expect(outcomes.size).toBe(10_000);
+      expect(trio.coordinator.pending).toBe(0);
+    });
+
+    test("a long queue fails by the time a request may take, not after that time for each", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.lost.add("b").add("c");
+      for (let index = 0; index < 20; index++) trio.write(key, increment(1));
+
+      trio.run(2_500);
+
+      expect(trio.replies.filter(({ kind }) => kind === "failed")).toHaveLength(20);
+      expect(trio.coordinator.pending).toBe(0);
+    });
+
+    test("is not put above a newer write when the ring changes under it", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.write(key, setTo("old"));
+      trio.run(10);
+      trio.isLost = isReplicate;
+      const id = trio.write(key, { type: "touch", ttlMs: 60_000 });
+      const sent = trio.sent.at(-1)!.message as Replicate;
+      // A set that another node coordinates, with a version below the touch's.
+      for (const member of ["b", "c"]) {
+        trio.put(member, entry({ key, value: bytes("set"), format: 1, version: sent.entry.version - 1 }));
+      }
+      trio.isLost = () => false;
+
+      trio.coordinator.ringChanged(trio.now);
+      trio.deliver();
+      trio.run(500);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: true });
+      expect(textOf(trio.reply(trio.get(key)))).toBe("set");
+    });
+  });
+
+  describe("when it is a repeated attempt", () => {
+    const operation = { opClient: 7, opSeq: 77 };
+    const again = { ...operation, attempt: 2 };
+
+    test("is written when nobody knows it", () => {
+      const trio = new Trio(hashes);
+
+      const id = trio.write("k", setTo("v"), again);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: true });
+      expect(holders(trio, "k")).toHaveLength(3);
+    });
+
+    test("shuts out earlier attempts everywhere it asked", () => {
+      const trio = new Trio(hashes);
+      trio.write("k", setTo("v"), again);
+      const early = entry({ ...operation, opAttempt: 1, version: version(1_200) });
+
+      for (const member of ["a", "b", "c"]) {
+        const { replica, replicate } = trio.node(member);
+        expect(replica.replicate(replicate({ entry: early }), SELF, trio.now).status).toBe("fenced");
+      }
+    });
+
+    test("completes the first attempt under its own version when that is the newest", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a", "b");
+      const first = entry({ key, ...operation, format: 3, value: bytes("8"), version: version(500) });
+      trio.put("b", first);
+
+      const id = trio.write(key, increment(3), again);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 8 });
+      for (const member of ["a", "b", "c"]) expect(trio.entryIn(member, key)?.version).toBe(version(500));
+    });
+
+    test("is done when a majority stored it, though it was overwritten since", () => {
+      const trio = new Trio(hashes);
+      for (const member of ["b", "c"]) {
+        trio.node(member).operations.record(7, 77, { version: version(500), attempt: 1, number: 8 });
+        trio.put(member, entry({ version: version(600) }));
+      }
+
+      const id = trio.write("k", increment(3), again);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 8 });
+      expect(trio.entryIn("b", "k")?.version).toBe(version(600));
+    });
+
+    test.each(["cannot be asked", "lost its memory"])(
+      "is uncertain when one replica knows it as overwritten and another %s",
+      (why) => {
+        const trio = new Trio(hashes);
+        trio.node("b").operations.record(7, 77, { version: version(500), attempt: 1, number: 0 });
+        for (const member of ["a", "b", "c"]) trio.put(member, entry({ version: version(600) }));
+        const { slots, ring } = trio.node("c");
+        slots.reset();
+        slots.adopt(ring, "c" as MemberId, false);
+        if (why === "cannot be asked") trio.lost.add("c");
+        // c's answer comes before the majority's.
+        trio.held.add("b");
+
+        const id = trio.write("k", setTo("v"), again);
+        trio.release("b");
+        trio.run(2_500);
+
+        expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+        expect(trio.entryIn("a", "k")?.version).toBe(version(600));
+      },
+    );
+
+    test("joins the attempt that is still under way on the same node", () => {
+      const trio = new Trio(hashes);
+      trio.held.add("b").add("c");
+      const first = trio.write("k", setTo("v"), operation);
+      const second = trio.write("k", setTo("v"), again);
+
+      trio.release("b");
+      trio.release("c");
+
+      expect(trio.reply(first)?.kind).toBe("written");
+      expect(trio.reply(second)?.kind).toBe("written");
+      expect(trio.sent.filter(({ message }) => message.kind === "replicate")).toHaveLength(2);
+    });
+  });
+
+  test("acknowledges nothing while there is no ring to count replicas of", () => {
+    const trio = new Trio(hashes);
+    trio.lost.add("b").add("c");
+    const id = trio.write("k", setTo("v"), { write: "all" });
+    Object.assign(trio.a.view, { ring: undefined });
+
+    trio.coordinator.ringChanged(trio.now);
+    trio.deliver();
+
+    expect(trio.reply(id)).toBeUndefined();
+  });
+
+  test("starts over under another ring: acknowledgements of the one before do not count", () => {
+    const trio = new Trio(hashes);
+    trio.held.add("b");
+    trio.lost.add("c");
+    const id = trio.write("k", setTo("v"));
+    const message = trio.waiting.find(({ to }) => to === "b")!.message as Replicate;
+    const reply = trio.node("b").replica.replicate(message, SELF, trio.now);
+    const members = trio.a.ring.members.map(({ id }) => ({ id, weight: 2, zone: "" }));
+    Object.assign(trio.a.view, { ring: Ring.build(members, ringParameters(3), hashes) });
+
+    trio.coordinator.ringChanged(trio.now);
+    trio.coordinator.replicated("b" as MemberId, reply, trio.now);
+    trio.deliver();
+
+    expect(trio.reply(id)).toBeUndefined();
+  });
+});
