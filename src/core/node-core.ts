@@ -12,6 +12,7 @@
 import type { Hashes } from "../base/hash.ts";
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
+import { ClusterTime } from "./cluster-time.ts";
 import { PeerLinks } from "./links.ts";
 import type { ClientHandle, Effect, Input, Machine, Now } from "./machine.ts";
 import { Membership } from "./membership/membership.ts";
@@ -66,6 +67,7 @@ export class NodeCore implements Machine<Input, Effect> {
   readonly #ports: NodeCorePorts;
   readonly #startedMs: number;
   readonly #outbox: Outbox;
+  readonly #time: ClusterTime;
   readonly #links: PeerLinks;
   readonly #slots = new SlotStates();
   readonly #clock: HybridClock;
@@ -100,6 +102,7 @@ export class NodeCore implements Machine<Input, Effect> {
     const { store, hashes } = ports;
     this.#options = options;
     this.#ports = ports;
+    this.#time = new ClusterTime(now);
     this.#startedMs = now.monoMs;
     this.#housekeepingMs = now.monoMs;
     this.#genesisId = options.genesisId;
@@ -145,7 +148,7 @@ export class NodeCore implements Machine<Input, Effect> {
     );
     this.#ringChange = new RingChange(this.#outbox);
     if (this.#isFounder) this.#outbox.event({ type: "genesis", genesisId: this.#genesisId, isFounder: true });
-    this.#refreshView(this.#clusterNow(now));
+    this.#refreshView(this.#time.at(now));
   }
 
   /** The cluster's genesis id; "" while unknown. The handshake carries it. */
@@ -154,7 +157,7 @@ export class NodeCore implements Machine<Input, Effect> {
   }
 
   step(input: Input, realNow: Now): readonly Effect[] {
-    const now = this.#clusterNow(realNow);
+    const now = this.#time.at(realNow);
     this.#take(input, now, realNow);
     this.#refreshView(now);
     this.#advanceRingChange(now);
@@ -675,14 +678,10 @@ export class NodeCore implements Machine<Input, Effect> {
 
   // ---- clocks
 
-  /** The monotonic clock as it is, the wall clock corrected to the cluster's. */
-  #clusterNow(now: Now): Now {
-    return this.#skewMs === 0 ? now : { monoMs: now.monoMs, wallMs: now.wallMs + this.#skewMs };
-  }
-
   #updateSkew(): void {
     const skewMs = this.#links.clusterSkewMs();
     this.#skewMs = Math.abs(skewMs) > SKEW_DEAD_BAND_MS ? skewMs : 0;
+    this.#time.correct(this.#skewMs);
     const isOff = Math.abs(skewMs) > this.#options.replication.clockSkewMsMax;
     if (isOff === this.#isClockOff) return;
     this.#isClockOff = isOff;

@@ -1,0 +1,45 @@
+// The cluster's wall time, as well as this node can know it: its own wall clock, corrected by how far the others' clocks are from
+// it (links.ts). Versions, expiry and tombstones follow it, so a clock that jumps must not be believed before it was compared:
+// within a tenth of a second an hour ahead would expire every entry with a ttl.
+//
+// So a jump of the wall clock against the monotonic one is not followed for a second. By then the others' clocks have been
+// measured against the new time, and if all jumped alike, that is the new time.
+
+import type { Now } from "./machine.ts";
+
+/** Steps come at least every 50 ms; no honest clock is set by more than this in between without being compared first. */
+const JUMP_MS_MIN = 100;
+/** Two heartbeats, their answers, and the round of upkeep that puts the correction into force. */
+const HOLD_MS = 1_000;
+
+/** See the top of the file. */
+export class ClusterTime {
+  /** Wall minus monotonic clock, when last seen. */
+  #offsetMs: number;
+  #skewMs = 0;
+  /** Cluster time minus monotonic clock while a jump is not followed. */
+  #heldOffsetMs: number | undefined;
+  #heldUntilMs = 0;
+
+  constructor(now: Now) {
+    this.#offsetMs = now.wallMs - now.monoMs;
+  }
+
+  /** Sets what is to be added to this node's wall clock; 0 to leave it as it is. */
+  correct(skewMs: number): void {
+    this.#skewMs = skewMs;
+  }
+
+  /** The monotonic clock as it is, and the cluster's wall time. To be asked at every step. */
+  at(now: Now): Now {
+    const offsetMs = now.wallMs - now.monoMs;
+    if (Math.abs(offsetMs - this.#offsetMs) > JUMP_MS_MIN) {
+      this.#heldOffsetMs ??= this.#offsetMs + this.#skewMs;
+      this.#heldUntilMs = now.monoMs + HOLD_MS;
+    }
+    this.#offsetMs = offsetMs;
+    if (this.#heldOffsetMs !== undefined && now.monoMs >= this.#heldUntilMs) this.#heldOffsetMs = undefined;
+    const usedMs = this.#heldOffsetMs ?? offsetMs + this.#skewMs;
+    return usedMs === offsetMs ? now : { monoMs: now.monoMs, wallMs: now.monoMs + usedMs };
+  }
+}

@@ -1,0 +1,42 @@
+import { describe, expect, test } from "vitest";
+import { ClusterTime } from "../../src/core/cluster-time.ts";
+
+const WALL = 1_800_000_000_000;
+const now = (monoMs: number, errorMs = 0) => ({ monoMs, wallMs: WALL + monoMs + errorMs });
+
+describe("ClusterTime", () => {
+  test("is the own wall clock plus the correction", () => {
+    const time = new ClusterTime(now(0));
+    expect(time.at(now(10))).toEqual(now(10));
+
+    time.correct(-70);
+
+    expect(time.at(now(20))).toEqual(now(20, -70));
+  });
+
+  test("does not follow a jump until the others' clocks were compared with it", () => {
+    const time = new ClusterTime(now(0));
+    time.at(now(10));
+
+    expect(time.at(now(20, 3_600_000))).toEqual(now(20));
+    expect(time.at(now(1000, 3_600_000))).toEqual(now(1000));
+    time.correct(-3_600_000);
+    expect(time.at(now(1100, 3_600_000))).toEqual(now(1100));
+  });
+
+  test("follows a jump after a second when nobody objects", () => {
+    const time = new ClusterTime(now(0));
+    time.at(now(20, 5000));
+
+    expect(time.at(now(1020, 5000))).toEqual(now(1020, 5000));
+  });
+
+  test("holds the time from before the first of several jumps", () => {
+    const time = new ClusterTime(now(0));
+    time.correct(-70);
+    time.at(now(20, 5000));
+    time.at(now(500, -5000));
+
+    expect(time.at(now(1400, -5000))).toEqual(now(1400, -70));
+  });
+});
