@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Hashes } from "../../src/base/hash.ts";
 import { slotOfKey } from "../../src/base/hash.ts";
+import type { MemberId } from "../../src/base/ids.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { MiniCluster } from "./mini-cluster.ts";
 
@@ -168,5 +169,32 @@ describe("NodeCore", () => {
     });
     // A key of which two replicas are on this side has its majority here.
     expect(stored).toBe(reachable.length);
+  });
+
+  test("a node that stood still answers no read from its old copy alone", () => {
+    const cluster = started();
+    const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);
+    for (const key of keys) cluster.answer(set(cluster, "n1", key, "before"));
+    cluster.isLost = (from, to) => from === "n2" || to === "n2";
+    cluster.run(1_500);
+    for (const key of keys) cluster.answer(set(cluster, "n1", key, "after", { attempt: 2 }));
+
+    // It wakes up, its links break, and callers that reach it ask at once.
+    cluster.input("n2", { kind: "stall", ms: 1_500 });
+    for (const other of ["n1", "n3", "n4", "n5"]) {
+      cluster.input("n2", { kind: "link", member: other as MemberId, path: "peer", isUp: false });
+    }
+    const asked = keys.map((key) =>
+      cluster.request("n2", { kind: "get", key, read: "one", want: "value", notAfter: 0 }),
+    );
+    cluster.run(50);
+    cluster.isLost = () => false;
+    cluster.run(2_500);
+
+    for (const id of asked) {
+      const reply = cluster.replies.find((candidate) => "id" in candidate && candidate.id === id);
+      if (reply?.kind === "got") expect(new TextDecoder().decode(reply.value)).toBe("after");
+      else expect(reply).toMatchObject({ kind: "failed", elsewhere: true });
+    }
   });
 });

@@ -87,7 +87,7 @@ export class Coordinator {
   #pending = 0;
 
   constructor(
-    parts: Omit<TaskContext, "register" | "wake" | "forget" | "repair">,
+    parts: Omit<TaskContext, "register" | "wake" | "forget" | "repair" | "isBehind">,
     state: CoordinatorState,
     nextId: () => number,
   ) {
@@ -98,6 +98,7 @@ export class Coordinator {
       wake: (task: Task, atMs: number) => this.#tasks.wake(task, atMs),
       forget: (task: Task) => this.#tasks.forget(task),
       repair: (key: string, now: Now) => this.repair(key, now),
+      isBehind: () => state.isBehind(),
     };
     this.#state = state;
     this.#nextId = nextId;

@@ -153,7 +153,15 @@ export class Gather implements Task {
   #isEnough(counted: number, now: Now): boolean {
     const isSettled = this.#waiting.size === 0 || now.monoMs >= this.#settleMs;
     if (counted >= majorityOf(this.#list.length)) return isSettled || this.#request.wantsAll !== true;
-    return this.#request.mode === "degraded" && counted > 0 && isSettled;
+    return this.#request.mode === "degraded" && isSettled && counted > 0 && !this.#isOnlyOwnAndBehind();
+  }
+
+  /** A copy that may have missed writes is no answer by itself; peers come back, or are given up, within seconds. */
+  #isOnlyOwnAndBehind(): boolean {
+    const { view, isBehind } = this.#context;
+    if (!isBehind()) return false;
+    for (const [member, reply] of this.#answers) if (reply.counts && member !== view.self) return false;
+    return true;
   }
 
   #usefulAnswers(): readonly Answer[] {

@@ -38,6 +38,8 @@ export interface TaskContext {
   readonly options: ReplicationOptions;
   /** xxHash32 of this node's id, for {@link Entry.origin}. */
   readonly origin: number;
+  /** Whether this node may have missed writes. */
+  isBehind(): boolean;
   /** Makes the replicas of a key agree, in the background; at most so many at a time, further ones are left to later syncs. */
   repair(key: string, now: Now): void;
   /** Routes answers to a new message id to the task; replaces the task's earlier id. */
