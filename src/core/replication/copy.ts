@@ -194,7 +194,7 @@ export class Copy {
       const slot = pull.slots[index]!;
       const keys = keysBySlot.get(slot) ?? new Set<string>();
       if (index === 0) for (const key of pull.partialKeys) keys.add(key);
-      this.#slotDone(source, slot, reply, index, keys);
+      this.#slotDone(source, slot, { reply, index, keys }, now);
       this.#maybeFinish(slot);
     }
     const rest = pull.slots.slice(reply.slotsDone);
@@ -227,7 +227,16 @@ export class Copy {
     return keysBySlot;
   }
 
-  #slotDone(source: Source, slot: Slot, reply: PullReply, index: number, keys: ReadonlySet<string>): void {
+  #slotDone(
+    source: Source,
+    slot: Slot,
+    {
+      reply,
+      index,
+      keys,
+    }: { readonly reply: PullReply; readonly index: number; readonly keys: ReadonlySet<string> },
+    now: Now,
+  ): void {
     if (reply.entitled[index] !== true) {
       this.#setStatus(source, slot, NO_AUTHORITY);
       return;
@@ -235,7 +244,7 @@ export class Copy {
     this.#setStatus(source, slot, COPIED);
     const { store } = this.#parts;
     const floor = reply.floors[index] ?? 0;
-    if (reply.isSame[index] !== true) this.#dropForgotten(slot, floor, keys);
+    if (reply.isSame[index] !== true) this.#dropForgotten(slot, floor, keys, now);
     store.raiseFloor(slot, floor);
     const cleared = reply.cleared[index] ?? 0;
     if (cleared > store.clearedVersion(slot)) store.clear(slot, cleared);
@@ -245,7 +254,7 @@ export class Copy {
    * What the source does not hold and is not newer than its floor may have been deleted there, its tombstone gone: keeping it
    * would bring a deleted value back.
    */
-  #dropForgotten(slot: Slot, floor: number, keys: ReadonlySet<string>): void {
+  #dropForgotten(slot: Slot, floor: number, keys: ReadonlySet<string>, now: Now): void {
     const { store } = this.#parts;
     const kept: Entry[] = [];
     let isAnyForgotten = false;
@@ -258,7 +267,7 @@ export class Copy {
     const ownFloor = store.floor(slot);
     store.drop(slot);
     if (cleared > 0) store.clear(slot, cleared);
-    for (const entry of kept) store.merge(slot, entry, 0, { cold: true });
+    for (const entry of kept) store.merge(slot, entry, now.wallMs, { cold: true });
     store.raiseFloor(slot, ownFloor);
   }
 
