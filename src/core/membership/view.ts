@@ -116,11 +116,14 @@ export class View {
   accuse(member: Member, step: Step): void {
     const { table, messenger } = this.#parts;
     const self = table.self.id;
+    // At first hand, so it is told to all at once: the queue of news keeps one accuser for a member, and a suspicion that lacks
+    // accusers lasts long.
     if (member.suspicion?.confirm(self, step.now.monoMs)) {
-      messenger.spread({ record: member.record, accuser: self });
+      messenger.tellAll({ record: member.record, accuser: self }, step);
     }
     if (member.record.liveness !== "alive") return;
     this.change({ ...member.record, liveness: "suspect" }, self, step);
+    messenger.tellAll({ record: member.record, accuser: self }, step);
     // The suspect hears it first (Lifeguard's buddy system): it may answer before anyone else does.
     messenger.accuse(member, member.record.address, step, 0);
   }
