@@ -3,7 +3,8 @@
 // A hint is only a name, the key: this node is a replica of it too, so the newest version is looked up in the store when the
 // hint is replayed. That makes a hint some 80 bytes, coalesces any number of writes of a key into one, and never replays an
 // old version. Hints never count towards a quorum and never slow or fail a write: past a bound, or past the window, the slot
-// is marked for a sync instead, which the target then pulls by itself.
+// is marked for a sync instead, which the target then pulls by itself. So it is when the key is no longer held here at replay:
+// its tombstone may have been dropped early, and the target would go on answering with what was deleted.
 //
 // Replay is paced by a window of unanswered messages, so a returning node is fed no faster than it answers.
 
@@ -34,7 +35,7 @@ interface Hint {
 interface Target {
   readonly hints: Map<string, Hint>;
   bytes: number;
-  /** Slots whose hints overflowed or grew too old: the target must pull them. Told again and again for as long as a hint would live. */
+  /** Slots whose hints overflowed, grew too old or lost their entry: the target must pull them. Told again and again for as long as a hint would live. */
   readonly slotsToSync: Set<Slot>;
   overflowMs: number;
   toldMs: number;
@@ -152,9 +153,9 @@ export class Hints {
       if (target.inFlight.size >= this.#options.hintsInFlightMax) break;
       if (now.monoMs - hint.sentMs <= REPLAY_TIMEOUT_MS) continue;
       const entry = this.#store.peek(hint.slot, hint.key);
-      // Evicted here meanwhile, or no longer ours: there is nothing to hand over.
       if (entry === undefined || !ring.isReplica(hint.slot, member)) {
         this.#remove(target, hint.key);
+        if (ring.isReplica(hint.slot, member)) this.#markForSync(target, hint.slot, now);
         continue;
       }
       hint.sentMs = now.monoMs;
@@ -244,9 +245,13 @@ export class Hints {
   }
 
   #overflow(member: MemberId, target: Target, slot: Slot, reason: "overflow" | "expired", now: Now): void {
+    this.#markForSync(target, slot, now);
+    this.#outbox.event({ type: "hintsDropped", target: member, count: 1, reason });
+  }
+
+  #markForSync(target: Target, slot: Slot, now: Now): void {
     target.slotsToSync.add(slot);
     target.overflowMs = now.monoMs;
-    this.#outbox.event({ type: "hintsDropped", target: member, count: 1, reason });
   }
 
   #forget(member: MemberId, target: Target): void {

@@ -32,7 +32,7 @@ function makeCopy(over: Partial<CopyJob> = {}) {
     done: (slot, sources) => done.push([slot, sources]),
     ...over,
   };
-  const copy = new Copy({ ...a, pullsInFlightMax: 2, clockSkewMsMax: 500 }, job);
+  const copy = new Copy({ ...a, pullsInFlightMax: 2 }, job);
   const pulls: [string, Pull][] = [];
   /** Delivers what was asked, and the answers, until nothing more is asked. `deaf` members hear nothing. */
   const deliver = (ms: number, deaf: readonly string[] = []) => {

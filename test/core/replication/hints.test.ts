@@ -106,6 +106,18 @@ describe("Hints", () => {
     expect(hints.drain(TARGET)).toEqual({ isDrained: true, slots: [slotOfKey("k")] });
   });
 
+  test("turns a hint whose key is no longer held here into a sync of its slot: it may have been deleted", () => {
+    const { hints, store, usable } = withHints(["k"]);
+    store.drop(slotOfKey("k"));
+    store.raiseFloor(slotOfKey("k"), version(3));
+    usable.add(TARGET);
+
+    hints.replay(at(20));
+
+    expect(hints.count).toBe(0);
+    expect(hints.drain(TARGET)).toEqual({ isDrained: true, slots: [slotOfKey("k")] });
+  });
+
   test("drops what is for a member that is gone for good", () => {
     const { hints, gone, outbox } = withHints(["k"]);
     gone.add(TARGET);
