@@ -497,7 +497,7 @@ export class NodeCore implements Machine<Input, Effect> {
     if (ring === undefined) return;
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
-      if (this.#slots.counts(slot) && ring.isReplica(slot, member)) this.#slots.doubt(slot);
+      if (ring.isReplica(slot, member)) this.#slots.doubt(slot);
     }
   }
 

@@ -142,12 +142,15 @@ export class Fill {
   #advanceDoubtful(now: Now): void {
     const { slots, view } = this.#parts;
     const ring = view.ring;
-    if (this.#doubtful === undefined && slots.doubtfulCount > 0 && ring !== undefined) {
+    const isDue = this.#doubtful === undefined && slots.doubtfulCount > 0;
+    const wanted = isDue ? slotsWhere((slot) => slots.isDoubtful(slot) && slots.counts(slot)) : [];
+    if (ring !== undefined && wanted.length > 0) {
+      for (const slot of wanted) slots.compare(slot);
       this.#doubtful = new Copy(this.#parts, {
         ringId: ring.id,
         isRehearsal: false,
         waitsForAbsent: false,
-        slots: slotsWhere((slot) => slots.isDoubtful(slot)),
+        slots: wanted,
         candidates: (slot) => this.#others(ring.preferenceList(slot)),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,

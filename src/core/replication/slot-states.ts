@@ -12,7 +12,8 @@
 // replicas refuse foreground messages of another ring than theirs.
 //
 // A counted slot can also be `doubtful`: a peer that might have acknowledged a write without us reaching us is gone. It still
-// counts (quorums cover for it), but this node must not answer for it alone until it compared notes with the others.
+// counts (quorums cover for it), but this node must not answer for it alone until it compared notes with the others, after the
+// doubt arose: a comparison already under way may have asked too early. A warming slot keeps a doubt for when it counts.
 
 import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
 import type { Ring } from "../ring/ring.ts";
@@ -21,6 +22,10 @@ const NONE = 0;
 const COUNTED = 1;
 const WARMING = 2;
 const FORMER = 3;
+
+/** Doubtful; or doubtful, and being compared since the last doubt. */
+const DOUBTED = 1;
+const COMPARED = 2;
 
 /** The state of every slot on this node. */
 export class SlotStates {
@@ -51,7 +56,7 @@ export class SlotStates {
   }
 
   isDoubtful(slot: Slot): boolean {
-    return this.#doubtful[slot] === 1;
+    return this.#doubtful[slot] !== 0;
   }
 
   /** Counted, and current enough to answer for the slot alone. */
@@ -96,15 +101,20 @@ export class SlotStates {
     for (let index = 0; index < SLOT_COUNT; index++) this.#set(index as Slot, NONE);
   }
 
-  /** A warming slot is filled, or a doubtful one compared. */
+  /** A warming slot is filled, or the comparison of a doubtful one is over: it settles what was doubted before it began. */
   settle(slot: Slot): void {
     if (this.#states[slot] === WARMING) this.#set(slot, COUNTED);
-    this.#setDoubtful(slot, false);
+    else if (this.#doubtful[slot] === COMPARED) this.#setDoubtful(slot, 0);
   }
 
-  /** Does nothing unless the slot is counted. */
+  /** Does nothing unless this node is a replica of the slot. */
   doubt(slot: Slot): void {
-    if (this.#states[slot] === COUNTED) this.#setDoubtful(slot, true);
+    if (!this.isForeign(slot)) this.#setDoubtful(slot, DOUBTED);
+  }
+
+  /** A comparison of a doubtful slot begins. */
+  compare(slot: Slot): void {
+    if (this.#doubtful[slot] === DOUBTED) this.#setDoubtful(slot, COMPARED);
   }
 
   /** Ends the role of source for slots of an earlier ring. */
@@ -119,13 +129,12 @@ export class SlotStates {
     if (state === WARMING) this.#warmingCount++;
     if (state === FORMER) this.#formerCount++;
     this.#states[slot] = state;
-    if (state !== COUNTED) this.#setDoubtful(slot, false);
+    if (state !== COUNTED) this.#setDoubtful(slot, 0);
   }
 
-  #setDoubtful(slot: Slot, isDoubtful: boolean): void {
-    const flag = isDoubtful ? 1 : 0;
-    if (this.#doubtful[slot] === flag) return;
-    this.#doubtful[slot] = flag;
-    this.#doubtfulCount += isDoubtful ? 1 : -1;
+  #setDoubtful(slot: Slot, doubt: number): void {
+    const before = this.#doubtful[slot]!;
+    this.#doubtful[slot] = doubt;
+    this.#doubtfulCount += Math.sign(doubt) - Math.sign(before);
   }
 }

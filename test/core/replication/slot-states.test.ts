@@ -77,14 +77,38 @@ describe("SlotStates", () => {
     expect(slots.counts(5 as Slot)).toBe(true);
     expect(slots.isTrusted(5 as Slot)).toBe(false);
     expect(slots.doubtfulCount).toBe(1);
+    slots.compare(5 as Slot);
     slots.settle(5 as Slot);
     expect(slots.isTrusted(5 as Slot)).toBe(true);
     expect(slots.doubtfulCount).toBe(0);
   });
 
-  test("doubt does nothing to a slot that does not count", () => {
+  test("a slot that is doubted again while it is compared stays doubtful", () => {
+    const slots = new SlotStates();
+    slots.adopt(ringOf("a"), SELF, true);
+    slots.doubt(5 as Slot);
+    slots.compare(5 as Slot);
+
+    slots.doubt(5 as Slot);
+    slots.settle(5 as Slot);
+
+    expect(slots.isTrusted(5 as Slot)).toBe(false);
+    expect(slots.doubtfulCount).toBe(1);
+  });
+
+  test("a warming slot that is doubted counts when it is filled and is not trusted", () => {
     const slots = new SlotStates();
     slots.adopt(ringOf("a", "b", "c"), SELF, false);
+
+    slots.doubt(5 as Slot);
+    slots.settle(5 as Slot);
+
+    expect(slots.counts(5 as Slot)).toBe(true);
+    expect(slots.isTrusted(5 as Slot)).toBe(false);
+  });
+
+  test("doubt does nothing to a slot of others", () => {
+    const slots = new SlotStates();
 
     slots.doubt(5 as Slot);
 

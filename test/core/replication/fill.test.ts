@@ -1,0 +1,130 @@
+// Keeping slots complete: one node (`a`) with real sources.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { MemberId } from "../../../src/base/ids.ts";
+import type { Pull } from "../../../src/core/messages.ts";
+import { Fill } from "../../../src/core/replication/fill.ts";
+import { answerPull } from "../../../src/core/replication/pull-source.ts";
+import { Ring, ringParameters } from "../../../src/core/ring/ring.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+import { at, entry, makeFixture, SELF, sent, version } from "./fixture.ts";
+
+const SLOT = slotOfKey("k");
+const MEMBERS = ["a", "b", "c"];
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+function makeFill() {
+  const nodes = new Map(MEMBERS.map((id) => [id, makeFixture(hashes, MEMBERS, { self: id as MemberId })]));
+  const a = nodes.get("a")!;
+  const fill = new Fill({ ...a, pullsInFlightMax: 2 });
+  const held: [string, Pull][] = [];
+  let nowMs = 0;
+  const answer = (to: string, pull: Pull) =>
+    fill.pulled(to as MemberId, answerPull(pull, nodes.get(to)!), at(nowMs));
+  const deliver = (isHeld: (to: string) => boolean) => {
+    for (let batch = sent(a.outbox.take()); batch.length > 0; batch = sent(a.outbox.take())) {
+      for (const [to, message] of batch) {
+        if (message.kind !== "pull") continue;
+        if (isHeld(to)) held.push([to, message]);
+        else answer(to, message);
+      }
+    }
+  };
+  /** Lets 100 ms pass as the node would: woken while there is something to do. */
+  const run = (isHeld: (to: string) => boolean = () => false) => {
+    nowMs += 100;
+    if (a.slots.doubtfulCount + a.slots.warmingCount > 0) fill.wake(at(nowMs));
+    fill.tick(at(nowMs));
+    deliver(isHeld);
+  };
+  const release = () => {
+    for (const [to, pull] of held.splice(0)) answer(to, pull);
+    deliver(() => false);
+  };
+  return { ...a, fill, run, release, node: (id: string) => nodes.get(id)!, now: () => at(nowMs) };
+}
+
+describe("Fill", () => {
+  test("makes warming slots count once they are copied", () => {
+    const { fill, slots, ring, store, node, run, now } = makeFill();
+    slots.reset();
+    slots.adopt(ring, SELF, false);
+    node("b").store.merge(SLOT, entry(), now().wallMs);
+
+    fill.restart(undefined, now());
+    run();
+
+    expect(slots.warmingCount).toBe(0);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+    expect(fill.deadline()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("compares a doubtful slot with everybody who can be reached", () => {
+    const { slots, store, node, run, now } = makeFill();
+    node("c").store.merge(SLOT, entry(), now().wallMs);
+    slots.doubt(SLOT);
+
+    run();
+
+    expect(slots.isTrusted(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
+  test("compares a slot again that was doubted after a source had been asked", () => {
+    const { slots, store, node, run, release, now } = makeFill();
+    slots.doubt(SLOT);
+    run((to) => to === "c");
+    // b has been asked; only now does it store something this node does not hear of.
+    node("b").store.merge(SLOT, entry({ version: version(5) }), now().wallMs);
+    slots.doubt(SLOT);
+
+    release();
+    expect(slots.isTrusted(SLOT)).toBe(false);
+    run();
+    run();
+
+    expect(store.peek(SLOT, "k")?.version).toBe(version(5));
+    expect(slots.isTrusted(SLOT)).toBe(true);
+  });
+
+  test("compares a slot that was doubted while it was filled", () => {
+    const { fill, slots, ring, node, run, release, store, now } = makeFill();
+    slots.reset();
+    slots.adopt(ring, SELF, false);
+    fill.restart(undefined, now());
+    run((to) => to === "c");
+    node("b").store.merge(SLOT, entry({ version: version(5) }), now().wallMs);
+    slots.doubt(SLOT);
+
+    release();
+    run();
+    run();
+
+    expect(slots.isTrusted(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")?.version).toBe(version(5));
+  });
+
+  test("rehearses a planned ring and says when it has", () => {
+    const { fill, usable, run, now, node, store } = makeFill();
+    node("b").store.merge(SLOT, entry(), now().wallMs);
+    const target = Ring.build(
+      MEMBERS.map((id) => ({ id: id as MemberId, weight: 2, zone: "" })),
+      ringParameters(3),
+      hashes,
+    );
+
+    fill.rehearse(target, now());
+    run();
+
+    // Every slot of it is held and counts already: there is nothing to copy.
+    expect(fill.preparedRingId).toBe(target.id);
+    expect(store.peek(SLOT, "k")).toBeUndefined();
+    expect(usable.size).toBe(3);
+  });
+});
