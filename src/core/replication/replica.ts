@@ -74,6 +74,11 @@ export class Replica {
     };
   }
 
+  /** Whether this replica stored the operation, whatever became of it since. */
+  knows(opClient: number, opSeq: number): boolean {
+    return this.#parts.operations.find(opClient, opSeq).version > 0;
+  }
+
   /** @param now With cluster wall time. */
   replicate(request: Replicate, from: MemberId, now: Now): ReplicateReply {
     const reply = this.judge(request, from, now);

@@ -94,8 +94,9 @@ export class WriteTask implements Task {
   }
 
   start(now: Now): void {
-    const { change, attempt } = this.#request;
-    if (attempt > 1) this.#ask(now);
+    const { change, attempt, opClient, opSeq } = this.#request;
+    // A first attempt that is known already is a message that arrived twice.
+    if (attempt > 1 || this.#context.replica.knows(opClient, opSeq)) this.#ask(now);
     else if (!needsCurrent(change)) this.#decide(undefined, now);
     else if (this.#canDecideAlone) this.#decideAlone(now);
     else this.#readCurrent(now);
