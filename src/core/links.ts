@@ -17,7 +17,7 @@ import type { Outbox } from "./replication/outbox.ts";
 export const HEARTBEAT_MS = 250;
 /** A clock sample older than this no longer counts: rates differ by up to 200 ppm, 6 ms in this time. */
 const SAMPLE_LIFE_MS = 30_000;
-/** A pong that took longer says little about the other side's wall clock; it only counts when there is no better one. */
+/** A pong that took longer says little about the other side's wall clock: it only rules out what cannot be. */
 const TRIP_MS_MAX = 50;
 /** An unreachable member is asked to be redialled no more often than this. */
 const REDIAL_SPACING_MS = 500;
@@ -80,8 +80,11 @@ export class PeerLinks {
       peer.offset.current = Math.max(peer.offset.current, sample);
     }
     const tripMs = Math.max(0, now.monoMs - pong.sentMs);
-    if (tripMs > TRIP_MS_MAX && peer.wallSkewMs !== undefined) return;
-    peer.wallSkewMs = pong.wallMs + tripMs / 2 - now.wallMs;
+    // The other clock shows at least this much more than ours, and at most a trip more than that.
+    const leastMs = pong.wallMs - now.wallMs;
+    const known = peer.wallSkewMs;
+    if (tripMs <= TRIP_MS_MAX || known === undefined) peer.wallSkewMs = leastMs + tripMs / 2;
+    else peer.wallSkewMs = Math.min(Math.max(known, leastMs), leastMs + tripMs);
   }
 
   /** A connection came or went. Returns whether the member has just become unreachable. */
