@@ -557,8 +557,8 @@ export class NodeCore implements Machine<Input, Effect> {
 
   #ringChangeView(): RingChangeView {
     const self = this.#membership.self;
-    const isEntering = self.ringState === "joining" && this.#targetRing?.has(self.id) === true;
-    const wantsChange = isEntering || self.ringState === "leaving";
+    const isTarget = this.#targetRing?.has(self.id) === true;
+    const wantsChange = isTarget ? self.ringState === "joining" : self.ringState === "leaving";
     return {
       self,
       records: this.#membership.records(),

@@ -50,6 +50,8 @@ export class RingChange {
   advance(view: RingChangeView, now: Now): RingState | undefined {
     const { self, ringId, targetRingId } = view;
     if (self.ringState === "warming" && view.isFilled && ringId !== "") return "active";
+    // The last one has nobody to hand over to.
+    if (self.ringState === "leaving" && isAlone(view)) return "left";
     if (targetRingId === "" || ringId === "" || now.monoMs - this.#askedMs < ASK_SPACING_MS) return undefined;
     const arbiter = arbiterOf(view.records);
     if (arbiter === undefined || !isRehearsed(view)) return undefined;
@@ -98,6 +100,10 @@ export class RingChange {
   }
 }
 
+function isAlone({ self, records }: RingChangeView): boolean {
+  return records.every(({ id, ringState }) => id === self.id || !isInRing(ringState));
+}
+
 /** Everybody alive who will be in the planned ring has copied what it would gain there. */
 function isRehearsed({ self, records, targetRingId }: RingChangeView): boolean {
   return records.every(({ id, ringState, liveness, preparedRingId }) => {
@@ -108,18 +114,27 @@ function isRehearsed({ self, records, targetRingId }: RingChangeView): boolean {
 }
 
 /**
- * Who enters and leaves with the next change: all that leave, or else one that joins, the lowest id of those alive. Every
- * member plans the same from the same records, and rehearses it.
+ * Who enters and leaves with the next change: all that leave, or else one that joins, the lowest id of those alive. When
+ * everybody leaves, the lowest id alive of them stays until it is alone: there is no empty ring. Every member plans the same
+ * from the same records, and rehearses it.
  */
 export function plannedMembers(records: readonly MemberRecord[]): readonly MemberRecord[] | undefined {
   const staying = records.filter(({ ringState }) => isInRing(ringState) && ringState !== "leaving");
-  if (records.some(({ ringState }) => ringState === "leaving")) return staying;
-  let joining: MemberRecord | undefined;
-  for (const record of records) {
-    if (record.ringState !== "joining" || record.liveness !== "alive") continue;
-    if (joining === undefined || compareIds(record.id, joining.id) < 0) joining = record;
+  if (records.some(({ ringState }) => ringState === "leaving")) {
+    const last = staying.length === 0 ? lowestAlive(records, "leaving") : undefined;
+    return last === undefined ? staying : [last];
   }
+  const joining = lowestAlive(records, "joining");
   return joining === undefined ? undefined : [...staying, joining];
+}
+
+function lowestAlive(records: readonly MemberRecord[], state: RingState): MemberRecord | undefined {
+  let lowest: MemberRecord | undefined;
+  for (const record of records) {
+    if (record.ringState !== state || record.liveness !== "alive") continue;
+    if (lowest === undefined || compareIds(record.id, lowest.id) < 0) lowest = record;
+  }
+  return lowest;
 }
 
 /** The lowest id alive in the ring. */

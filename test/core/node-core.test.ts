@@ -147,6 +147,20 @@ describe("NodeCore", () => {
     expect(cluster.nodes.get("n1")!.core.status(cluster.now).isSafe).toBe(true);
   });
 
+  test("nodes that all leave at once are all released, the last one with the data", () => {
+    const cluster = started(["n1", "n2", "n3"]);
+    cluster.answer(set(cluster, "n1", "k", "v"));
+    const isReleased = (name: string) =>
+      cluster.events.some(({ node, event }) => node === name && event.type === "released");
+
+    for (const name of ["n1", "n2", "n3"]) cluster.input(name, { kind: "leave" });
+    cluster.runUntil(() => ["n1", "n2", "n3"].every(isReleased), 20_000);
+
+    const order = cluster.events.filter(({ event }) => event.type === "released").map(({ node }) => node);
+    expect(order.at(-1)).toBe("n1");
+    expect(cluster.nodes.get("n1")!.store.count(slotOfKey("k"))).toBe(1);
+  });
+
   test("a minority acknowledges no quorum write and says that it is not done", () => {
     const cluster = started();
     const minority = new Set(["n1", "n2"]);
