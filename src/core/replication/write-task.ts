@@ -517,6 +517,9 @@ export class WriteTask implements Task {
   #end(now: Now): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    // Others may have stored what was then not stored here.
+    const { view, slots } = this.#context;
+    if (this.#mayHold.size > 0 && !this.#mayHold.has(view.self)) slots.doubt(this.#slot);
     for (const member of this.#list)
       if (!this.#counted.has(member) && !this.#uncounted.has(member)) this.#hint(member, now);
     this.#context.forget(this);
