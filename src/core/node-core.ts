@@ -51,6 +51,8 @@ const SWEEP_BUDGET = 500;
 const DROPS_PER_ROUND = 256;
 /** Wall clocks that differ by less from the cluster's are left alone: estimates are no better. */
 const SKEW_DEAD_BAND_MS = 50;
+/** A stall after which others may have acknowledged writes without this node: callers turn elsewhere no sooner. */
+const BEHIND_STALL_MS = 120;
 /** A node that left waits this long for the others to take over, then goes anyway: each slot has its other copies. */
 const RELEASE_PATIENCE_MS = 600_000;
 
@@ -212,7 +214,8 @@ export class NodeCore implements Machine<Input, Effect> {
       case "stall":
         this.#membership.stalled(input.ms, realNow, this.#outbox.effects);
         this.#links.stalled(now);
-        this.#catchUp.begin(this.#ringMemberIds(), now);
+        // Callers give a node longer than this before they turn to another one.
+        if (input.ms >= BEHIND_STALL_MS) this.#catchUp.begin(this.#ringMemberIds(), now);
         break;
       case "gossip":
         this.#gossip(input.from, input.fromAddress, input.message, realNow);
@@ -501,12 +504,18 @@ export class NodeCore implements Machine<Input, Effect> {
     }
   }
 
-  /** A member that left a slot's list took knowledge with it that the others may not share. */
+  /**
+   * A member that left a slot's list took knowledge with it that the others may not share. (For a dead one that was seen to
+   * when it died.)
+   */
   #doubtChangedSlots(from: Ring, to: Ring): void {
+    const isDead = (member: MemberId) => this.#membership.get(member)?.liveness === "dead";
+    const alive = new Set(from.members.map(({ id }) => id).filter((id) => !isDead(id)));
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
       if (!this.#slots.counts(slot)) continue;
-      if (from.preferenceList(slot).some((member) => !to.isReplica(slot, member))) this.#slots.doubt(slot);
+      const list = from.preferenceList(slot);
+      if (list.some((member) => alive.has(member) && !to.isReplica(slot, member))) this.#slots.doubt(slot);
     }
   }
 

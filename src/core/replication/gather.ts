@@ -14,8 +14,14 @@ import { compareVersions } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
-/** A pause before a replica that could not answer properly is asked again. */
+/** A pause before a replica that could not answer properly is asked again; doubles each time, or waiting would become load. */
 export const ASK_AGAIN_MS = 25;
+const ASK_AGAIN_DOUBLINGS_MAX = 3;
+
+/** The pause before the next round of asking, after so many of them. */
+export function askAgainMs(rounds: number): number {
+  return ASK_AGAIN_MS * 2 ** Math.min(rounds, ASK_AGAIN_DOUBLINGS_MAX);
+}
 
 export interface GatherRequest {
   readonly key: string;
@@ -62,6 +68,8 @@ export class Gather implements Task {
   #id = 0;
   #settleMs = 0;
   #askedMs = Number.NEGATIVE_INFINITY;
+  /** Rounds of asking after the first. */
+  #rounds = 0;
   #isOver = false;
 
   constructor(context: TaskContext, request: GatherRequest, done: (result: GatherResult, now: Now) => void) {
@@ -100,6 +108,7 @@ export class Gather implements Task {
       this.#finish({ status: "noQuorum" }, now);
       return;
     }
+    this.#rounds++;
     this.#ask(now);
   }
 
@@ -108,7 +117,7 @@ export class Gather implements Task {
     const { view, outbox, replica } = this.#context;
     const { key, opClient, opSeq, attempt } = this.#request;
     const ring = view.ring;
-    if (now.monoMs - this.#askedMs > this.#context.options.replicaTimeoutMs) {
+    if (now.monoMs >= this.#silentAtMs) {
       // Whoever has been silent this long may have lost the question.
       this.#waiting.clear();
       this.#askedMs = now.monoMs;
@@ -147,7 +156,17 @@ export class Gather implements Task {
       );
       return;
     }
-    this.#context.wake(this, Math.min(now.monoMs + ASK_AGAIN_MS, this.#request.deadlineMs));
+    const mayStillDo = counted + this.#waiting.size >= majorityOf(this.#list.length);
+    const nextMs = mayStillDo ? this.#silentAtMs : now.monoMs + askAgainMs(this.#rounds);
+    this.#context.wake(this, Math.min(Math.max(nextMs, now.monoMs + 1), this.#request.deadlineMs));
+  }
+
+  /** From when on those who are waited for count as silent. */
+  get #silentAtMs(): number {
+    return (
+      this.#askedMs +
+      this.#context.options.replicaTimeoutMs * 2 ** Math.min(this.#rounds, ASK_AGAIN_DOUBLINGS_MAX)
+    );
   }
 
   #isEnough(counted: number, now: Now): boolean {

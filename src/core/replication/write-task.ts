@@ -21,7 +21,7 @@ import type { Entry, Outcome, Replicate, ReplicateReply, WriteRequest } from "..
 import { isLive } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { decide, needsCurrent, outcomeOf } from "./decide.ts";
-import { type Answer, ASK_AGAIN_MS, Gather, type GatherResult } from "./gather.ts";
+import { type Answer, askAgainMs, Gather, type GatherResult } from "./gather.ts";
 import { type ReadResult, ReadTask } from "./read-task.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
@@ -61,6 +61,8 @@ export class WriteTask implements Task {
   #id = 0;
   #issues = 0;
   #issuedMs = 0;
+  /** Rounds of sending one issue again. */
+  #sendRounds = 0;
   /** Acknowledged and counted; stored by a replica that does not count (yet); sent and not answered. */
   readonly #counted = new Set<MemberId>();
   readonly #uncounted = new Set<MemberId>();
@@ -254,6 +256,7 @@ export class WriteTask implements Task {
     this.#entry = entry;
     this.#over = over;
     this.#issues++;
+    this.#sendRounds = 0;
     this.#issuedMs = now.monoMs;
     this.#ringId = view.ring?.id;
     this.#list = view.ring?.preferenceList(this.#slot) ?? [];
@@ -401,9 +404,12 @@ export class WriteTask implements Task {
       return;
     }
     const { replicaTimeoutMs } = this.#context.options;
-    const needsSoon = !this.#isAnswered && (this.#again.size > 0 || this.#uncounted.size > 0);
+    // Asking again helps only when those who are still waited for are too few.
+    const hasStragglers = this.#again.size > 0 || this.#uncounted.size > 0;
+    const needsSoon =
+      !this.#isAnswered && hasStragglers && own + this.#counted.size + this.#waiting.size < this.#needed();
     const nextMs = needsSoon
-      ? now.monoMs + ASK_AGAIN_MS
+      ? now.monoMs + askAgainMs(this.#sendRounds)
       : Math.max(now.monoMs + 1, this.#issuedMs + replicaTimeoutMs);
     this.#context.wake(this, this.#isAnswered ? nextMs : Math.min(nextMs, this.#deadlineMs));
   }
@@ -447,6 +453,7 @@ export class WriteTask implements Task {
 
   /** To replicas that answered for another ring or did not count, and to those that have been silent for long. */
   #sendAgain(now: Now): void {
+    this.#sendRounds++;
     const { options, view } = this.#context;
     const members = new Set([...this.#again, ...this.#uncounted]);
     this.#again.clear();
