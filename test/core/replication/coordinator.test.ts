@@ -1,0 +1,245 @@
+// Who runs a request, and where answers come from.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { MemberId } from "../../../src/base/ids.ts";
+import type { Forward, WriteRequest } from "../../../src/core/messages.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+import { entry, version } from "./fixture.ts";
+import { setTo, Trio, textOf } from "./trio.ts";
+
+const FIVE = ["a", "b", "c", "d", "e"];
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const increment = { type: "increment", by: 1, ttlMs: 0 } as const;
+
+/** A key of which `a` holds no copy. */
+function foreignKey(trio: Trio): string {
+  for (let index = 0; ; index++) {
+    const key = `key${index}`;
+    if (!trio.a.ring.isReplica(slotOfKey(key), trio.a.view.self)) return key;
+  }
+}
+
+function forwards(trio: Trio): { readonly to: MemberId; readonly message: Forward }[] {
+  return trio.sent.flatMap(({ to, message }) => (message.kind === "forward" ? [{ to, message }] : []));
+}
+
+describe("Coordinator.get", () => {
+  test("answers alone as the first replica", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.put("a", entry({ key, value: bytes("v"), format: 1 }));
+
+    expect(textOf(trio.reply(trio.get(key, "one")))).toBe("v");
+    expect(trio.sent).toEqual([]);
+  });
+
+  test.each([
+    "is not the first replica",
+    "is behind",
+    "has a doubt about the slot",
+    "is warming",
+    "was asked for a quorum",
+  ])("asks the others when this node %s", (why) => {
+    const trio = new Trio(hashes);
+    const key = why === "is not the first replica" ? trio.keyOf("b") : trio.keyOf("a");
+    trio.put("a", entry({ key, value: bytes("old"), version: version(1) }));
+    for (const member of ["b", "c"])
+      trio.put(member, entry({ key, value: bytes("new"), format: 1, version: version(2) }));
+    if (why === "is behind") trio.isBehind = true;
+    if (why === "has a doubt about the slot") trio.a.slots.doubt(slotOfKey(key));
+    if (why === "is warming") {
+      trio.a.slots.reset();
+      trio.a.slots.adopt(trio.a.ring, trio.a.view.self, false);
+    }
+
+    const id = trio.get(key, why === "was asked for a quorum" ? "quorum" : "one");
+    trio.run(200);
+
+    expect(textOf(trio.reply(id))).toBe("new");
+  });
+
+  test("answers from any replica that counts when the others stay silent, and waits for one that does", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("b");
+    trio.put("a", entry({ key, value: bytes("v"), format: 1 }));
+    trio.lost.add("b").add("c");
+
+    const id = trio.get(key, "one");
+    expect(trio.reply(id)).toBeUndefined();
+    trio.run(200);
+
+    expect(textOf(trio.reply(id))).toBe("v");
+  });
+
+  test("fails a quorum read without a majority by the time a request may take", () => {
+    const trio = new Trio(hashes);
+    trio.lost.add("b").add("c");
+
+    const id = trio.get("k");
+    trio.run(2_100);
+
+    expect(trio.reply(id)).toMatchObject({ kind: "failed", code: "ERR_NO_QUORUM", elsewhere: true });
+    expect(trio.coordinator.pending).toBe(0);
+    expect(trio.coordinator.deadline()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("does not show what has expired", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("b");
+    for (const member of ["a", "b", "c"]) trio.put(member, entry({ key, expiresAt: trio.now.wallMs + 10 }));
+    trio.run(20);
+
+    expect(textOf(trio.reply(trio.get(key, "one")))).toBeUndefined();
+  });
+});
+
+describe("Coordinator.write", () => {
+  test("hands a write of others' keys to the first replica that can be reached, and on its answer", () => {
+    const trio = new Trio(hashes, FIVE);
+    const key = foreignKey(trio);
+    const [first, second] = trio.a.ring.preferenceList(slotOfKey(key));
+    trio.a.usable.delete(first!);
+
+    const id = trio.write(key, setTo("v"));
+    const [forward] = forwards(trio);
+    expect(forward?.to).toBe(second);
+    trio.coordinator.forwardAnswered(second!, {
+      kind: "forwarded",
+      id: forward!.message.id,
+      reply: { kind: "written", id: 999, outcome: true },
+    });
+    trio.deliver();
+
+    expect(trio.reply(id)).toEqual({ kind: "written", id, outcome: true });
+    expect(trio.coordinator.pending).toBe(0);
+  });
+
+  test.each(["is lost", "never answers"])("is uncertain when the node it was handed to %s", (what) => {
+    const trio = new Trio(hashes, FIVE);
+    const key = foreignKey(trio);
+    const id = trio.write(key, setTo("v"));
+    const [forward] = forwards(trio);
+
+    if (what === "is lost") trio.lose(forward!.to);
+    trio.run(2_100);
+
+    expect(trio.reply(id)).toMatchObject({
+      kind: "failed",
+      code: "ERR_TIMEOUT",
+      applied: "maybe",
+      elsewhere: true,
+    });
+    expect(trio.coordinator.pending).toBe(0);
+  });
+
+  test("is handed on once only", () => {
+    const trio = new Trio(hashes, FIVE);
+    const request: WriteRequest = {
+      kind: "write",
+      id: 5,
+      key: foreignKey(trio),
+      change: setTo("v"),
+      write: "quorum",
+      opClient: 1,
+      opSeq: 1,
+      attempt: 1,
+      notAfter: 0,
+    };
+
+    trio.coordinator.forwarded("b" as MemberId, { kind: "forward", id: 9, request }, trio.now);
+    const effects = trio.a.outbox.take();
+
+    expect(effects).toMatchObject([
+      {
+        kind: "send",
+        to: "b",
+        message: { kind: "forwarded", id: 9, reply: { kind: "failed", applied: "no", elsewhere: true } },
+      },
+    ]);
+  });
+
+  test.each([
+    { change: "set", attempt: 1, isFirstUp: true, runs: "here" },
+    { change: "increment", attempt: 1, isFirstUp: true, runs: "b" },
+    { change: "increment", attempt: 1, isFirstUp: false, runs: "here" },
+    { change: "increment", attempt: 2, isFirstUp: true, runs: "here" },
+  ])(
+    "runs $change, attempt $attempt, at $runs when this node is the second replica and the first is up: $isFirstUp",
+    (row) => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("b", "a");
+      if (!row.isFirstUp) trio.a.usable.delete("b");
+
+      const id = trio.write(key, row.change === "set" ? setTo("v") : increment, { attempt: row.attempt });
+      trio.run(100);
+
+      expect(forwards(trio).map(({ to }) => to)).toEqual(row.runs === "here" ? [] : [row.runs]);
+      if (row.runs === "here") expect(trio.reply(id)?.kind).toBe("written");
+    },
+  );
+
+  test("refuses what came after its caller stopped waiting, and what is too large", () => {
+    const trio = new Trio(hashes);
+    const late = trio.write("k", setTo("v"), { notAfter: 1 });
+    const large = trio.write("k", { ...setTo(""), type: "set", value: new Uint8Array(1_000_001) } as never);
+
+    expect(trio.reply(late)).toMatchObject({ code: "ERR_TIMEOUT", applied: "no", elsewhere: true });
+    expect(trio.reply(large)).toMatchObject({ code: "ERR_TOO_LARGE", applied: "no", elsewhere: false });
+    expect(trio.sent).toEqual([]);
+  });
+
+  test("refuses more than it may have under way, and takes more once some are done", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    Object.assign(trio.a.options, { pendingMax: 3 });
+    trio.held.add("b").add("c");
+    for (let index = 0; index < 3; index++) trio.write(key, setTo("v"));
+
+    expect(trio.reply(trio.write(key, setTo("v")))).toMatchObject({ code: "ERR_OVERLOADED", applied: "no" });
+    trio.release("b");
+    trio.held.clear();
+    expect(trio.reply(trio.write(key, setTo("v")))?.kind).toBe("written");
+  });
+});
+
+describe("Coordinator.scan", () => {
+  function scan(trio: Trio, over: object = {}) {
+    const request = {
+      kind: "scan",
+      id: 77,
+      slots: [slotOfKey("k")],
+      after: "",
+      prefix: "",
+      limit: 2,
+      ...over,
+    } as const;
+    trio.coordinator.scan(request, { type: "client", client: 1, id: 77 }, trio.now);
+    trio.deliver();
+    return trio.replies.at(-1);
+  }
+
+  test("lists the live keys of a slot in order, a page at a time", () => {
+    const trio = new Trio(hashes);
+    for (const name of ["3", "1", "2"]) trio.put("a", entry({ key: `{k}${name}` }));
+    trio.put("a", entry({ key: "{k}0", value: undefined }));
+
+    expect(scan(trio)).toMatchObject({ keys: ["{k}1", "{k}2"], slotsDone: 0, after: "{k}2" });
+    expect(scan(trio, { after: "{k}2" })).toMatchObject({ keys: ["{k}3"], slotsDone: 1, after: "" });
+    expect(scan(trio, { prefix: "{k}2" })).toMatchObject({ keys: ["{k}2"], slotsDone: 1 });
+  });
+
+  test("says so when this node has no complete copy", () => {
+    const trio = new Trio(hashes);
+    trio.a.slots.reset();
+
+    expect(scan(trio)).toMatchObject({ kind: "failed", code: "ERR_NO_QUORUM", elsewhere: true });
+  });
+});
