@@ -108,6 +108,11 @@ export class Gather implements Task {
       this.#finish({ status: "noQuorum" }, now);
       return;
     }
+    if (now.monoMs >= this.#silentAtMs) {
+      // Whoever has been silent this long may have lost the question.
+      this.#waiting.clear();
+      this.#askedMs = now.monoMs;
+    }
     this.#rounds++;
     this.#ask(now);
   }
@@ -117,11 +122,6 @@ export class Gather implements Task {
     const { view, outbox, replica } = this.#context;
     const { key, opClient, opSeq, attempt } = this.#request;
     const ring = view.ring;
-    if (now.monoMs >= this.#silentAtMs) {
-      // Whoever has been silent this long may have lost the question.
-      this.#waiting.clear();
-      this.#askedMs = now.monoMs;
-    }
     if (ring !== undefined) {
       const message = { kind: "read", id: this.#id, ringId: ring.id, key, opClient, opSeq, attempt } as const;
       for (const member of this.#list) {

@@ -1,0 +1,126 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Hashes } from "../../../src/base/hash.ts";
+import { slotOfKey } from "../../../src/base/hash.ts";
+import type { MemberId } from "../../../src/base/ids.ts";
+import type { ReadReplicaReply } from "../../../src/core/messages.ts";
+import { type Answer, newestOf } from "../../../src/core/replication/gather.ts";
+import { loadHashes } from "../../../src/io/hashes.ts";
+import { entry, version } from "./fixture.ts";
+import { Trio, textOf } from "./trio.ts";
+
+let hashes: Hashes;
+
+beforeAll(async () => {
+  hashes = await loadHashes();
+});
+
+const reads = (trio: Trio, member: string) =>
+  trio.sent.filter(({ to, message }) => to === member && message.kind === "read").length;
+
+describe("Gather", () => {
+  test("asks a replica of another ring again until it answers under this one", () => {
+    const trio = new Trio(hashes);
+    trio.lost.add("c");
+    const b = trio.node("b");
+    Object.assign(b.view, { ring: undefined });
+    const id = trio.get("k");
+    trio.run(60);
+    expect(trio.reply(id)).toBeUndefined();
+
+    Object.assign(b.view, { ring: b.ring });
+    trio.run(500);
+
+    expect(textOf(trio.reply(id))).toBeUndefined();
+    expect(reads(trio, "b")).toBeGreaterThan(1);
+  });
+
+  test("asks again who has been silent for long: the question may be lost", () => {
+    const trio = new Trio(hashes);
+    trio.lost.add("b").add("c");
+    const id = trio.get("k");
+    trio.run(100);
+    expect(reads(trio, "b")).toBe(1);
+
+    trio.run(200);
+    expect(reads(trio, "b")).toBeGreaterThan(1);
+    trio.lost.clear();
+    trio.run(1_000);
+
+    expect(trio.reply(id)?.kind).toBe("got");
+  });
+
+  test("does not count warming replicas, and takes what they hold", () => {
+    const trio = new Trio(hashes);
+    const { slots, ring } = trio.node("b");
+    slots.reset();
+    slots.adopt(ring, "b" as MemberId, false);
+    trio.put("b", entry({ value: new TextEncoder().encode("v"), format: 1 }));
+    trio.held.add("c");
+    const id = trio.get("k");
+    trio.run(100);
+    expect(trio.reply(id)).toBeUndefined();
+
+    trio.release("c");
+
+    expect(textOf(trio.reply(id))).toBe("v");
+  });
+
+  test("goes without a member that is lost only in mode one", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("b");
+    trio.held.add("b").add("c");
+    const one = trio.get(key, "one");
+    const quorum = trio.get(key, "quorum");
+
+    trio.lose("b");
+    trio.lose("c");
+
+    expect(trio.reply(one)?.kind).toBe("got");
+    expect(trio.reply(quorum)).toBeUndefined();
+  });
+
+  test("begins anew under another ring", () => {
+    const trio = new Trio(hashes);
+    trio.held.add("b").add("c");
+    trio.get("k");
+
+    trio.coordinator.ringChanged(trio.now);
+    trio.deliver();
+
+    const ids = trio.waiting.flatMap(({ to, message }) =>
+      to === "b" && "id" in message ? [message.id] : [],
+    );
+    expect(new Set(ids).size).toBe(2);
+  });
+});
+
+describe("newestOf", () => {
+  const slot = slotOfKey("k");
+  const answer = (over: Partial<ReadReplicaReply>): Answer => ({
+    member: "b" as MemberId,
+    reply: {
+      kind: "readReply",
+      id: slot,
+      status: "ok",
+      counts: true,
+      entry: undefined,
+      clearedVersion: 0,
+      known: undefined,
+      ...over,
+    },
+  });
+
+  test("is the newest by version and origin", () => {
+    const low = entry({ version: version(2), origin: 1 });
+    const high = entry({ version: version(2), origin: 2 });
+
+    expect(newestOf([answer({ entry: low }), answer({ entry: high }), answer({})])).toBe(high);
+  });
+
+  test("is nothing when any replica knows it to be cleared", () => {
+    const old = entry({ version: version(2) });
+
+    expect(newestOf([answer({ entry: old }), answer({ clearedVersion: version(2) })])).toBeUndefined();
+    expect(newestOf([answer({ entry: old }), answer({ clearedVersion: version(1) })])).toBe(old);
+  });
+});
