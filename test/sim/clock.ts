@@ -10,22 +10,34 @@ export const EPOCH_MS = 1_800_000_000_000;
 export class HostClock {
   /** Added to virtual time to give the process's monotonic time. */
   monoOffsetMs = 0;
+  /** How far off the wall clock is when nothing is wrong with it: no two machines agree to the millisecond. */
+  readonly #usualErrorMs: number;
   #wallOffsetMs = 0;
   /** Relative speed error of the wall clock: 0.0002 is 200 parts per million fast. */
   #drift = 0;
   #driftSinceMs = 0;
+
+  constructor(usualErrorMs = 0) {
+    this.#usualErrorMs = usualErrorMs;
+  }
 
   now(worldMs: number): Now {
     return { monoMs: worldMs + this.monoOffsetMs, wallMs: this.wallMs(worldMs) };
   }
 
   wallMs(worldMs: number): number {
-    return Math.floor(EPOCH_MS + worldMs + this.#wallOffsetMs + (worldMs - this.#driftSinceMs) * this.#drift);
+    return Math.floor(
+      EPOCH_MS +
+        worldMs +
+        this.#usualErrorMs +
+        this.#wallOffsetMs +
+        (worldMs - this.#driftSinceMs) * this.#drift,
+    );
   }
 
-  /** Error of the wall clock in ms now. */
+  /** By how many ms the wall clock is further off than usual. */
   errorMs(worldMs: number): number {
-    return this.wallMs(worldMs) - (EPOCH_MS + worldMs);
+    return this.wallMs(worldMs) - (EPOCH_MS + worldMs) - this.#usualErrorMs;
   }
 
   /** Moves the wall clock by `ms`, forwards or back. */

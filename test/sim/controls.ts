@@ -4,7 +4,6 @@
 import type { Effect, Input, Now } from "../../src/core/machine.ts";
 import type { WriteRequest } from "../../src/core/messages.ts";
 import type { NodeCoreOptions } from "../../src/core/options.ts";
-import { LruStore } from "../../src/core/store/lru-store.ts";
 import type { ClientEffect, ClientInput, ClientMachine } from "./client-adapter.ts";
 import type { NodeFactory, NodeMachine, NodePorts } from "./node-process.ts";
 import { createCoreClient, createCoreNode } from "./subjects.ts";
@@ -74,6 +73,18 @@ class HastyReplica extends WrappedNode {
   }
 }
 
+/** Says that it stored what it refused as older: order by clocks without the rule that makes it safe. */
+class YesSayer extends WrappedNode {
+  override step(input: Input, now: Now): readonly Effect[] {
+    return super.step(input, now).map((effect): Effect => {
+      if (effect.kind !== "send" || effect.message.kind !== "replicated" || effect.path !== "peer")
+        return effect;
+      if (effect.message.status !== "newer") return effect;
+      return { ...effect, message: { ...effect.message, status: "stored" } };
+    });
+  }
+}
+
 /** A try as a write of its own, without the instant after which it must not start. */
 function withoutOperationIds(message: WriteRequest, fresh: number): WriteRequest {
   return { ...message, opSeq: fresh, attempt: 1, notAfter: 0 };
@@ -106,23 +117,6 @@ const createWith =
   (options, ports, now) =>
     new Variant(options, ports, now);
 
-/** A store that takes whatever comes last, as if versions did not matter: the wall clock of arrival decides. */
-const createCarelessNode: NodeFactory = (options, ports, now) => {
-  const { store } = ports;
-  const careless = new Proxy(store, {
-    get(target, property) {
-      const member: unknown = Reflect.get(target, property);
-      if (typeof member !== "function") return member;
-      if (property !== "merge" || !(target instanceof LruStore)) return member.bind(target);
-      return (...args: Parameters<LruStore["merge"]>) => {
-        const result = target.merge(...args);
-        return result.status === "newer" ? { status: "stored" } : result;
-      };
-    },
-  });
-  return createCoreNode(options, { ...ports, store: careless }, now);
-};
-
 export const CONTROLS: readonly Control[] = [
   {
     name: "early-ack",
@@ -135,7 +129,7 @@ export const CONTROLS: readonly Control[] = [
     name: "hasty-replica",
     title: "a restarted node's answers count at once",
     overrides: { createNode: createWith(HastyReplica) },
-    scenario: "rolling-crash",
+    scenario: "behind",
     catches: ["acknowledged means stored", "no acknowledged write lost", "linearizable", "increment lost"],
   },
   {
@@ -148,7 +142,7 @@ export const CONTROLS: readonly Control[] = [
   {
     name: "no-refusal",
     title: "a replica says that it stored what it refused as older",
-    overrides: { createNode: createCarelessNode },
+    overrides: { createNode: createWith(YesSayer) },
     scenario: "pause",
     catches: ["acknowledged means stored", "no acknowledged write lost", "linearizable", "increment lost"],
   },

@@ -18,6 +18,7 @@ import { resolveNodeCoreOptions } from "../../src/core/options.ts";
 import type { NodeStatus } from "../../src/core/status.ts";
 import type { Store } from "../../src/core/store/store.ts";
 import { Channels } from "./channels.ts";
+import { HostClock } from "./clock.ts";
 import type { Connection, Connections, Endpoint, SideIndex } from "./connections.ts";
 import type { EventQueue } from "./event-queue.ts";
 import { ProcessLoop } from "./process.ts";
@@ -59,6 +60,8 @@ export interface NodeEnvironment {
 }
 
 const SEED_DIAL_MS = 300;
+/** Wall clocks that are kept by a time daemon differ by up to this from the true time. */
+const USUAL_CLOCK_ERROR_MS = 20;
 /** A driver takes a delay of at least this for a stall. */
 const STALL_MS = 100;
 
@@ -93,10 +96,12 @@ export class NodeProcess implements Endpoint {
     this.id = id as MemberId;
     this.#env = env;
     this.#prng = prngFor(env.seed, `node shell ${id}`);
-    this.loop = new ProcessLoop(id, env.queue, {
+    const machine = {
       tick: () => this.#step({ kind: "tick" }),
       deadline: () => this.#core?.deadline() ?? Number.POSITIVE_INFINITY,
-    });
+    };
+    const clock = new HostClock(Math.round((this.#prng.float() - 0.5) * 2 * USUAL_CLOCK_ERROR_MS));
+    this.loop = new ProcessLoop(id, env.queue, machine, clock);
     this.#channels = this.#newChannels();
   }
 

@@ -14,7 +14,7 @@ const TICKS_AT_ONE_INSTANT_MAX = 1000;
 
 /** Drives the deadline and the inbox of one process. The owner supplies what a tick does. */
 export class ProcessLoop {
-  readonly clock = new HostClock();
+  readonly clock: HostClock;
   readonly #name: string;
   readonly #queue: EventQueue;
   readonly #tick: () => void;
@@ -31,7 +31,9 @@ export class ProcessLoop {
     name: string,
     queue: EventQueue,
     machine: { readonly tick: () => void; readonly deadline: () => number },
+    clock = new HostClock(),
   ) {
+    this.clock = clock;
     this.#name = name;
     this.#queue = queue;
     this.#tick = machine.tick;

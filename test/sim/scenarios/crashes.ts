@@ -36,6 +36,35 @@ export const crash: Scenario = {
   },
 };
 
+export const behind: Scenario = {
+  name: "behind",
+  title:
+    "A node is cut off for a moment and misses writes; as it comes back another one is killed and started again: the empty one is not believed, nothing acknowledged is lost.",
+  run(make, seed) {
+    const chance = prngFor(seed, "scenario");
+    const world = make();
+    world.bootCluster(4);
+    world.startClient("c1");
+    world.startClient("c2");
+    world.startWorkload({ name: "w", callers: 8, keys: 12, pauseMs: 4 });
+    for (let round = 0; round < 6; round++) {
+      const [late, dead] = chance.shuffled(["n1", "n2", "n3", "n4"]);
+      const heal = world.cut(
+        [late!],
+        ["n1", "n2", "n3", "n4"].filter((id) => id !== late),
+      );
+      world.run(100 + chance.below(500));
+      world.crash(dead!, chance.chance(0.3));
+      heal();
+      world.run(1 + chance.below(50));
+      world.restart(dead!);
+      world.run(1000);
+      world.awaitSettled("everybody to be back", 60_000);
+    }
+    finish(world);
+  },
+};
+
 export const rollingCrash: Scenario = {
   name: "rolling-crash",
   title:

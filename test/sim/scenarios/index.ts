@@ -4,7 +4,7 @@ import type { Scenario } from "../run-seed.ts";
 import { loss, stalls } from "./bad-links.ts";
 import { calm } from "./calm.ts";
 import { clockOffset } from "./clocks.ts";
-import { asyncCrash, crash, fullRestart, rollingCrash } from "./crashes.ts";
+import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.ts";
 import { joinAndLeave } from "./membership.ts";
 import { longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
@@ -18,6 +18,7 @@ export const SCENARIOS: readonly Scenario[] = [
   loss,
   stalls,
   crash,
+  behind,
   rollingCrash,
   fullRestart,
   asyncCrash,
