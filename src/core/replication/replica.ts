@@ -111,7 +111,7 @@ export class Replica {
     const held = store.peek(slot, entry.key);
     // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
     const heldVersion = held?.version ?? (request.over > 0 ? store.clearedVersion(slot) : 0);
-    const isSame = held !== undefined && compareVersions(held, entry) === 0;
+    const isSame = held !== undefined && (compareVersions(held, entry) === 0 || isEarlierIssue(held, entry));
     if (!isSame && !this.#wasStored(entry) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
     return { ...reply, status: "stored" };
@@ -176,4 +176,11 @@ export class Replica {
     const counts = request.slots.map((slot) => slots.counts(slot));
     return { kind: "clearReplicaReply", id: request.id, status: "ok", counts };
   }
+}
+
+/** The same attempt of the same operation under a lower version: it replaced nothing that the present one may not replace. */
+function isEarlierIssue(held: Entry, entry: Entry): boolean {
+  const { opClient, opSeq, opAttempt } = held;
+  if (opClient === 0 || opClient !== entry.opClient || opSeq !== entry.opSeq) return false;
+  return opAttempt === entry.opAttempt && held.version < entry.version;
 }

@@ -18,10 +18,10 @@ import type { ErrorCode } from "../../base/errors.ts";
 import type { MemberId, RingId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, Outcome, Replicate, ReplicateReply, WriteRequest } from "../messages.ts";
-import { isLive } from "../store/entry.ts";
+import { compareVersions, isLive } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { decide, needsCurrent, outcomeOf } from "./decide.ts";
-import { type Answer, askAgainMs, Gather, type GatherResult } from "./gather.ts";
+import { type Answer, askAgainMs, Gather, type GatherResult, newestOf } from "./gather.ts";
 import { type ReadResult, ReadTask } from "./read-task.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
@@ -73,6 +73,9 @@ export class WriteTask implements Task {
   readonly #mayHold = new Set<MemberId>();
   #mayBeApplied = false;
   #isCompletion = false;
+  /** What the last decision was built on; and whether any replica held something newer than that. */
+  #base: Entry | undefined;
+  #wasOvertaken = false;
   /** This node is a replica and has not stored the issue yet. */
   #isOwnDue = false;
   /** Some replica holds something newer than what was issued last. */
@@ -162,7 +165,8 @@ export class WriteTask implements Task {
     this.#observe(result.answers, now);
     const { newest, answers } = result;
     if (newest !== undefined && this.#isOwn(newest)) {
-      this.#complete(newest, now);
+      if (this.#mustDecideAnew(result, newest)) this.#decideAnew(answers, now);
+      else this.#complete(newest, now);
       return;
     }
     const knownBy = answers.filter(({ reply }) => reply.known !== undefined || this.#isOwn(reply.entry));
@@ -213,6 +217,30 @@ export class WriteTask implements Task {
     );
   }
 
+  /**
+   * The newest version is this task's own, and a write that it did not know of made replicas refuse it: that one may be
+   * acknowledged, and to complete what was decided without it would undo it.
+   */
+  #mustDecideAnew({ answers }: Extract<GatherResult, { status: "ok" }>, newest: Entry): boolean {
+    const { attempt, change } = this.#request;
+    const isIssuedHere = this.#wasOvertaken && !this.#isCompletion && newest.opAttempt === attempt;
+    const holders = answers.filter(({ reply }) => reply.counts && this.#isOwn(reply.entry)).length;
+    return isIssuedHere && needsCurrent(change) && holders < majorityOf(this.#list.length);
+  }
+
+  /** On the newest version but its own. */
+  #decideAnew(answers: readonly Answer[], now: Now): void {
+    const others = answers.map((answer) =>
+      this.#isOwn(answer.reply.entry) ? { ...answer, reply: { ...answer.reply, entry: undefined } } : answer,
+    );
+    const other = newestOf(others);
+    const base = this.#base;
+    const isBaseNewest = base !== undefined && (other === undefined || compareVersions(base, other) > 0);
+    const held = isBaseNewest ? base : other;
+    if (decide(this.#request.change, liveOf(held, now), now.wallMs).type === "write") this.#decide(held, now);
+    else this.#failMaybe("The write is stored on some replicas, and others hold what forbids it", now);
+  }
+
   /** Finishes an earlier attempt under its own version. */
   #complete(entry: Entry, now: Now): void {
     this.#context.outbox.event({ type: "writeDeduplicated" });
@@ -243,6 +271,7 @@ export class WriteTask implements Task {
     }
     const { value, format, expiresAt } = decision;
     if (held !== undefined) clock.observe(held.version, now.wallMs);
+    this.#base = held;
     const version = clock.next(now.wallMs);
     this.#outcome = decision.outcome;
     const entry = { key, version, origin, expiresAt, format, value, opClient, opSeq, opAttempt: attempt };
@@ -281,6 +310,7 @@ export class WriteTask implements Task {
     const { replica, view, clock } = this.#context;
     const verdict = replica.judge(this.#messageTo(view.self), view.self, now);
     if (verdict.status === "newer") {
+      this.#wasOvertaken = true;
       clock.observe(verdict.heldVersion, now.wallMs);
       this.#reissue(now);
       return false;
@@ -341,6 +371,7 @@ export class WriteTask implements Task {
       case "newer":
         this.#context.clock.observe(reply.heldVersion, now.wallMs);
         this.#isRefused = true;
+        this.#wasOvertaken = true;
         // It would have said `stored` if it had ever held this version; an earlier issue is another matter.
         if (this.#issues === 1) this.#mayHold.delete(from);
         // Nobody waits any more, but the replica holds something that the others may not.

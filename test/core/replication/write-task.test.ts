@@ -184,6 +184,34 @@ describe("WriteTask", () => {
       expect(trio.coordinator.pending).toBe(0);
     });
 
+    test.each([
+      ["touch", { type: "touch", ttlMs: 60_000 }, true, "41"],
+      ["increment", increment(1), 42, "42"],
+    ] as const)(
+      "%s is built on a write that another node coordinated at the same time",
+      (_what, change, outcome, text) => {
+        const trio = new Trio(hashes);
+        const key = trio.keyOf("a");
+        trio.write(key, increment(1));
+        trio.run(10);
+        trio.held.add("b").add("c");
+        const id = trio.write(key, change);
+        const issued = (trio.waiting[0]!.message as Replicate).entry;
+        // Acknowledged by a majority, under a lower version, before this one arrives there.
+        const other = entry({ key, format: 3, value: bytes("41"), version: issued.version - 1 });
+        for (const member of ["a", "b"]) trio.put(member, other);
+
+        trio.release("c");
+        trio.release("b");
+        trio.run(300);
+
+        expect(trio.reply(id)).toMatchObject({ kind: "written", outcome });
+        expect(textOf(trio.reply(trio.get(key)))).toBe(text);
+        trio.run(1_000);
+        expect(textOf(trio.reply(trio.get(key)))).toBe(text);
+      },
+    );
+
     test("is not put above a newer write when the ring changes under it", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");
