@@ -3,8 +3,9 @@ import { loadHashes } from "../../src/io/hashes.ts";
 import { expectHolds, type RunOptions, runSeed } from "./run-seed.ts";
 import { swarm } from "./scenarios/swarm.ts";
 
-const SEEDS = 50;
-const BATCH = 10;
+/** `npm run sim` runs as many as you like. */
+const SEEDS = 16;
+const BATCH = 4;
 
 let options: RunOptions;
 
@@ -22,7 +23,7 @@ describe("a swarm of faults", () => {
         calls += result.operations.ok;
       }
       // A swarm in which nothing succeeds shows nothing.
-      expect(calls).toBeGreaterThan(1000 * BATCH);
+      expect(calls).toBeGreaterThan(300 * BATCH);
     }, 120_000);
   }
 });
