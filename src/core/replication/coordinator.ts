@@ -34,7 +34,7 @@ import { majorityOf } from "./cluster-view.ts";
 import { needsCurrent } from "./decide.ts";
 import { ReadTask } from "./read-task.ts";
 import { type Task, type TaskContext, Tasks } from "./tasks.ts";
-import { type WriteResult, WriteTask } from "./write-task.ts";
+import { isTooLate, type WriteResult, WriteTask } from "./write-task.ts";
 
 /** Bytes of keys in one answer to a scan. */
 const SCAN_BYTES_MAX = 256 * 1024;
@@ -517,7 +517,3 @@ const TOO_LATE = Object.freeze({
   applied: "no",
   elsewhere: true,
 } as const);
-
-function isTooLate(notAfter: number, now: Now): boolean {
-  return notAfter > 0 && now.monoMs > notAfter;
-}

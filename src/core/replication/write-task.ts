@@ -269,6 +269,10 @@ export class WriteTask implements Task {
       this.#succeed(decision.outcome, now);
       return;
     }
+    if (isTooLate(this.#request.notAfter, now)) {
+      this.#failTooLate(now);
+      return;
+    }
     const { value, format, expiresAt } = decision;
     if (held !== undefined) clock.observe(held.version, now.wallMs);
     this.#base = held;
@@ -409,6 +413,10 @@ export class WriteTask implements Task {
       else this.#readCurrent(now);
       return;
     }
+    if (isTooLate(this.#request.notAfter, now)) {
+      this.#failTooLate(now);
+      return;
+    }
     const version = this.#context.clock.next(now.wallMs);
     this.#issue({ ...this.#entry!, version, origin: this.#context.origin }, version - 1, now);
   }
@@ -542,6 +550,14 @@ export class WriteTask implements Task {
     this.#end(now);
   }
 
+  /**
+   * The caller has moved on, and what it or others did since must not be overwritten: from the last instant on no version is
+   * given to this write any more. One that was given before may still be completed.
+   */
+  #failTooLate(now: Now): void {
+    this.#fail("ERR_TIMEOUT", "The caller stopped waiting before the write could be decided", now);
+  }
+
   #failMaybe(message: string, now: Now): void {
     this.#fail("ERR_TIMEOUT", message, now);
   }
@@ -573,4 +589,9 @@ export class WriteTask implements Task {
 
 function liveOf(held: Entry | undefined, now: Now): Entry | undefined {
   return held !== undefined && isLive(held, now.wallMs) ? held : undefined;
+}
+
+/** Whether a request's last instant (0: it has none) is past. */
+export function isTooLate(notAfter: number, now: Now): boolean {
+  return notAfter > 0 && now.monoMs > notAfter;
 }
