@@ -190,9 +190,12 @@ export class WriteTask implements Task {
     }
   }
 
-  /** Whether whoever might have stored an earlier attempt has said so. A replica that lost its memory cannot tell. */
-  #isCertain({ answers, isComplete }: Extract<GatherResult, { status: "ok" }>): boolean {
-    return isComplete && (this.#request.attempt === 1 || answers.every(({ reply }) => reply.counts));
+  /**
+   * Whether all who might have stored this write have said so. Not for a repeat: a replica that has started since the first
+   * attempt cannot tell, even when it counts again, because what it copied are entries and not what they replaced.
+   */
+  #isCertain({ isComplete }: Extract<GatherResult, { status: "ok" }>): boolean {
+    return isComplete && this.#request.attempt === 1;
   }
 
   /** What the write, stored by a majority and overwritten since, answered. */
