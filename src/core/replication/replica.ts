@@ -91,7 +91,9 @@ export class Replica {
     });
     const isHeldAsFloor = merged.status === "newer" && this.#isHeldAsFloor(request, merged.heldVersion);
     if (merged.status === "full") return { ...reply, status: "full" };
-    if (merged.status === "newer" && !isHeldAsFloor && !this.#wasStored(entry))
+    // To a repair "stored" would say that nothing newer is here.
+    const wasStored = request.purpose === "client" && this.#wasStored(entry);
+    if (merged.status === "newer" && !isHeldAsFloor && !wasStored)
       return { ...reply, status: "newer", heldVersion: merged.heldVersion };
     const { version, opAttempt: attempt } = entry;
     operations.record(entry.opClient, entry.opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
