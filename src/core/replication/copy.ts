@@ -86,6 +86,11 @@ export class Copy {
     return this.#wanted.size === 0;
   }
 
+  /** Slots that are not done. */
+  get remaining(): number {
+    return this.#wanted.size;
+  }
+
   get entriesReceived(): number {
     return this.#entriesReceived;
   }

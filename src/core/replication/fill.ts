@@ -14,7 +14,12 @@ import { majorityOf } from "./cluster-view.ts";
 import { Copy, type CopyParts } from "./copy.ts";
 import type { SlotStates } from "./slot-states.ts";
 
+/**
+ * How often unfinished copies are looked at for what timed out or may be asked again: a walk over all their slots, so less and
+ * less often while nothing gets done, as on the minor side of a long cut. Members that come back are asked at once.
+ */
 const ADVANCE_MS = 100;
+const ADVANCE_MS_MAX = 1_600;
 
 export interface FillParts extends CopyParts {
   readonly slots: SlotStates;
@@ -37,6 +42,9 @@ export class Fill {
   /** By member: slots that were in doubt while it could not be reached. Bounded by the members of the ring times the slots. */
   readonly #notCompared = new Map<MemberId, Set<Slot>>();
   #advanceAtMs = Number.POSITIVE_INFINITY;
+  /** Between two looks: doubles while nothing gets done. */
+  #pauseMs = ADVANCE_MS;
+  #remaining = 0;
 
   constructor(parts: FillParts) {
     this.#parts = parts;
@@ -99,9 +107,12 @@ export class Fill {
         this.#preparedRingId = this.#rehearsalRing?.id ?? "";
       }
     }
-    const isIdle =
-      this.#warming === undefined && this.#doubtful === undefined && this.#rehearsal === undefined;
-    this.#advanceAtMs = isIdle ? Number.POSITIVE_INFINITY : now.monoMs + ADVANCE_MS;
+    const copies = [this.#warming, this.#doubtful, this.#rehearsal];
+    const isIdle = copies.every((copy) => copy === undefined);
+    const remaining = copies.reduce((sum, copy) => sum + (copy?.remaining ?? 0), 0);
+    this.#pauseMs = remaining === this.#remaining ? Math.min(ADVANCE_MS_MAX, this.#pauseMs * 2) : ADVANCE_MS;
+    this.#remaining = remaining;
+    this.#advanceAtMs = isIdle ? Number.POSITIVE_INFINITY : now.monoMs + this.#pauseMs;
   }
 
   #advanceWarming(now: Now): void {
