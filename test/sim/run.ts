@@ -1,29 +1,14 @@
-// `npm run sim`: runs seeds of scenarios and prints what was found.
-//
-//   npm run sim -- --seeds 200 --scenario swarm        200 seeds from 1 on, each twice
-//   npm run sim -- --seed 17 --scenario swarm          one seed; repeats a failure
-//   npm run sim -- --seed 17 --scenario swarm --trace  with every step, or --trace TEXT for lines that hold TEXT
-//   npm run sim -- --seeds 20                          20 seeds of every scenario
-//   --from N          first seed (default 1)
-//   --control NAME    with a deliberately broken part, which must be caught
-//   --once            without the second run that compares fingerprints
-//   --keep-going      do not stop at the first failure
+// `npm run sim`: runs seeds of scenarios and prints what was found. `--help` lists everything it takes.
 
 import { parseArgs } from "node:util";
 import { loadHashes } from "../../src/io/hashes.ts";
+import { type Job, type JobResult, jobResult, jobsOf, Tally } from "./campaign.ts";
 import { CONTROLS, controlNamed } from "./controls.ts";
-import {
-  describeFailure,
-  type RunOptions,
-  type RunResult,
-  runOnce,
-  runSeed,
-  type Scenario,
-} from "./run-seed.ts";
+import { describeFailure, type RunOptions, runOnce, runSeed } from "./run-seed.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
+import { runOnWorkers, serveJobs } from "./workers.ts";
 
-/** When the last progress line was printed. */
-let lastLineMs = 0;
+const PROGRESS_MS = 5000;
 
 const { values } = parseArgs({
   options: {
@@ -32,46 +17,80 @@ const { values } = parseArgs({
     from: { type: "string" },
     scenario: { type: "string" },
     control: { type: "string" },
+    workers: { type: "string" },
     trace: { type: "boolean" },
     match: { type: "string" },
     once: { type: "boolean" },
+    "twice-every": { type: "string" },
     "keep-going": { type: "boolean" },
+    full: { type: "boolean" },
+    worker: { type: "boolean" },
     help: { type: "boolean" },
   },
 });
 
-if (values.help) {
-  console.log(
-    `npm run sim -- [--seed N | --seeds COUNT [--from N]] [--scenario NAME] [--control NAME] [--once] [--keep-going] [--trace [--match TEXT]]
+const HELP = `npm run sim -- [options]
 
-scenarios:\n${SCENARIOS.map(({ name, title }) => `  ${name.padEnd(14)} ${title}`).join("\n")}
-controls:\n${CONTROLS.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join("\n")}`,
-  );
-} else {
-  process.exitCode = await main();
+  --seeds COUNT         seeds of each scenario (default 10); --from N is the first (default 1)
+  --seed N              one seed: repeats a failure
+  --scenario A,B        only these (default: all)
+  --workers N           processes (default 1)
+  --keep-going          do not stop at the first violation
+  --once                without the second run of each seed that compares fingerprints
+  --twice-every N       run only every Nth seed twice
+  --control NAME        with a deliberately broken part, which must be caught
+  --trace               print every step; --match TEXT only lines that hold TEXT
+  --full                all 16,384 slots and every limit as in production (test/sim/scaled/constants.ts has the others)
+
+scenarios:
+${SCENARIOS.map(({ name, title }) => `  ${name.padEnd(16)} ${title}`).join("\n")}
+controls:
+${CONTROLS.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join("\n")}`;
+
+if (values.help) console.log(HELP);
+else if (values.worker) await serve();
+else process.exitCode = await campaign();
+
+async function serve(): Promise<void> {
+  const options = await runOptions();
+  serveJobs((job) => runJob(job, options));
 }
 
-async function main(): Promise<number> {
-  const scenarios = values.scenario === undefined ? SCENARIOS : [scenarioNamed(values.scenario)];
+function runJob({ scenario, seed, twice }: Job, options: RunOptions): JobResult {
+  const result = (twice ? runSeed : runOnce)(seed, scenarioNamed(scenario), options);
+  return jobResult(result, twice ? 2 : 1, describeFailure(result));
+}
+
+async function campaign(): Promise<number> {
+  const scenarios = values.scenario?.split(",") ?? SCENARIOS.map(({ name }) => name);
+  for (const name of scenarios) scenarioNamed(name);
   const first = Number(values.seed ?? values.from ?? 1);
   const count = values.seed === undefined ? Number(values.seeds ?? 10) : 1;
-  const options = await runOptions();
+  const twiceEvery = values.once ? 0 : Number(values["twice-every"] ?? 1);
+  const jobs = jobsOf({ scenarios, first, count, twiceEvery });
+  const total = count * scenarios.length;
+  const tally = new Tally();
   const startedMs = performance.now();
-  const results: RunResult[] = [];
-  let failures = 0;
-  for (const scenario of scenarios) {
-    for (let seed = first; seed < first + count; seed++) {
-      const result = (values.once ? runOnce : runSeed)(seed, scenario, options);
-      results.push(result);
-      if (result.violation !== undefined) {
-        failures++;
-        console.log(`\n${describeFailure(result)}\n`);
-        if (!values["keep-going"]) return summarize(results, startedMs, failures);
-      }
-      progress(scenario, results, startedMs);
+  let lastMs = startedMs;
+  const take = (result: JobResult): boolean => {
+    tally.add(result);
+    if (result.failure !== "") console.log(`\n${result.failure}\n`);
+    const nowMs = performance.now();
+    if (nowMs - lastMs >= PROGRESS_MS) {
+      lastMs = nowMs;
+      console.log(tally.progress(total, nowMs - startedMs));
     }
+    return result.failure === "" || values["keep-going"] === true;
+  };
+  const workers = Number(values.workers ?? 1);
+  if (workers > 1) {
+    await runOnWorkers(jobs, workers, take);
+  } else {
+    const options = await runOptions();
+    for (const job of jobs) if (!take(runJob(job, options))) break;
   }
-  return summarize(results, startedMs, failures);
+  console.log(tally.summary(performance.now() - startedMs));
+  return tally.failures === 0 ? 0 : 1;
 }
 
 async function runOptions(): Promise<RunOptions> {
@@ -83,37 +102,4 @@ async function runOptions(): Promise<RunOptions> {
     : undefined;
   const control = values.control === undefined ? {} : controlNamed(values.control).overrides;
   return { hashes: await loadHashes(), overrides: { ...control, ...(trace === undefined ? {} : { trace }) } };
-}
-
-function progress(scenario: Scenario, results: readonly RunResult[], startedMs: number): void {
-  const nowMs = performance.now();
-  if (nowMs - lastLineMs < 2000) return;
-  lastLineMs = nowMs;
-  const seconds = (nowMs - startedMs) / 1000;
-  const simulated = results.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0) / 1000;
-  console.log(
-    `${scenario.name} seed ${results.at(-1)!.seed}: ${results.length} runs, ${Math.round((results.length / seconds) * 60)} seeds/min, ${Math.round(simulated / seconds)} simulated s per s`,
-  );
-}
-
-function summarize(results: readonly RunResult[], startedMs: number, failures: number): number {
-  const seconds = (performance.now() - startedMs) / 1000;
-  const simulated = results.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0) / 1000;
-  const events = results.reduce((sum, result) => sum + result.events, 0);
-  const sum = (pick: (result: RunResult) => number) =>
-    results.reduce((total, result) => total + pick(result), 0);
-  console.log(
-    `${results.length} seeds in ${seconds.toFixed(1)} s (${Math.round((results.length / seconds) * 60)}/min, ${Math.round(simulated / seconds)} simulated s per s, ${Math.round(events / seconds)} events/s)`,
-  );
-  console.log(
-    `operations: ${sum(({ operations }) => operations.ok)} ok, ${sum(({ operations }) => operations.fail)} failed, ${sum(({ operations }) => operations.info)} unknown`,
-  );
-  const counts = new Map<string, number>();
-  for (const { eventCounts } of results) {
-    for (const [type, count] of eventCounts) counts.set(type, (counts.get(type) ?? 0) + count);
-  }
-  const listed = [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([type, count]) => `${type} ${count}`);
-  console.log(`events: ${listed.join(", ")}`);
-  console.log(failures === 0 ? "no violation" : `${failures} runs with violations`);
-  return failures === 0 ? 0 : 1;
 }
