@@ -147,6 +147,7 @@ export function buildRequest(
   id: number,
   context: {
     readonly notAfter: number;
+    readonly begunAt: number;
     readonly clientId: number;
     readonly read: "one" | "quorum";
     readonly write: "async" | "quorum" | "all";
@@ -175,6 +176,7 @@ export function buildRequest(
         opSeq: call.opSeq,
         attempt: call.attemptCount,
         notAfter,
+        begunAt: context.begunAt,
       };
     case "scan": {
       const { slots, after, prefix, limit } = request;

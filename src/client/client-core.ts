@@ -307,6 +307,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     const notAfter = link.clock.toRemoteMs(call.request.kind === "get" ? call.deadlineMs : untilMs);
     const message = buildRequest(call, id, {
       notAfter,
+      begunAt: link.clock.toRemoteMs(call.startMs),
       clientId: this.#clientId,
       read: this.#view.defaultRead,
       write: this.#view.defaultWrite,

@@ -86,6 +86,8 @@ export interface WriteRequest {
   /** 1 for the first try of the operation, one more for each that follows on any node. */
   readonly attempt: number;
   readonly notAfter: number;
+  /** When the call began, in the receiver's monotonic clock, early rather than late; 0 for unknown. */
+  readonly begunAt: number;
 }
 
 /** Keys of some slots, in slot order of the request, for those greater than `after` within the first slot. */
@@ -227,6 +229,8 @@ export interface ReadReplica {
   readonly opClient: number;
   readonly opSeq: number;
   readonly attempt: number;
+  /** When the operation began, in the receiver's monotonic clock; a replica that has counted for less time cannot vouch that nobody knows it. 0 without an operation. */
+  readonly begunAt: number;
 }
 
 export interface ReadReplicaReply {

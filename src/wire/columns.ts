@@ -171,9 +171,10 @@ const write: Columns<WriteRequest> = {
     fold(run, count, (message) => message.opSeq),
     fold(run, uint32, (message) => message.attempt),
     fold(run, millis, (message) => message.notAfter),
+    fold(run, millis, (message) => message.begunAt),
   ],
   parse(group) {
-    const ids = unfoldIds(group, 11);
+    const ids = unfoldIds(group, 12);
     const keys = unfold(group[2], ids.length, key);
     const values = unfold(group[3], ids.length, bytes);
     const formats = unfold(group[4], ids.length, format);
@@ -185,6 +186,7 @@ const write: Columns<WriteRequest> = {
     const opSeqs = unfold(group[10], ids.length, count);
     const attempts = unfold(group[11], ids.length, uint32);
     const notAfters = unfold(group[12], ids.length, millis);
+    const begunAts = unfold(group[13], ids.length, millis);
     return ids.map((id, index) => ({
       kind: "write",
       id,
@@ -202,6 +204,7 @@ const write: Columns<WriteRequest> = {
       opSeq: opSeqs[index]!,
       attempt: attempts[index]!,
       notAfter: notAfters[index]!,
+      begunAt: begunAts[index]!,
     }));
   },
 };
@@ -230,14 +233,16 @@ const read: Columns<ReadReplica> = {
     fold(run, count, (message) => message.opClient),
     fold(run, count, (message) => message.opSeq),
     fold(run, uint32, (message) => message.attempt),
+    fold(run, millis, (message) => message.begunAt),
   ],
   parse(group) {
-    const ids = unfoldIds(group, 5);
+    const ids = unfoldIds(group, 6);
     const ringIds = unfold(group[2], ids.length, ringId);
     const keys = unfold(group[3], ids.length, key);
     const opClients = unfold(group[4], ids.length, count);
     const opSeqs = unfold(group[5], ids.length, count);
     const attempts = unfold(group[6], ids.length, uint32);
+    const begunAts = unfold(group[7], ids.length, millis);
     return ids.map((id, index) => ({
       kind: "read",
       id,
@@ -246,6 +251,7 @@ const read: Columns<ReadReplica> = {
       opClient: opClients[index]!,
       opSeq: opSeqs[index]!,
       attempt: attempts[index]!,
+      begunAt: begunAts[index]!,
     }));
   },
 };

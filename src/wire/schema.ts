@@ -101,6 +101,7 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     opSeq: count,
     attempt: uint32,
     notAfter,
+    begunAt: millis,
   }),
   scan: schema("scan", 3, {
     id,
@@ -146,7 +147,15 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     members: list(topologyMember, MEMBERS_MAX),
   }),
   // Peer path.
-  read: schema("read", 17, { id, ringId, key, opClient: count, opSeq: count, attempt: uint32 }),
+  read: schema("read", 17, {
+    id,
+    ringId,
+    key,
+    opClient: count,
+    opSeq: count,
+    attempt: uint32,
+    begunAt: millis,
+  }),
   readReply: schema("readReply", 18, {
     id,
     status: readStatus,

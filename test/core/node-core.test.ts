@@ -44,6 +44,7 @@ function set(cluster: MiniCluster, node: string, key: string, text: string, over
     opSeq: Math.floor(Math.random() * 2 ** 40),
     attempt: 1,
     notAfter: 0,
+    begunAt: 0,
   } as const;
   return cluster.request(node, { ...base, ...over });
 }
@@ -191,7 +192,8 @@ describe("NodeCore", () => {
     for (const key of keys) cluster.answer(set(cluster, "n1", key, "before"));
     cluster.isLost = (from, to) => from === "n2" || to === "n2";
     cluster.run(1_500);
-    for (const key of keys) cluster.answer(set(cluster, "n1", key, "after", { attempt: 2 }));
+    for (const key of keys)
+      cluster.answer(set(cluster, "n1", key, "after", { attempt: 2, begunAt: cluster.now.monoMs }));
 
     // It wakes up, its links break, and callers that reach it ask at once.
     cluster.input("n2", { kind: "stall", ms: 1_500 });

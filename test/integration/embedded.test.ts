@@ -124,6 +124,7 @@ class Caller {
       opSeq: id,
       attempt: 1,
       notAfter: 0,
+      begunAt: 0,
     }));
   }
 

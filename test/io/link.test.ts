@@ -448,6 +448,7 @@ describe("a link", () => {
       opSeq: 1,
       attempt: 1,
       notAfter: 0,
+      begunAt: 0,
     });
     await vi.waitFor(() => expect(acceptor.ends[0]!.messages).toHaveLength(1), 10_000);
 

@@ -80,7 +80,14 @@ export class Tally {
 
   add(result: JobResult): void {
     const { scenario, seed, runs, simulatedMs, operations, invariant } = result;
-    const row = this.#rows.get(scenario) ?? { seeds: 0, simulatedMs: 0, ok: 0, fail: 0, info: 0, failures: [] };
+    const row = this.#rows.get(scenario) ?? {
+      seeds: 0,
+      simulatedMs: 0,
+      ok: 0,
+      fail: 0,
+      info: 0,
+      failures: [],
+    };
     this.#rows.set(scenario, row);
     row.seeds++;
     row.simulatedMs += simulatedMs;

@@ -125,6 +125,7 @@ const write = fc.record({
   opSeq: count,
   attempt,
   notAfter: millis,
+  begunAt: millis,
 });
 const got = fc.record({
   kind: kind("got"),
@@ -191,7 +192,16 @@ export const MESSAGE_ARBITRARIES = {
       maxLength: 8,
     }),
   }),
-  read: fc.record({ kind: kind("read"), id, ringId, key, opClient: count, opSeq: count, attempt }),
+  read: fc.record({
+    kind: kind("read"),
+    id,
+    ringId,
+    key,
+    opClient: count,
+    opSeq: count,
+    attempt,
+    begunAt: millis,
+  }),
   readReply: fc.record({
     kind: kind("readReply"),
     id,

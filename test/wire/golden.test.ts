@@ -84,6 +84,7 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
           opSeq: id,
           attempt: 1,
           notAfter: 0,
+          begunAt: 0,
         }),
       ),
       {
@@ -96,10 +97,11 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
         opSeq: 9,
         attempt: 2,
         notAfter: 0,
+        begunAt: 5,
       },
     ],
-    "93019dfe920102a16b92c40201ffc40202ff02cdea60010001cb42700000000000009201020100990203a16e" +
-      "920392ff000201090200",
+    "93019efe920102a16b92c40201ffc40202ff02cdea60010001cb42700000000000009201020100009a0203a16e" +
+      "920392ff00020109020005",
   ],
   [
     "replies",

@@ -116,6 +116,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     opSeq: count,
     attempt: uint32,
     notAfter: millis,
+    begunAt: millis,
   },
   scan: { id: uint32, slots: slots(1024), after: text, prefix: text, limit: isInteger(1, 1000) },
   clear: { id: uint32, slots: slots(1024), notAfter: millis },
@@ -144,7 +145,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     valueBytesMax: positive,
     members: listOf(shaped({ id: memberId, address, zone: shortName, weight, liveness, ringState }), 4096),
   },
-  read: { id: uint32, ringId, key, opClient: count, opSeq: count, attempt: uint32 },
+  read: { id: uint32, ringId, key, opClient: count, opSeq: count, attempt: uint32, begunAt: millis },
   readReply: {
     id: uint32,
     status: among("ok", "ring", "notReplica"),

@@ -336,8 +336,11 @@ export class Coordinator {
   #forward(request: WriteRequest, replyTo: ReplyTo, member: MemberId, now: Now): void {
     const id = this.#nextId();
     this.#forwards.set(id, { replyTo, member, atMs: now.monoMs });
-    const notAfter = request.notAfter === 0 ? 0 : this.#context.view.toPeerMono(member, request.notAfter);
-    this.#context.outbox.peer(member, { kind: "forward", id, request: { ...request, notAfter } });
+    const { view, outbox } = this.#context;
+    const translated = (instant: number) => (instant === 0 ? 0 : view.toPeerMono(member, instant));
+    const notAfter = translated(request.notAfter);
+    const begunAt = translated(request.begunAt);
+    outbox.peer(member, { kind: "forward", id, request: { ...request, notAfter, begunAt } });
   }
 
   forwarded(from: MemberId, message: Forward, now: Now): void {

@@ -49,7 +49,7 @@ export interface CopyJob {
   /** How many of them make the copy complete; at least 1. */
   needed(slot: Slot): number;
   /** `sources`: how many were copied. */
-  done(slot: Slot, sources: number): void;
+  done(slot: Slot, sources: number, now: Now): void;
 }
 
 interface PullInFlight {
@@ -98,7 +98,7 @@ export class Copy {
   /** Settles what can be settled and asks for more. Costs a walk over the wanted slots; due after news and every 100 ms. */
   advance(now: Now): void {
     for (const source of this.#sources.values()) this.#timeOut(source, now);
-    for (const slot of this.#wanted) if (this.#underWay[slot] === 0) this.#maybeFinish(slot);
+    for (const slot of this.#wanted) if (this.#underWay[slot] === 0) this.#maybeFinish(slot, now);
     this.schedule(now);
   }
 
@@ -118,11 +118,11 @@ export class Copy {
   }
 
   /** Whether the slot is done: enough copied, or nobody left who might add anything. */
-  #maybeFinish(slot: Slot): void {
+  #maybeFinish(slot: Slot, now: Now): void {
     const copied = this.#copied[slot]!;
     if (copied < this.#job.needed(slot) && !this.#isExhausted(slot)) return;
     this.#wanted.delete(slot);
-    this.#job.done(slot, copied);
+    this.#job.done(slot, copied, now);
   }
 
   #isExhausted(slot: Slot): boolean {
@@ -200,7 +200,7 @@ export class Copy {
       const keys = keysBySlot.get(slot) ?? new Set<string>();
       if (index === 0) for (const key of pull.partialKeys) keys.add(key);
       this.#slotDone(source, slot, { reply, index, keys }, now);
-      this.#maybeFinish(slot);
+      this.#maybeFinish(slot, now);
     }
     const rest = pull.slots.slice(reply.slotsDone);
     if (rest.length > 0) {

@@ -130,9 +130,9 @@ export class Fill {
         slots: slotsWhere((slot) => slots.isWarming(slot)),
         candidates: (slot) => this.#candidates(slot, ring),
         needed: (slot) => sourcesNeeded(ring.preferenceList(slot).length),
-        done: (slot, sources) => {
+        done: (slot, sources, at) => {
           if (sources < sourcesNeeded(ring.preferenceList(slot).length)) this.#filledFromFew++;
-          slots.settle(slot);
+          slots.settle(slot, at.monoMs);
         },
       });
     }
@@ -165,8 +165,8 @@ export class Fill {
         candidates: (slot) => this.#others(ring.preferenceList(slot)),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
-        done: (slot) => {
-          slots.settle(slot);
+        done: (slot, _sources, at) => {
+          slots.settle(slot, at.monoMs);
           this.#noteAbsent(slot, ring.preferenceList(slot));
         },
       });

@@ -31,6 +31,8 @@ export interface GatherRequest {
   readonly opClient: number;
   readonly opSeq: number;
   readonly attempt: number;
+  /** When the operation began, in this node's monotonic clock; 0 without one. */
+  readonly begunAt: number;
   readonly deadlineMs: number;
   /** Whose answers are taken in and do not count, besides those that say so themselves. */
   readonly except?: ReadonlySet<MemberId>;
@@ -120,10 +122,11 @@ export class Gather implements Task {
   /** Asks every usable replica that has not given an answer that counts and is not being waited for. */
   #ask(now: Now): void {
     const { view, outbox, replica } = this.#context;
-    const { key, opClient, opSeq, attempt } = this.#request;
+    const { key, opClient, opSeq, attempt, begunAt } = this.#request;
     const ring = view.ring;
     if (ring !== undefined) {
-      const message = { kind: "read", id: this.#id, ringId: ring.id, key, opClient, opSeq, attempt } as const;
+      const operation = { opClient, opSeq, attempt, begunAt };
+      const message = { kind: "read", id: this.#id, ringId: ring.id, key, ...operation } as const;
       for (const member of this.#list) {
         const answer = this.#answers.get(member);
         if (this.#waiting.has(member) || answer?.counts === true || !view.isUsable(member)) continue;
@@ -131,7 +134,8 @@ export class Gather implements Task {
           this.#answers.set(member, replica.read(message));
         } else {
           this.#waiting.add(member);
-          outbox.peer(member, message);
+          const peersBegunAt = begunAt === 0 ? 0 : view.toPeerMono(member, begunAt);
+          outbox.peer(member, { ...message, begunAt: peersBegunAt });
         }
       }
     }

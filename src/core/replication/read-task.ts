@@ -61,7 +61,17 @@ export class ReadTask implements Task {
     this.#waiting.clear();
     const { key, slot, mode, deadlineMs } = this.#request;
     const except = this.#refusing;
-    const request = { key, slot, mode, deadlineMs, opClient: 0, opSeq: 0, attempt: 0, except } as const;
+    const request = {
+      key,
+      slot,
+      mode,
+      deadlineMs,
+      opClient: 0,
+      opSeq: 0,
+      attempt: 0,
+      begunAt: 0,
+      except,
+    } as const;
     new Gather(this.#context, request, (result, at) => this.#gathered(result, at)).start(now);
   }
 

@@ -6,7 +6,9 @@
 // 2. A foreground write is stored only under this node's ring: no quorum is collected across two rings.
 // 3. An attempt of an operation is refused once a later attempt asked about it here (the fence), and a version written by
 //    an earlier attempt is dead once a later attempt completed under another version.
-// 4. Nothing is stored from a clock too far ahead, nor past the instant the sender set.
+// 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
+//    copied into it before are entries, and not what they replaced.
+// 5. Nothing is stored from a clock too far ahead, nor past the instant the sender set.
 
 import { slotOfKey } from "../../base/hash.ts";
 import type { MemberId, Slot } from "../../base/ids.ts";
@@ -64,11 +66,13 @@ export class Replica {
     if (!view.ring.isReplica(slot, view.self)) return { ...reply, status: "notReplica" };
     const known = operations.find(request.opClient, request.opSeq);
     if (request.opClient > 0) operations.fence(request.opClient, request.opSeq, request.attempt);
+    const entry = store.peek(slot, request.key);
+    const canTell = request.opClient === 0 || known.version > 0 || isOf(entry, request);
     return {
       ...reply,
       status: "ok",
-      counts: slots.counts(slot),
-      entry: store.peek(slot, request.key),
+      counts: canTell ? slots.counts(slot) : slots.countsSince(slot, request.begunAt),
+      entry,
       clearedVersion: store.clearedVersion(slot),
       known: known.version > 0 ? { version: known.version, outcome: known.number } : undefined,
     };
@@ -178,6 +182,10 @@ export class Replica {
     const counts = request.slots.map((slot) => slots.counts(slot));
     return { kind: "clearReplicaReply", id: request.id, status: "ok", counts };
   }
+}
+
+function isOf(entry: Entry | undefined, { opClient, opSeq }: ReadReplica): boolean {
+  return entry !== undefined && entry.opClient === opClient && entry.opSeq === opSeq;
 }
 
 /** The same attempt of the same operation under a lower version: it replaced nothing that the present one may not replace. */

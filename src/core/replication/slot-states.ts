@@ -31,6 +31,8 @@ const COMPARED = 2;
 export class SlotStates {
   readonly #states = new Uint8Array(SLOT_COUNT);
   readonly #doubtful = new Uint8Array(SLOT_COUNT);
+  /** Monotonic time from which on a counted slot has counted. */
+  readonly #countedSinceMs = new Float64Array(SLOT_COUNT).fill(Number.NEGATIVE_INFINITY);
   #warmingCount = 0;
   #doubtfulCount = 0;
   #formerCount = 0;
@@ -49,6 +51,11 @@ export class SlotStates {
 
   counts(slot: Slot): boolean {
     return this.#states[slot] === COUNTED;
+  }
+
+  /** Whether the slot counts, and has since `sinceMs`: what was copied before tells nothing of writes that were overwritten. */
+  countsSince(slot: Slot, sinceMs: number): boolean {
+    return this.counts(slot) && this.#countedSinceMs[slot]! <= sinceMs;
   }
 
   isWarming(slot: Slot): boolean {
@@ -102,9 +109,13 @@ export class SlotStates {
   }
 
   /** A warming slot is filled, or the comparison of a doubtful one is over: it settles what was doubted before it began. */
-  settle(slot: Slot): void {
-    if (this.#states[slot] === WARMING) this.#set(slot, COUNTED);
-    else if (this.#doubtful[slot] === COMPARED) this.#setDoubtful(slot, 0);
+  settle(slot: Slot, nowMs: number): void {
+    if (this.#states[slot] === WARMING) {
+      this.#set(slot, COUNTED);
+      this.#countedSinceMs[slot] = nowMs;
+    } else if (this.#doubtful[slot] === COMPARED) {
+      this.#setDoubtful(slot, 0);
+    }
   }
 
   /** Does nothing unless this node is a replica of the slot. */

@@ -31,6 +31,9 @@ const ISSUES_MAX = 16;
 /** Longest wait for the first replica when enough others have the write; well within the time a caller gives one try. */
 const FIRST_REPLICA_MS = 50;
 
+/** How long ago a write is taken to have begun when its client's clock is not known yet. */
+const BEGUN_MS_MAX = 2_000;
+
 export type WriteResult =
   | { readonly status: "ok"; readonly outcome: Outcome }
   | {
@@ -141,7 +144,7 @@ export class WriteTask implements Task {
 
   /** Does any replica know this operation? `wantsAll`: a majority did not tell. */
   #ask(now: Now, wantsAll = false): void {
-    const { key, opClient, opSeq, attempt } = this.#request;
+    const { key, opClient, opSeq, attempt, begunAt } = this.#request;
     const mode = this.#request.write === "async" ? "degraded" : "quorum";
     const request = {
       key,
@@ -150,6 +153,7 @@ export class WriteTask implements Task {
       opClient,
       opSeq,
       attempt,
+      begunAt: begunAt > 0 ? begunAt : Math.max(1, now.monoMs - BEGUN_MS_MAX),
       deadlineMs: this.#deadlineMs,
       wantsAll,
     } as const;

@@ -152,6 +152,7 @@ describe("Coordinator.write", () => {
       opSeq: 1,
       attempt: 1,
       notAfter: 0,
+      begunAt: 0,
     };
 
     trio.coordinator.forwarded("b" as MemberId, { kind: "forward", id: 9, request }, trio.now);

@@ -84,6 +84,7 @@ describe("Replica.replicate", () => {
       opClient: 4,
       opSeq: 2,
       attempt: 2,
+      begunAt: 0,
     } as const;
     const first = entry({ opClient: 4, opSeq: 2, opAttempt: 1 });
 
@@ -141,16 +142,47 @@ describe("Replica.read", () => {
       opClient: 4,
       opSeq: 2,
       attempt: 2,
+      begunAt: 0,
     } as const;
 
     expect(replica.read(asked)).toMatchObject({ known: { version: version(1), outcome: 42 }, counts: true });
+  });
+
+  test("does not vouch that an operation is unknown that began before the slot counted (4)", () => {
+    const { replica, slots, ring } = makeFixture(hashes);
+    slots.reset();
+    slots.adopt(ring, "a" as MemberId, false);
+    slots.settle(SLOT, 1_000);
+    const ask = (begunAt: number) =>
+      replica.read({
+        kind: "read",
+        id: 1,
+        ringId: ring.id,
+        key: "k",
+        opClient: 4,
+        opSeq: 2,
+        attempt: 2,
+        begunAt,
+      });
+
+    expect(ask(999)).toMatchObject({ status: "ok", counts: false });
+    expect(ask(1_000)).toMatchObject({ status: "ok", counts: true });
   });
 
   test("answers only under its own ring", () => {
     const { replica } = makeFixture(hashes);
     const ringId = "0000000000000000" as RingId;
 
-    const reply = replica.read({ kind: "read", id: 1, ringId, key: "k", opClient: 0, opSeq: 0, attempt: 0 });
+    const reply = replica.read({
+      kind: "read",
+      id: 1,
+      ringId,
+      key: "k",
+      opClient: 0,
+      opSeq: 0,
+      attempt: 0,
+      begunAt: 0,
+    });
 
     expect(reply.status).toBe("ring");
   });

@@ -45,7 +45,7 @@ describe("SlotStates", () => {
     expect(gained).toHaveLength(16_384);
     expect(slots.counts(3 as Slot)).toBe(false);
     expect(slots.isEntitled(3 as Slot)).toBe(false);
-    slots.settle(3 as Slot);
+    slots.settle(3 as Slot, 0);
     expect(slots.counts(3 as Slot)).toBe(true);
     expect(slots.warmingCount).toBe(16_383);
   });
@@ -78,7 +78,7 @@ describe("SlotStates", () => {
     expect(slots.isTrusted(5 as Slot)).toBe(false);
     expect(slots.doubtfulCount).toBe(1);
     slots.compare(5 as Slot);
-    slots.settle(5 as Slot);
+    slots.settle(5 as Slot, 0);
     expect(slots.isTrusted(5 as Slot)).toBe(true);
     expect(slots.doubtfulCount).toBe(0);
   });
@@ -90,7 +90,7 @@ describe("SlotStates", () => {
     slots.compare(5 as Slot);
 
     slots.doubt(5 as Slot);
-    slots.settle(5 as Slot);
+    slots.settle(5 as Slot, 0);
 
     expect(slots.isTrusted(5 as Slot)).toBe(false);
     expect(slots.doubtfulCount).toBe(1);
@@ -101,7 +101,7 @@ describe("SlotStates", () => {
     slots.adopt(ringOf("a", "b", "c"), SELF, false);
 
     slots.doubt(5 as Slot);
-    slots.settle(5 as Slot);
+    slots.settle(5 as Slot, 0);
 
     expect(slots.counts(5 as Slot)).toBe(true);
     expect(slots.isTrusted(5 as Slot)).toBe(false);

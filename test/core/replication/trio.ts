@@ -83,7 +83,7 @@ export class Trio {
 
   write(key: string, change: Change, over: WriteOver = {}): number {
     const id = ++this.#lastId;
-    const operation = { opClient: 7, opSeq: ++this.#lastSeq, attempt: 1, notAfter: 0 } as const;
+    const operation = { opClient: 7, opSeq: ++this.#lastSeq, attempt: 1, notAfter: 0, begunAt: 0 } as const;
     const request = { kind: "write", id, key, change, write: "quorum", ...operation, ...over } as const;
     this.coordinator.write(request, { type: "client", client: 1, id }, false, this.now);
     this.deliver();

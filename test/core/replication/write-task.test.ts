@@ -71,7 +71,7 @@ describe("WriteTask", () => {
     const id = trio.write("k", setTo("v"));
     trio.run(100);
     expect(trio.reply(id)).toBeUndefined();
-    trio.node("b").slots.settle(slotOfKey("k"));
+    trio.node("b").slots.settle(slotOfKey("k"), 0);
     trio.run(100);
 
     expect(trio.reply(id)?.kind).toBe("written");
