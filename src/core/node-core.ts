@@ -117,7 +117,7 @@ export class NodeCore implements Machine<Input, Effect> {
     const messageIds = new MessageIds(ports.prng.fork("message ids"));
     const nextId = () => messageIds.next();
     const operations = new OperationTable(replication.operationsMax);
-    const { clockSkewMsMax, pullsInFlightMax } = replication;
+    const { clockSkewMsMax } = replication;
     const shared = { store, clock, view: this.#view, outbox: this.#outbox, slots: this.#slots, nextId };
     this.#hints = new Hints({
       ...shared,
@@ -125,7 +125,7 @@ export class NodeCore implements Machine<Input, Effect> {
       repair: (key, at) => this.#coordinator.repair(key, at),
     });
     this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
-    this.#fill = new Fill({ ...shared, pullsInFlightMax });
+    this.#fill = new Fill(shared);
     this.#catchUp = new CatchUp({
       ...shared,
       doubtShared: (member) => this.#doubtShared(member),

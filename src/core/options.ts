@@ -79,8 +79,6 @@ export interface ReplicationOptions {
   readonly hintsInFlightMax: number;
   /** Operations remembered to recognise a retry. @default 100000; past it the oldest are forgotten */
   readonly operationsMax: number;
-  /** Unanswered pulls per source. @default 2 */
-  readonly pullsInFlightMax: number;
   /** Silence on a peer link after which it is dropped, in heartbeats of 250 ms. @default 2 */
   readonly missedHeartbeatsMax: number;
 }
@@ -111,7 +109,6 @@ export const REPLICATION_DEFAULTS: ReplicationOptions = Object.freeze({
   hintWindowMs: 600_000,
   hintsInFlightMax: 64,
   operationsMax: 100_000,
-  pullsInFlightMax: 2,
   missedHeartbeatsMax: 2,
 });
 

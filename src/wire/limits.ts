@@ -27,8 +27,8 @@ export const SLOTS_MAX = 1_024;
 /** Keys in one scan reply, and the largest limit a scan may ask for. */
 export const SCAN_KEYS_MAX = 1_000;
 
-/** Entries in one pull reply. The sender stops at 500; twice that is invalid. */
-export const PULL_ENTRIES_MAX = 1_000;
+/** Entries in one pull reply. The sender stops at 256; twice that is invalid. */
+export const PULL_ENTRIES_MAX = 512;
 
 /** Characters of a failure's message; a longer one is cut by the sender. */
 export const FAILURE_TEXT_MAX = 1_024;

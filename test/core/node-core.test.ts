@@ -157,8 +157,10 @@ describe("NodeCore", () => {
     for (const name of ["n1", "n2", "n3"]) cluster.input(name, { kind: "leave" });
     cluster.runUntil(() => ["n1", "n2", "n3"].every(isReleased), 20_000);
 
-    const order = cluster.events.filter(({ event }) => event.type === "released").map(({ node }) => node);
-    expect(order.at(-1)).toBe("n1");
+    const ringSizes = cluster.events.flatMap(({ node, event }) =>
+      node === "n1" && event.type === "ringChanged" ? [event.members] : [],
+    );
+    expect(ringSizes.at(-1)).toBe(1);
     expect(cluster.nodes.get("n1")!.store.count(slotOfKey("k"))).toBe(1);
   });
 

@@ -107,9 +107,9 @@ export class Fill {
         this.#preparedRingId = this.#rehearsalRing?.id ?? "";
       }
     }
-    const copies = [this.#warming, this.#doubtful, this.#rehearsal];
-    const isIdle = copies.every((copy) => copy === undefined);
-    const remaining = copies.reduce((sum, copy) => sum + (copy?.remaining ?? 0), 0);
+    const copies = this.#copies();
+    const isIdle = copies.length === 0;
+    const remaining = copies.reduce((sum, copy) => sum + copy.remaining, 0);
     this.#pauseMs = remaining === this.#remaining ? Math.min(ADVANCE_MS_MAX, this.#pauseMs * 2) : ADVANCE_MS;
     this.#remaining = remaining;
     this.#advanceAtMs = isIdle ? Number.POSITIVE_INFINITY : now.monoMs + this.#pauseMs;
@@ -193,9 +193,7 @@ export class Fill {
   }
 
   pulled(from: MemberId, reply: PullReply, now: Now): void {
-    const copy = [this.#warming, this.#doubtful, this.#rehearsal].find((job) =>
-      job?.pulled(from, reply, now),
-    );
+    const copy = this.#copies().find((job) => job.pulled(from, reply, now));
     if (copy?.isDone === true) this.advance(now);
   }
 
@@ -218,12 +216,13 @@ export class Fill {
   }
 
   memberLost(member: MemberId, now: Now): void {
-    for (const copy of [this.#warming, this.#doubtful, this.#rehearsal]) copy?.memberLost(member, now);
+    for (const copy of this.#copies()) copy.memberLost(member, now);
     this.#advanceAtMs = Math.min(this.#advanceAtMs, now.monoMs);
   }
 
   tick(now: Now): void {
     if (now.monoMs >= this.#advanceAtMs) this.advance(now);
+    for (const copy of this.#copies()) copy.pump(now);
   }
 
   /** There may be something new to do: warming or doubtful slots. */
@@ -232,7 +231,11 @@ export class Fill {
   }
 
   deadline(): number {
-    return this.#advanceAtMs;
+    return Math.min(this.#advanceAtMs, ...this.#copies().map((copy) => copy.deadline()));
+  }
+
+  #copies(): readonly Copy[] {
+    return [this.#warming, this.#doubtful, this.#rehearsal].filter((copy) => copy !== undefined);
   }
 }
 

@@ -72,6 +72,8 @@ export class Gather implements Task {
   #askedMs = Number.NEGATIVE_INFINITY;
   /** Rounds of asking after the first. */
   #rounds = 0;
+  /** The own answer was given while this node may have missed writes: no answer by itself, and asked for again. */
+  #isOwnOutdated = false;
   #isOver = false;
 
   constructor(context: TaskContext, request: GatherRequest, done: (result: GatherResult, now: Now) => void) {
@@ -121,7 +123,7 @@ export class Gather implements Task {
 
   /** Asks every usable replica that has not given an answer that counts and is not being waited for. */
   #ask(now: Now): void {
-    const { view, outbox, replica } = this.#context;
+    const { view, outbox, replica, isBehind } = this.#context;
     const { key, opClient, opSeq, attempt, begunAt } = this.#request;
     const ring = view.ring;
     if (ring !== undefined) {
@@ -129,8 +131,10 @@ export class Gather implements Task {
       const message = { kind: "read", id: this.#id, ringId: ring.id, key, ...operation } as const;
       for (const member of this.#list) {
         const answer = this.#answers.get(member);
-        if (this.#waiting.has(member) || answer?.counts === true || !view.isUsable(member)) continue;
+        const isAnswered = answer?.counts === true && !(member === view.self && this.#isOwnOutdated);
+        if (this.#waiting.has(member) || isAnswered || !view.isUsable(member)) continue;
         if (member === view.self) {
+          this.#isOwnOutdated = isBehind();
           this.#answers.set(member, replica.read(message));
         } else {
           this.#waiting.add(member);
@@ -176,13 +180,13 @@ export class Gather implements Task {
   #isEnough(counted: number, now: Now): boolean {
     const isSettled = this.#waiting.size === 0 || now.monoMs >= this.#settleMs;
     if (counted >= majorityOf(this.#list.length)) return isSettled || this.#request.wantsAll !== true;
-    return this.#request.mode === "degraded" && isSettled && counted > 0 && !this.#isOnlyOwnAndBehind();
+    return this.#request.mode === "degraded" && isSettled && counted > 0 && !this.#isOnlyOwnAndOutdated();
   }
 
   /** A copy that may have missed writes is no answer by itself; peers come back, or are given up, within seconds. */
-  #isOnlyOwnAndBehind(): boolean {
-    const { view, isBehind } = this.#context;
-    if (!isBehind()) return false;
+  #isOnlyOwnAndOutdated(): boolean {
+    const { view } = this.#context;
+    if (!this.#isOwnOutdated) return false;
     for (const [member, reply] of this.#answers) if (reply.counts && member !== view.self) return false;
     return true;
   }

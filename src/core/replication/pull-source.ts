@@ -8,8 +8,8 @@ import type { ClusterView } from "./cluster-view.ts";
 import type { SlotStates } from "./slot-states.ts";
 
 /** An answer stops after the entry that reaches one of these: a step must stay short, and a frame small. */
-const ANSWER_BYTES_MAX = 256 * 1024;
-const ANSWER_ENTRIES_MAX = 500;
+const ANSWER_BYTES_MAX = 128 * 1024;
+const ANSWER_ENTRIES_MAX = 256;
 
 /** Answers one pull. */
 export function answerPull(

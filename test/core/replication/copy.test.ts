@@ -32,7 +32,7 @@ function makeCopy(over: Partial<CopyJob> = {}) {
     done: (slot, sources) => done.push([slot, sources]),
     ...over,
   };
-  const copy = new Copy({ ...a, pullsInFlightMax: 2 }, job);
+  const copy = new Copy(a, job);
   const pulls: [string, Pull][] = [];
   /** Delivers what was asked, and the answers, until nothing more is asked. `deaf` members hear nothing. */
   const deliver = (ms: number, deaf: readonly string[] = []) => {
@@ -162,7 +162,7 @@ describe("Copy", () => {
     advance(10);
 
     expect(done).toEqual([[SLOT, 1]]);
-    expect(pulls).toHaveLength(3);
+    expect(pulls).toHaveLength(6);
     expect(store.count(SLOT)).toBe(1_300);
     expect(store.digest(SLOT)).toEqual(source.digest(SLOT));
   });

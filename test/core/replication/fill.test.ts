@@ -22,7 +22,7 @@ beforeAll(async () => {
 function makeFill() {
   const nodes = new Map(MEMBERS.map((id) => [id, makeFixture(hashes, MEMBERS, { self: id as MemberId })]));
   const a = nodes.get("a")!;
-  const fill = new Fill({ ...a, pullsInFlightMax: 2 });
+  const fill = new Fill(a);
   const held: [string, Pull][] = [];
   let nowMs = 0;
   const answer = (to: string, pull: Pull) =>

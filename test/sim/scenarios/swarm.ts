@@ -17,7 +17,7 @@ export const swarm: Scenario = {
     const world = make({
       network: { ...drawNetwork(seed), lossChance: 0 },
       node: {
-        replication: isTight ? { hintsPerTargetMax: 3, pullsInFlightMax: 1, hintsInFlightMax: 2 } : {},
+        replication: isTight ? { hintsPerTargetMax: 3, hintsInFlightMax: 2 } : {},
       },
     });
     world.bootCluster(chance.pick([3, 4, 5, 5])!);

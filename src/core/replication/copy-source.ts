@@ -1,0 +1,105 @@
+// One source of a copy, as the node that copies sees it: which slots are to be asked for there, and how fast.
+//
+// One question at a time ("stop and wait"), a run of ascending slots. The time an answer takes is the measure of how busy both
+// ends are: what it takes beyond the quickest one has been waiting behind callers. So questions shrink and pauses grow with it,
+// and a cluster with nothing else to do copies as fast as it can (delay-based congestion control, as in LEDBAT, RFC 6817).
+// An answer may stop in the middle of a slot; the next question goes on after the last key that came.
+
+import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
+
+/** Slots in one question. The first ones are small: nothing is known of the source yet. */
+const SLOTS_START = 64;
+const SLOTS_MIN = 16;
+const SLOTS_MAX = 1_024;
+/** Waiting up to this long says nothing: timers and garbage collections do as much. */
+const DELAY_MS_QUIET = 4;
+/** Waiting longer than this halves the next question. */
+const DELAY_MS_BUSY = 12;
+const PAUSE_MS_MAX = 250;
+
+/** What is known of a slot at a source. */
+export const SLOT_UNKNOWN = 0;
+export const SLOT_COPIED = 1;
+export const SLOT_NO_AUTHORITY = 2;
+/** To be asked for, or asked. */
+export const SLOT_QUEUED = 3;
+
+/** A question under way. */
+interface Asked {
+  readonly id: number;
+  readonly slots: readonly Slot[];
+  readonly sentMs: number;
+}
+
+/** See the top of the file. Bounded: each slot is queued at most once. */
+export class CopySource {
+  readonly member: MemberId;
+  readonly status = new Uint8Array(SLOT_COUNT);
+  /** The question under way. */
+  asked: Asked | undefined;
+  /** Of the first queued slot: the last key that came, "" for none; and the keys that came so far. */
+  after = "";
+  partialKeys = new Set<string>();
+  /** The next question may be sent from this instant on (monotonic ms). */
+  nextMs = Number.NEGATIVE_INFINITY;
+  #todo: Slot[] = [];
+  #head = 0;
+  #slotsMax = SLOTS_START;
+  #quickestMs = Number.POSITIVE_INFINITY;
+
+  constructor(member: MemberId) {
+    this.member = member;
+  }
+
+  get hasWork(): boolean {
+    return this.#head < this.#todo.length;
+  }
+
+  queue(slot: Slot): void {
+    this.status[slot] = SLOT_QUEUED;
+    this.#todo.push(slot);
+  }
+
+  /** The slots to ask for next: an ascending run from the head of the queue. They stay queued until {@link taken}. */
+  next(): readonly Slot[] {
+    const todo = this.#todo;
+    let end = this.#head + 1;
+    while (end < todo.length && end - this.#head < this.#slotsMax && todo[end]! > todo[end - 1]!) end++;
+    return todo.slice(this.#head, end);
+  }
+
+  /** The first `count` queued slots are dealt with. */
+  taken(count: number): void {
+    this.#head += count;
+    if (count > 0) this.#forgetPartial();
+    if (this.hasWork) return;
+    this.#todo = [];
+    this.#head = 0;
+  }
+
+  /** Empties the queue and forgets the question under way. Returns the slots that were queued: nothing is known of them. */
+  giveBack(): readonly Slot[] {
+    const slots = this.#todo.slice(this.#head);
+    for (const slot of slots) this.status[slot] = SLOT_UNKNOWN;
+    this.#todo = [];
+    this.#head = 0;
+    this.asked = undefined;
+    this.#forgetPartial();
+    return slots;
+  }
+
+  /** An answer came: sets the size of the next question and the pause before it. */
+  answered(sentMs: number, nowMs: number): void {
+    const tookMs = nowMs - sentMs;
+    this.#quickestMs = Math.min(this.#quickestMs, tookMs);
+    const delayMs = tookMs - this.#quickestMs;
+    if (delayMs > DELAY_MS_BUSY) this.#slotsMax = Math.max(SLOTS_MIN, this.#slotsMax >> 1);
+    else if (delayMs <= DELAY_MS_QUIET) this.#slotsMax = Math.min(SLOTS_MAX, this.#slotsMax << 1);
+    this.nextMs = delayMs <= DELAY_MS_QUIET ? nowMs : nowMs + Math.min(PAUSE_MS_MAX, delayMs);
+  }
+
+  #forgetPartial(): void {
+    this.after = "";
+    if (this.partialKeys.size > 0) this.partialKeys = new Set();
+  }
+}
