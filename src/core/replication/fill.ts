@@ -127,7 +127,10 @@ export class Fill {
         ringId: ring.id,
         isRehearsal: false,
         waitsForAbsent: true,
-        slots: slotsWhere((slot) => slots.isWarming(slot)),
+        slots: this.#mostUrgentFirst(
+          slotsWhere((slot) => slots.isWarming(slot)),
+          ring,
+        ),
         candidates: (slot) => this.#candidates(slot, ring),
         needed: (slot) => sourcesNeeded(ring.preferenceList(slot).length),
         done: (slot, sources, at) => {
@@ -148,6 +151,17 @@ export class Fill {
     });
     if (this.#filledFromFew > 0) outbox.event({ type: "filledFromFew", slots: this.#filledFromFew });
     this.#warming = undefined;
+  }
+
+  /** Slots that lost their majority of counted replicas with the ring before serve nobody until a newcomer counts. */
+  #mostUrgentFirst(wanted: readonly Slot[], ring: Ring): readonly Slot[] {
+    const previous = this.#previous;
+    if (previous === undefined) return wanted;
+    const isServed = (slot: Slot): boolean => {
+      const list = ring.preferenceList(slot);
+      return list.filter((member) => previous.isReplica(slot, member)).length >= majorityOf(list.length);
+    };
+    return [...wanted.filter((slot) => !isServed(slot)), ...wanted.filter(isServed)];
   }
 
   #advanceDoubtful(now: Now): void {
