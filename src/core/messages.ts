@@ -86,7 +86,7 @@ export interface WriteRequest {
   /** 1 for the first try of the operation, one more for each that follows on any node. */
   readonly attempt: number;
   readonly notAfter: number;
-  /** When the call began, in the receiver's monotonic clock, early rather than late; 0 for unknown. */
+  /** When the call began, in the receiver's monotonic clock, early rather than late; 0 for unknown, 1 for before its process began. */
   readonly begunAt: number;
 }
 

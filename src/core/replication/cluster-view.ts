@@ -18,6 +18,11 @@ export interface ClusterView {
   toPeerMono(member: MemberId, monoMs: number): number;
 }
 
+/** The beginning of an operation, translated likewise. 1, which stands for any instant before this process began, stays 1. */
+export function toPeerBegunAt(view: ClusterView, member: MemberId, begunAt: number): number {
+  return begunAt <= 1 ? begunAt : view.toPeerMono(member, begunAt);
+}
+
 /** Replicas that make a majority of a preference list. */
 export function majorityOf(replicas: number): number {
   return Math.floor(replicas / 2) + 1;

@@ -30,7 +30,7 @@ import type {
 } from "../messages.ts";
 import { isLive } from "../store/entry.ts";
 import { ClearTask } from "./clear-task.ts";
-import { majorityOf } from "./cluster-view.ts";
+import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
 import { needsCurrent } from "./decide.ts";
 import { ReadTask } from "./read-task.ts";
 import { type Task, type TaskContext, Tasks } from "./tasks.ts";
@@ -337,9 +337,8 @@ export class Coordinator {
     const id = this.#nextId();
     this.#forwards.set(id, { replyTo, member, atMs: now.monoMs });
     const { view, outbox } = this.#context;
-    const translated = (instant: number) => (instant === 0 ? 0 : view.toPeerMono(member, instant));
-    const notAfter = translated(request.notAfter);
-    const begunAt = translated(request.begunAt);
+    const notAfter = request.notAfter === 0 ? 0 : view.toPeerMono(member, request.notAfter);
+    const begunAt = toPeerBegunAt(view, member, request.begunAt);
     outbox.peer(member, { kind: "forward", id, request: { ...request, notAfter, begunAt } });
   }
 

@@ -11,7 +11,7 @@ import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, ReadReplicaReply } from "../messages.ts";
 import { compareVersions } from "../store/entry.ts";
-import { majorityOf } from "./cluster-view.ts";
+import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
 import type { Task, TaskContext } from "./tasks.ts";
 
 /** A pause before a replica that could not answer properly is asked again; doubles each time, or waiting would become load. */
@@ -138,8 +138,7 @@ export class Gather implements Task {
           this.#answers.set(member, replica.read(message));
         } else {
           this.#waiting.add(member);
-          const peersBegunAt = begunAt === 0 ? 0 : view.toPeerMono(member, begunAt);
-          outbox.peer(member, { ...message, begunAt: peersBegunAt });
+          outbox.peer(member, { ...message, begunAt: toPeerBegunAt(view, member, begunAt) });
         }
       }
     }

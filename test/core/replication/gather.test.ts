@@ -6,7 +6,7 @@ import type { ReadReplicaReply } from "../../../src/core/messages.ts";
 import { type Answer, newestOf } from "../../../src/core/replication/gather.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
 import { entry, version } from "./fixture.ts";
-import { Trio, textOf } from "./trio.ts";
+import { setTo, Trio, textOf } from "./trio.ts";
 
 let hashes: Hashes;
 
@@ -47,6 +47,16 @@ describe("Gather", () => {
     trio.run(1_000);
 
     expect(trio.reply(id)?.kind).toBe("got");
+  });
+
+  test("hands on as before its process began what began before this node's", () => {
+    const trio = new Trio(hashes);
+    trio.write("k", setTo("v"), { attempt: 2, begunAt: 1 });
+
+    const asked = trio.sent.flatMap(({ message }) => (message.kind === "read" ? [message.begunAt] : []));
+
+    expect(asked.length).toBeGreaterThan(0);
+    expect(new Set(asked)).toEqual(new Set([1]));
   });
 
   test("does not count warming replicas, and takes what they hold", () => {
