@@ -6,7 +6,8 @@
 //
 // Pongs carry the other side's clocks. The offset kept for its monotonic clock is the largest of (its time - our time on
 // receipt) over recent pongs: the reply took time to travel, so the true offset is never smaller, and an instant translated
-// with it comes out early, never late. Wall clocks give the skew: the lower median over the cluster, this node included.
+// with it comes out early, never late. A restart may go unnoticed (a host that lost power and is back says nothing): samples that
+// the offset known cannot have given are another process's. Wall clocks give the skew: the lower median over the cluster, this node included.
 
 import type { MemberId } from "../base/ids.ts";
 import type { Now } from "./machine.ts";
@@ -17,6 +18,8 @@ import type { Outbox } from "./replication/outbox.ts";
 export const HEARTBEAT_MS = 250;
 /** A clock sample older than this no longer counts: rates differ by up to 200 ppm, 6 ms in this time. */
 const SAMPLE_LIFE_MS = 30_000;
+/** By this much the rates above can move an offset while it is remembered, and some to spare. */
+const DRIFT_MS_MAX = 20;
 /** A pong that took longer says little about the other side's wall clock: it only rules out what cannot be. */
 const TRIP_MS_MAX = 50;
 /** An unreachable member is asked to be redialled no more often than this. */
@@ -74,17 +77,25 @@ export class PeerLinks {
     const peer = this.#peers.get(member);
     if (peer === undefined) return;
     const sample = pong.monoMs - now.monoMs;
+    const tripMs = Math.max(0, now.monoMs - pong.sentMs);
+    // The true offset is between the sample and a trip more: what was known is not this process's.
+    if (largestOf(peer.offset) > sample + tripMs + DRIFT_MS_MAX) peer.offset = noOffset();
     if (now.monoMs - peer.offset.sinceMs > SAMPLE_LIFE_MS / 2) {
       peer.offset = { current: sample, older: peer.offset.current, sinceMs: now.monoMs };
     } else {
       peer.offset.current = Math.max(peer.offset.current, sample);
     }
-    const tripMs = Math.max(0, now.monoMs - pong.sentMs);
     // The other clock shows at least this much more than ours, and at most a trip more than that.
     const leastMs = pong.wallMs - now.wallMs;
     const known = peer.wallSkewMs;
     if (tripMs <= TRIP_MS_MAX || known === undefined) peer.wallSkewMs = leastMs + tripMs / 2;
     else peer.wallSkewMs = Math.min(Math.max(known, leastMs), leastMs + tripMs);
+  }
+
+  /** The member is another process now: what is known of the clock of the one before is worth nothing. */
+  restarted(member: MemberId): void {
+    const peer = this.#peers.get(member);
+    if (peer !== undefined) peer.offset = noOffset();
   }
 
   /** A connection came or went. Returns whether the member has just become unreachable. */
@@ -108,7 +119,7 @@ export class PeerLinks {
   toPeerMono(member: MemberId, monoMs: number): number {
     const offset = this.#peers.get(member)?.offset;
     if (offset === undefined) return 0;
-    const largest = Math.max(offset.current, offset.older);
+    const largest = largestOf(offset);
     return largest === Number.NEGATIVE_INFINITY ? 0 : Math.max(1, monoMs + largest);
   }
 
@@ -166,6 +177,10 @@ export class PeerLinks {
     peer.isReachable = isReachable;
     this.#outbox.event({ type: "peerReachable", member, isReachable });
   }
+}
+
+function largestOf({ current, older }: Peer["offset"]): number {
+  return Math.max(current, older);
 }
 
 function noOffset(): Peer["offset"] {

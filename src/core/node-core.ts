@@ -488,6 +488,7 @@ export class NodeCore implements Machine<Input, Effect> {
       if (before === undefined || record.id === this.#view.self) continue;
       const isGone = record.liveness === "dead" && before.liveness !== "dead";
       const isAnew = record.generation !== before.generation;
+      if (isAnew) this.#links.restarted(record.id);
       if (isGone || isAnew) this.#doubtShared(record.id);
       if (isGone) this.#lost(record.id, now);
     }

@@ -121,6 +121,18 @@ describe("PeerLinks", () => {
     expect(links.toPeerMono(B, 50_000)).toBe(50_090);
   });
 
+  test("forgets the clock of a process that was replaced without a word", () => {
+    const { links } = makeLinks();
+    links.pong(B, pong(0, 0, { monoMs: 7_000 }), at(0));
+
+    // No connection was lost: the new process says what the old one cannot have said.
+    links.pong(B, pong(10, 4, { monoMs: 100 }), at(14));
+    expect(links.toPeerMono(B, 500)).toBe(598);
+
+    links.restarted(B);
+    expect(links.toPeerMono(B, 500)).toBe(0);
+  });
+
   test("takes the lower median of the cluster's clocks, this node's included, from three on", () => {
     const { links } = makeLinks([B, C]);
     links.heard(B, at(0));
