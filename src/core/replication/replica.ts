@@ -5,7 +5,8 @@
 //    every write that was acknowledged before it began, whatever the clocks say.
 // 2. A foreground write is stored only under this node's ring: no quorum is collected across two rings.
 // 3. An attempt of an operation is refused once a later attempt asked about it here (the fence), and a version written by
-//    an earlier attempt is dead once a later attempt completed under another version.
+//    an earlier attempt is dead once a later attempt completed under another version. Where an earlier attempt is stored, no
+//    later one is stored under another version: a value that was shown is on a majority, so nothing is written twice.
 // 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
 //    copied into it before are entries, and not what they replaced.
 // 5. Nothing is stored from a clock too far ahead, nor past the instant the sender set.
@@ -115,12 +116,25 @@ export class Replica {
     const refusal = this.#refusal(request, slot, from, now);
     if (refusal !== undefined) return { ...reply, status: refusal };
     const held = store.peek(slot, entry.key);
+    const earlierVersion = purpose === "client" ? this.#versionOfEarlierAttempt(entry) : 0;
+    if (earlierVersion > 0)
+      return { ...reply, status: "newer", heldVersion: Math.max(earlierVersion, held?.version ?? 0) };
     // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
     const heldVersion = held?.version ?? (request.over > 0 ? store.clearedVersion(slot) : 0);
     const isSame = held !== undefined && (compareVersions(held, entry) === 0 || isEarlierIssue(held, entry));
     if (!isSame && !this.#wasStored(entry) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
     return { ...reply, status: "stored" };
+  }
+
+  /**
+   * The other version under which an earlier attempt is stored here; 0 for none. The coordinator of a repeat was told by a
+   * majority that they do not know the write, and since then a reader may have brought it to a majority and shown it.
+   */
+  #versionOfEarlierAttempt({ opClient, opSeq, opAttempt, version }: Entry): number {
+    if (opClient === 0) return 0;
+    const known = this.#parts.operations.find(opClient, opSeq);
+    return known.version !== version && known.attempt < opAttempt ? known.version : 0;
   }
 
   /**

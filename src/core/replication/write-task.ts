@@ -169,7 +169,7 @@ export class WriteTask implements Task {
     this.#observe(result.answers, now);
     const { newest, answers } = result;
     if (newest !== undefined && this.#isOwn(newest)) {
-      if (this.#mustDecideAnew(result, newest)) this.#decideAnew(answers, now);
+      if (this.#mustDecideAnew(result, newest)) this.#decideAnew(result, askedAll, now);
       else this.#complete(newest, now);
       return;
     }
@@ -236,7 +236,11 @@ export class WriteTask implements Task {
   }
 
   /** On the newest version but its own. */
-  #decideAnew(answers: readonly Answer[], now: Now): void {
+  #decideAnew(
+    { answers, isComplete }: Extract<GatherResult, { status: "ok" }>,
+    askedAll: boolean,
+    now: Now,
+  ): void {
     const others = answers.map((answer) =>
       this.#isOwn(answer.reply.entry) ? { ...answer, reply: { ...answer.reply, entry: undefined } } : answer,
     );
@@ -244,8 +248,21 @@ export class WriteTask implements Task {
     const base = this.#base;
     const isBaseNewest = base !== undefined && (other === undefined || compareVersions(base, other) > 0);
     const held = isBaseNewest ? base : other;
+    if (!isBaseNewest && other !== undefined && !this.#isOnMajority(other, answers)) {
+      // Left on one replica by a write that is repeated where nobody knows it, it would count twice if it were built upon.
+      if (!isComplete && !askedAll) this.#ask(now, true);
+      else this.#failMaybe("The write is stored on some replicas, and others hold what may not last", now);
+      return;
+    }
     if (decide(this.#request.change, liveOf(held, now), now.wallMs).type === "write") this.#decide(held, now);
     else this.#failMaybe("The write is stored on some replicas, and others hold what forbids it", now);
+  }
+
+  #isOnMajority(entry: Entry, answers: readonly Answer[]): boolean {
+    const holders = answers.filter(
+      ({ reply }) => reply.counts && reply.entry !== undefined && compareVersions(reply.entry, entry) === 0,
+    );
+    return holders.length >= majorityOf(this.#list.length);
   }
 
   /** Finishes an earlier attempt under its own version. */
@@ -412,8 +429,9 @@ export class WriteTask implements Task {
     }
     this.#context.outbox.event({ type: "writeReissued" });
     this.#isRefused = false;
-    // What was issued may have been stored, seen and overwritten since: writing it once more would undo what came after.
-    const mustAsk = this.#isCompletion || this.#mayHold.size > 0;
+    // What was issued, by this attempt or an earlier one, may have been stored, seen and overwritten since: writing it once
+    // more would undo what came after.
+    const mustAsk = this.#isCompletion || this.#mayHold.size > 0 || this.#request.attempt > 1;
     if (mustAsk || needsCurrent(this.#request.change)) {
       this.#context.forget(this);
       if (mustAsk) this.#ask(now);

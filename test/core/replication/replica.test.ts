@@ -107,6 +107,23 @@ describe("Replica.replicate", () => {
     );
   });
 
+  test("stores no later attempt under another version where an earlier one is stored (3)", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    const first = entry({ opClient: 4, opSeq: 2, opAttempt: 1, version: version(1) });
+    replica.replicate(replicate({ entry: first, purpose: "repair" }), FROM, at(10));
+    replica.replicate(replicate({ entry: entry({ version: version(2) }) }), FROM, at(10));
+    const again = { ...first, opAttempt: 2, version: version(3) };
+
+    expect(replica.replicate(replicate({ entry: again }), FROM, at(10))).toMatchObject({
+      status: "newer",
+      heldVersion: version(2),
+    });
+    // A hint of it says that a majority took it.
+    expect(replica.replicate(replicate({ entry: again, purpose: "hint" }), FROM, at(10)).status).toBe(
+      "stored",
+    );
+  });
+
   test("refuses clocks too far ahead and requests past their instant (4)", () => {
     const { replica, replicate, store } = makeFixture(hashes);
 

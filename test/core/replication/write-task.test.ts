@@ -212,6 +212,23 @@ describe("WriteTask", () => {
       },
     );
 
+    test("increment is not built on what another node's write left on one replica", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.write(key, increment(1));
+      trio.run(10);
+      trio.held.add("b").add("c");
+      const id = trio.write(key, increment(1));
+      const issued = (trio.waiting[0]!.message as Replicate).entry;
+      // Its caller repeats it, to a majority that does not know it.
+      trio.put("a", entry({ key, format: 3, value: bytes("41"), version: issued.version - 1 }));
+
+      trio.release("c");
+      trio.run(300);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+    });
+
     test("is not put above a newer write when the ring changes under it", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");
