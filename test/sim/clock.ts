@@ -10,6 +10,8 @@ export const EPOCH_MS = 1_800_000_000_000;
 export class HostClock {
   /** Added to virtual time to give the process's monotonic time. */
   monoOffsetMs = 0;
+  /** Whether the wall clock has ever been wrong. */
+  wasOff = false;
   /** How far off the wall clock is when nothing is wrong with it: no two machines agree to the millisecond. */
   readonly #usualErrorMs: number;
   #wallOffsetMs = 0;
@@ -43,6 +45,7 @@ export class HostClock {
   /** Moves the wall clock by `ms`, forwards or back. */
   jump(ms: number): void {
     this.#wallOffsetMs += ms;
+    this.wasOff = true;
   }
 
   /** Sets the wall clock right, and keeps it right. */
@@ -56,5 +59,6 @@ export class HostClock {
     this.#wallOffsetMs += (worldMs - this.#driftSinceMs) * this.#drift;
     this.#driftSinceMs = worldMs;
     this.#drift = drift;
+    this.wasOff = true;
   }
 }

@@ -35,6 +35,7 @@ export const FAULT_KINDS = [
   "drift",
   "join",
   "leave",
+  "flipFlop",
 ] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number];
@@ -48,6 +49,7 @@ const TIMING: Record<FaultKind, { readonly everyMs: number; readonly msMax: numb
   partition: { everyMs: 6000, msMax: 8000 },
   oneWay: { everyMs: 4000, msMax: 5000 },
   flaky: { everyMs: 3000, msMax: 5000 },
+  flipFlop: { everyMs: 8000, msMax: 6000 },
   slow: { everyMs: 5000, msMax: 5000 },
   reset: { everyMs: 2000, msMax: 0 },
   clock: { everyMs: 8000, msMax: 8000 },
@@ -131,6 +133,14 @@ function apply(world: World, fault: Fault, isOver: () => boolean): void {
     case "flaky":
       later(world.network.lose(node.id, other.id, 0.05 + 0.6 * strength));
       return;
+    case "flipFlop":
+      flipFlop(world, {
+        from: node.id,
+        to: other.id,
+        untilMs: world.nowMs + ms,
+        everyMs: 50 + 950 * strength,
+      });
+      return;
     case "slow":
       later(world.network.slowDown(node.id, 1 + 100 * strength));
       return;
@@ -156,6 +166,17 @@ function apply(world: World, fault: Fault, isOver: () => boolean): void {
       if (running.length > NODES_MIN && isMemoryComplete(world)) node.leave();
       return;
   }
+}
+
+/** A one-way cut that comes and goes: what Rapid (Suresh et al. 2018) shows to be hardest on gossip. */
+function flipFlop(
+  world: World,
+  link: { readonly from: string; readonly to: string; readonly untilMs: number; readonly everyMs: number },
+): void {
+  if (world.nowMs >= link.untilMs) return;
+  const heal = world.cut([link.from], [link.to], true);
+  world.queue.after(link.everyMs, heal);
+  world.queue.after(2 * link.everyMs, () => flipFlop(world, link));
 }
 
 function revive(world: World, node: NodeProcess, strength: number): void {

@@ -1,11 +1,14 @@
 // `npm run sim`: runs seeds of scenarios and prints what was found. `--help` lists everything it takes.
 
+import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { type Job, type JobResult, jobResult, jobsOf, Tally } from "./campaign.ts";
 import { CONTROLS, controlNamed } from "./controls.ts";
-import { describeFailure, type RunOptions, runOnce, runSeed } from "./run-seed.ts";
+import { describePlan, minimise } from "./minimise.ts";
+import { describeFailure, type RunOptions, runOnce, runSeed, type Scenario } from "./run-seed.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
+import { drawDensePlan, drawPlan, runPlan, type SwarmPlan } from "./swarm-plan.ts";
 import { runOnWorkers, serveJobs } from "./workers.ts";
 
 const PROGRESS_MS = 5000;
@@ -23,6 +26,8 @@ const { values } = parseArgs({
     once: { type: "boolean" },
     "twice-every": { type: "string" },
     "keep-going": { type: "boolean" },
+    minimise: { type: "boolean" },
+    plan: { type: "string" },
     full: { type: "boolean" },
     worker: { type: "boolean" },
     help: { type: "boolean" },
@@ -39,6 +44,8 @@ const HELP = `npm run sim -- [options]
   --once                without the second run of each seed that compares fingerprints
   --twice-every N       run only every Nth seed twice
   --control NAME        with a deliberately broken part, which must be caught
+  --minimise            with --seed of swarm or dense: shrinks the failure and writes its plan to a file
+  --plan FILE           with --seed: runs such a plan
   --trace               print every step; --match TEXT only lines that hold TEXT
   --full                all 16,384 slots and every limit as in production (test/sim/scaled/constants.ts has the others)
 
@@ -49,6 +56,8 @@ ${CONTROLS.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join("\n")}
 
 if (values.help) console.log(HELP);
 else if (values.worker) await serve();
+else if (values.minimise) await minimiseSeed(Number(values.seed));
+else if (values.plan !== undefined) process.exitCode = await runPlanFile(values.plan);
 else process.exitCode = await campaign();
 
 async function serve(): Promise<void> {
@@ -91,6 +100,32 @@ async function campaign(): Promise<number> {
   }
   console.log(tally.summary(performance.now() - startedMs));
   return tally.failures === 0 ? 0 : 1;
+}
+
+/** The scenario of one plan. */
+function scenarioOf(plan: SwarmPlan): Scenario {
+  return { name: "plan", title: describePlan(plan), run: (make) => runPlan(make, plan) };
+}
+
+async function minimiseSeed(seed: number): Promise<void> {
+  const options = await runOptions();
+  const isDense = values.scenario === "dense";
+  const plan = isDense ? drawDensePlan(seed) : drawPlan(seed);
+  const first = runOnce(seed, scenarioOf(plan), options).violation;
+  if (first === undefined) throw new Error(`Seed ${seed} breaks nothing`);
+  console.log(`seed ${seed} breaks "${first.invariant}": ${describePlan(plan)}`);
+  const fails = (candidate: SwarmPlan) =>
+    runOnce(seed, scenarioOf(candidate), options).violation?.invariant === first.invariant;
+  const file = `${isDense ? "dense" : "swarm"}-${seed}.plan.json`;
+  writeFileSync(file, JSON.stringify(minimise(plan, fails, console.log), undefined, 1));
+  console.log(`repeat: npm run sim -- --seed ${seed} --plan ${file}`);
+}
+
+async function runPlanFile(file: string): Promise<number> {
+  const plan = JSON.parse(readFileSync(file, "utf8")) as SwarmPlan;
+  const result = runOnce(Number(values.seed), scenarioOf(plan), await runOptions());
+  console.log(result.violation === undefined ? "no violation" : describeFailure(result));
+  return result.violation === undefined ? 0 : 1;
 }
 
 async function runOptions(): Promise<RunOptions> {

@@ -18,6 +18,11 @@ export interface WorkloadOptions {
   readonly keys: number;
   /** Mean pause between two operations of one caller. */
   readonly pauseMs: number;
+  /** After a burst of operations, 1 to twice this many of them, a caller rests for `restMs` on average. 0: never. */
+  readonly burst: number;
+  readonly restMs: number;
+  /** Which of the callers there are; for the minimiser. @default all */
+  readonly only?: readonly number[];
   readonly timeoutMs: number;
   readonly write: WriteMode;
   readonly read: ReadMode;
@@ -42,6 +47,8 @@ export const WORKLOAD: WorkloadOptions = {
   callers: 6,
   keys: 8,
   pauseMs: 20,
+  burst: 0,
+  restMs: 0,
   timeoutMs: 2000,
   write: "quorum",
   read: "quorum",
@@ -72,9 +79,17 @@ export class Workload {
     this.#history = parts.history;
     this.#options = parts.options;
     for (let index = 0; index < parts.options.callers; index++) {
+      if (parts.options.only?.includes(index) === false) continue;
       const client = parts.clients[index % parts.clients.length]!;
       const name = `${parts.options.name}${index}`;
-      const caller = { name, client, prng: prngFor(parts.seed, `caller ${name}`), operations: 0, lives: 0 };
+      const caller = {
+        name,
+        client,
+        prng: prngFor(parts.seed, `caller ${name}`),
+        operations: 0,
+        lives: 0,
+        left: 0,
+      };
       this.#queue.after(caller.prng.float() * parts.options.pauseMs, () => this.#next(caller));
     }
   }
@@ -91,7 +106,7 @@ export class Workload {
 
   #next(caller: Caller): void {
     if (this.#isStopped) return;
-    const { timeoutMs, pauseMs } = this.#options;
+    const { timeoutMs } = this.#options;
     const operation = this.#draw(caller);
     const name = `${caller.name}.${caller.lives}`;
     const recorded = this.#history.begin(name, caller.client.host, operation, this.#queue.nowMs);
@@ -105,8 +120,16 @@ export class Workload {
         throw new Violation("deadline", `${name} waited ${nowMs - recorded.callMs} ms of ${timeoutMs}`);
       }
       // In its own turn: a caller's next call never runs inside the client's step.
-      this.#queue.after(caller.prng.float() * 2 * pauseMs, () => this.#next(caller));
+      this.#queue.after(this.#drawPauseMs(caller), () => this.#next(caller));
     });
+  }
+
+  #drawPauseMs(caller: Caller): number {
+    const { pauseMs, burst, restMs } = this.#options;
+    const { prng } = caller;
+    if (burst === 0 || caller.left-- > 0) return prng.float() * 2 * pauseMs;
+    caller.left = prng.below(2 * burst);
+    return prng.float() * 2 * restMs;
   }
 
   #draw(caller: Caller): Operation {
@@ -153,6 +176,8 @@ interface Caller {
   operations: number;
   /** Raised after an unknown outcome: from then on it is somebody else. */
   lives: number;
+  /** Operations left of the present burst. */
+  left: number;
 }
 
 function drawKind(prng: Prng, weights: WorkloadOptions["weights"]): Kind {

@@ -2,7 +2,7 @@
 // the key's natural replicas must hold it, or something newer. It finds a lost write at its cause, long before a reader would.
 //
 // Not judged, because the onlooker cannot tell: writes during which the ring changed, during which a replica of the key
-// crashed, and writes that every replica has replaced already.
+// crashed, writes that every replica has replaced already, and values with a ttl once a replica's clock has been off.
 
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { RingId } from "../../../src/base/ids.ts";
@@ -69,6 +69,9 @@ export class AcknowledgementAuditor {
       (replica) => replica?.store === undefined || replica.startedAtMs >= sinceMs,
     );
     if (isDisturbed) return;
+    // By a clock that is far off, a value is gone before it is there.
+    const wasClockOff = replicas.some((replica) => replica!.loop.clock.wasOff);
+    if (request.change.type === "set" && request.change.ttlMs > 0 && wasClockOff) return;
     const held = replicas.map((replica) => replica!.store!.peek(slotOfKey(request.key), request.key));
     const own = held.find((entry) => isWrittenBy(entry, request));
     if (own === undefined) return;

@@ -8,7 +8,7 @@ import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.
 import { joinAndLeave } from "./membership.ts";
 import { longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
-import { swarm } from "./swarm.ts";
+import { dense, swarm } from "./swarm.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
   calm,
@@ -26,6 +26,7 @@ export const SCENARIOS: readonly Scenario[] = [
   joinAndLeave,
   clockOffset,
   swarm,
+  dense,
 ];
 
 /** @throws {Error} naming the scenarios there are */
