@@ -10,7 +10,7 @@ import type { Failure } from "../core/messages.ts";
 import { NodeCore } from "../core/node-core.ts";
 import { type NodeCoreOptions, resolveNodeCoreOptions } from "../core/options.ts";
 import type { NodeStatus } from "../core/status.ts";
-import { LruStore } from "../core/store/lru-store.ts";
+import { SegmentStore } from "../core/store/segment-store.ts";
 import { readNow } from "../io/clock.ts";
 import {
   dialLink,
@@ -276,7 +276,7 @@ function coreOptions(options: ResolvedNodeOptions, address: string, generation: 
 
 function realCore({ memoryBytes }: ResolvedNodeOptions, hashes: Hashes): CreateCore {
   return (options, now) => {
-    const store = new LruStore({ bytesMax: memoryBytes }, hashes);
+    const store = new SegmentStore({ bytesMax: memoryBytes }, hashes);
     const prng = new Prng(randomBytes(4).readUInt32LE());
     return new NodeCore(options, { store, hashes, prng }, now);
   };

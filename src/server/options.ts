@@ -31,6 +31,8 @@ export const SECRET_BYTES_MIN = 16;
 const SECRET_BYTES_MAX = 1024;
 const MEMORY_BYTES_DEFAULT = 256 * 1024 * 1024;
 const MEMORY_BYTES_MIN = 1024 * 1024;
+/** What the store can address. A node uses one core: larger machines run several. */
+const MEMORY_BYTES_MAX = 32 * 1024 ** 3;
 const VALUE_BYTES_DEFAULT = 8 * 1024 * 1024;
 const VALUE_BYTES_MAX = 256 * 1024 * 1024;
 const READY_TIMEOUT_MS_DEFAULT = 30_000;
@@ -187,7 +189,12 @@ export function resolveNodeOptions(input: NodeOptions, randomName: () => string)
   const text = (name: "name" | "zone" | "cluster", fallback: string): string =>
     checkType(name, input[name] ?? fallback, "string", "a text");
   const listen = address("listen", input.listen ?? `127.0.0.1:${DEFAULT_PORT}`);
-  const memoryBytes = bytes("memory", input.memory ?? MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, 2 ** 42);
+  const memoryBytes = bytes(
+    "memory",
+    input.memory ?? MEMORY_BYTES_DEFAULT,
+    MEMORY_BYTES_MIN,
+    MEMORY_BYTES_MAX,
+  );
   const valueBytesFallback = Math.min(VALUE_BYTES_DEFAULT, Math.floor(memoryBytes / 4));
   const seeds = resolveSeeds(input.join ?? []);
   const bootstrap = checkType("bootstrap", input.bootstrap ?? seeds.length === 0, "boolean", "true or false");

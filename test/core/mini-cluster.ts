@@ -9,14 +9,14 @@ import type { Effect, Input, Now } from "../../src/core/machine.ts";
 import type { ClientReply, ClientRequest } from "../../src/core/messages.ts";
 import { NodeCore } from "../../src/core/node-core.ts";
 import { type NodeCoreInput, resolveNodeCoreOptions } from "../../src/core/options.ts";
-import { LruStore } from "../../src/core/store/lru-store.ts";
+import { SegmentStore } from "../../src/core/store/segment-store.ts";
 
 const DELAY_MS = 1;
 const WALL_MS = 1_800_000_000_000;
 
 interface Running {
   readonly core: NodeCore;
-  readonly store: LruStore;
+  readonly store: SegmentStore;
   readonly address: string;
   isUp: boolean;
 }
@@ -63,7 +63,7 @@ export class MiniCluster {
       genesisId: isFounder ? "genesis" : "",
       ...over,
     });
-    const store = new LruStore({ bytesMax: 64 * 1024 * 1024 }, this.#hashes);
+    const store = new SegmentStore({ bytesMax: 64 * 1024 * 1024 }, this.#hashes);
     const core = new NodeCore(
       options,
       { store, hashes: this.#hashes, prng: new Prng(this.#generation % 1_000) },

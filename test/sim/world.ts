@@ -9,7 +9,7 @@ import type { ClientHandle } from "../../src/core/machine.ts";
 import type { ClientReply, ClientRequest } from "../../src/core/messages.ts";
 import type { NodeCoreInput, NodeCoreOptions } from "../../src/core/options.ts";
 import type { NodeStatus } from "../../src/core/status.ts";
-import { LruStore } from "../../src/core/store/lru-store.ts";
+import { SegmentStore } from "../../src/core/store/segment-store.ts";
 import type { Store } from "../../src/core/store/store.ts";
 import { AcknowledgementAuditor } from "./checkers/acknowledgements.ts";
 import { RingRegistry } from "./checkers/rings.ts";
@@ -338,7 +338,9 @@ export class World implements NodeObserver {
   }
 
   #createStore(_options: NodeCoreOptions): Store {
-    return new LruStore({ bytesMax: this.#options.storeBytesMax ?? 64 * 1024 * 1024 }, this.#options.hashes);
+    // Small segments, so that records cross their ends and are moved all the time.
+    const bytesMax = this.#options.storeBytesMax ?? 64 * 1024 * 1024;
+    return new SegmentStore({ bytesMax, segmentBytes: 4096 }, this.#options.hashes);
   }
 
   #numbered(error: unknown): unknown {

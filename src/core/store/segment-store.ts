@@ -1,0 +1,386 @@
+// The off-heap store: entries as records in segments outside the JavaScript heap. The garbage collector sees some thousand
+// buffers, however many entries there are, so it neither pauses for them nor pays for them.
+//
+// The parts, each in its file: `segment-pool.ts` the memory, `log.ts` records in segments in queues, `slot-index.ts` hash tables
+// by slot, `slot-ledger.ts` counts, digests and floors by slot, `holdings.ts` these four in agreement, `reclaimer.ts` cleaning and
+// eviction, `sweeper.ts` expiry. Here is what the Store interface asks, decided as the rules of store.ts say.
+//
+// Invariants, beside those rules:
+// 1. Between calls: segments in use, the ghosts among them, are within the budget.
+// 2. Nothing that was handed out lies in a segment: readers get copies, valid for as long as they hold them.
+// 3. No call walks over more than a few segments: what is larger is cut up and paid for by the calls that follow. The exceptions
+//    are large values, for which as much must go as they take, and clearing a slot up to a version older than some of it.
+
+import { assert } from "../../base/assert.ts";
+import { invalidOption } from "../../base/errors.ts";
+import type { Hashes } from "../../base/hash.ts";
+import type { Slot } from "../../base/ids.ts";
+import type { Entry, SlotDigest } from "../messages.ts";
+import { compareVersions, isExpired, tombstoneOf } from "./entry.ts";
+import { Ghosts } from "./ghosts.ts";
+import { Holdings } from "./holdings.ts";
+import { COLD, FIRST_OFFSET, type Log, MAIN, NONE, type Queue, SMALL, TOMBSTONES } from "./log.ts";
+import { Reclaimer } from "./reclaimer.ts";
+import { DEAD, hashAt, setUsesAt, sizeAt, slotAt, USES_MAX, usesAt } from "./record.ts";
+import { SegmentPool } from "./segment-pool.ts";
+import type { MergeResult, Store, StoreStats } from "./store.ts";
+import { Sweeper } from "./sweeper.ts";
+
+/** References have 32 bits and count units of 8 bytes. */
+const BYTES_MAX = 2 ** 35;
+const SEGMENT_BYTES_MIN = 512;
+/** Emptying one takes half a millisecond when it holds entries of 100 bytes. */
+const SEGMENT_BYTES_MAX = 256 * 1024;
+const SEGMENTS_WANTED = 256;
+
+/** Of the budget, for one entry and for all tombstones. */
+const ENTRY_SHARE_MAX = 0.5;
+const TOMBSTONE_SHARE_MAX = 0.5;
+
+/** Segments that are free before a record is put: for the index, and for what the reclaimer moves. */
+const FREE_MIN = 4;
+/** Below this part of all segments free, every write pays for some reclaiming. */
+const FREE_SHARE = 1 / 64;
+/** What a write pays in reclaiming, in multiples of its own bytes: from the first where some are free to the second where none are. */
+const PACE_MIN = 2;
+const PACE_MAX = 24;
+/** What sweeping costs in bytes of reclaiming: as much as one record. */
+const RECLAIM_PER_UNIT = 512;
+/** Slots with at most so many records are dropped one by one: no burial is due for them. */
+const EAGER_DROP_MAX = 8;
+/** Idle memory that is kept: part of the budget. The rest is let go, a segment with each sweep. */
+const IDLE_SHARE = 1 / 16;
+
+const STORED: MergeResult = Object.freeze({ status: "stored" });
+const FULL: MergeResult = Object.freeze({ status: "full" });
+
+/** How a {@link SegmentStore} is sized. */
+export interface SegmentStoreOptions {
+  /**
+   * Budget for segments (records and index) and ghosts, in bytes: a safe integer from 1 to 32 GiB. One entry takes at most half of
+   * it. Beside it there is a fixed megabyte for the slots.
+   */
+  readonly bytesMax: number;
+  /**
+   * Share of `bytesMax` that tombstones may take, from 0 to 0.5; past it the oldest are dropped early. Less leaves more room for
+   * values and raises floors sooner, so that more late copies are refused. @default 0.05
+   */
+  readonly tombstoneShare?: number;
+  /**
+   * How long a tombstone is kept, in ms from 1: from its arrival for a delete, from the expiry for an expired value. Must exceed
+   * the time that hints are kept. @default 15 minutes
+   */
+  readonly tombstoneTtlMs?: number;
+  /**
+   * Size of a segment: a power of two from 512 to 262,144. Larger ones lose less at their ends; smaller ones are emptied in
+   * shorter steps. Keys longer than a third of a segment do not fit. @default a 256th of the budget, 1 KiB to 256 KiB
+   */
+  readonly segmentBytes?: number;
+}
+
+/** An entry that is newer than what is held under its key. */
+interface Arrival {
+  readonly slot: Slot;
+  readonly hash: number;
+  readonly entry: Entry;
+  /** The record held, 0 for none. */
+  readonly held: number;
+}
+
+/** See the top of the file. */
+export class SegmentStore implements Store {
+  readonly #options: Readonly<Required<SegmentStoreOptions>>;
+  readonly #tombstoneBytesMax: number;
+  readonly #entryBytesMax: number;
+  readonly #freeWanted: number;
+  readonly #hashes: Hashes;
+  readonly #pool: SegmentPool;
+  readonly #holdings: Holdings;
+  readonly #log: Log;
+  readonly #reclaimer: Reclaimer;
+  readonly #sweeper: Sweeper;
+  #evictionsTotal = 0;
+  #expirationsTotal = 0;
+
+  /** The walk over the oldest segment of tombstones, for those that go early. */
+  #dropSegment = NONE;
+  #dropBirth = 0;
+  #dropOffset = 0;
+
+  /** @throws {CacheError} ERR_INVALID_OPTION when an option is out of range */
+  constructor(options: SegmentStoreOptions, hashes: Hashes) {
+    this.#options = resolveSegmentStoreOptions(options);
+    const { bytesMax, segmentBytes, tombstoneShare } = this.#options;
+    const countMax = Math.max(1, Math.floor(bytesMax / segmentBytes));
+    this.#tombstoneBytesMax = Math.floor(bytesMax * tombstoneShare);
+    this.#entryBytesMax = Math.min(bytesMax * ENTRY_SHARE_MAX, (countMax - 2 * FREE_MIN) * segmentBytes);
+    this.#freeWanted = Math.max(FREE_MIN + 2, Math.floor(countMax * FREE_SHARE));
+    this.#hashes = hashes;
+    this.#pool = new SegmentPool(segmentBytes, countMax);
+    this.#holdings = new Holdings(this.#pool);
+    this.#log = this.#holdings.log;
+    this.#reclaimer = new Reclaimer(
+      {
+        holdings: this.#holdings,
+        pool: this.#pool,
+        dropTombstone: (ref) => this.#dropTombstone(ref),
+      },
+      () => {
+        this.#evictionsTotal++;
+      },
+    );
+    this.#sweeper = new Sweeper(this.#holdings, (ref) => this.#onDue(ref));
+  }
+
+  peek(slot: Slot, key: string): Entry | undefined {
+    const ref = this.#holdings.find(slot, this.#hashOf(key), key);
+    return ref === 0 ? undefined : this.#holdings.entryOf(ref, key);
+  }
+
+  get(slot: Slot, key: string, wallMs: number): Entry | undefined {
+    const holdings = this.#holdings;
+    const ref = holdings.find(slot, this.#hashOf(key), key);
+    if (ref === 0 || holdings.isTombstone(ref)) return undefined;
+    const dueMs = holdings.dueOf(ref);
+    if (dueMs !== 0 && wallMs >= dueMs) return undefined;
+    const words = this.#log.wordsOf(ref);
+    const at = this.#log.wordOf(ref);
+    const uses = usesAt(words, at);
+    if (uses < USES_MAX) setUsesAt(words, at, uses + 1);
+    return holdings.entryOf(ref, key);
+  }
+
+  merge(slot: Slot, entry: Entry, wallMs: number, options?: { readonly cold?: boolean }): MergeResult {
+    const hash = this.#hashOf(entry.key);
+    const held = this.#holdings.find(slot, hash, entry.key);
+    if (held === 0) {
+      const floor = this.#holdings.ledger.floor(slot);
+      if (entry.version <= floor) return { status: "newer", heldVersion: floor };
+    } else {
+      const heldVersion = this.#holdings.versionOf(held);
+      const order = compareVersions(entry, heldVersion);
+      if (order === 0) return STORED;
+      if (order < 0) return { status: "newer", heldVersion: heldVersion.version };
+    }
+    if (entry.value === undefined || isExpired(entry, wallMs)) {
+      const dropAt = (entry.value === undefined ? wallMs : entry.expiresAt) + this.#options.tombstoneTtlMs;
+      this.#holdTombstone({ slot, hash, entry: tombstoneOf(entry), held }, dropAt);
+      return STORED;
+    }
+    return this.#holdValue({ slot, hash, entry, held }, options?.cold === true);
+  }
+
+  floor(slot: Slot): number {
+    return this.#holdings.ledger.floor(slot);
+  }
+
+  clearedVersion(slot: Slot): number {
+    return this.#holdings.ledger.cleared(slot);
+  }
+
+  raiseFloor(slot: Slot, version: number): void {
+    this.#holdings.ledger.raiseFloor(slot, version);
+  }
+
+  clear(slot: Slot, version: number): number {
+    const { ledger } = this.#holdings;
+    const before = ledger.valuesIn(slot);
+    if (version >= ledger.newest(slot)) this.#removeAll(slot);
+    else this.#removeUpTo(slot, version);
+    ledger.raiseCleared(slot, version);
+    return before - ledger.valuesIn(slot);
+  }
+
+  *entries(slot: Slot): Generator<Entry, void> {
+    for (const ref of this.#holdings.index.refs(slot)) {
+      yield this.#holdings.entryOf(ref, this.#holdings.keyOf(ref));
+    }
+  }
+
+  count(slot: Slot): number {
+    return this.#holdings.ledger.valuesIn(slot);
+  }
+
+  digest(slot: Slot): SlotDigest {
+    return this.#holdings.ledger.digest(slot);
+  }
+
+  drop(slot: Slot): void {
+    this.#removeAll(slot);
+    this.#holdings.ledger.resetFloors(slot);
+  }
+
+  sweep(wallMs: number, budget: number): number {
+    this.#sweeper.sweep(wallMs, budget);
+    if (budget > 0) {
+      if (this.#pool.freeCount < this.#freeWanted) this.#reclaimer.work(budget * RECLAIM_PER_UNIT);
+      this.#pool.maybeRelease(Math.ceil(this.#pool.countMax * IDLE_SHARE));
+    }
+    return this.#sweeper.nextDueMs();
+  }
+
+  stats(): StoreStats {
+    const { ledger } = this.#holdings;
+    return {
+      entries: ledger.values,
+      tombstones: ledger.total - ledger.values,
+      bytes: this.#pool.inUse * this.#pool.segmentBytes + this.#reclaimer.ghosts.bytes,
+      bytesMax: this.#options.bytesMax,
+      evictionsTotal: this.#evictionsTotal,
+      expirationsTotal: this.#expirationsTotal,
+    };
+  }
+
+  #hashOf(key: string): number {
+    return this.#hashes.hash32(key) | 0;
+  }
+
+  #holdValue({ slot, hash, entry, held }: Arrival, isCold: boolean): MergeResult {
+    const holdings = this.#holdings;
+    const killed = this.#log.killed;
+    if (holdings.bytesFor(entry, entry.expiresAt) > this.#entryBytesMax) return FULL;
+    if (!this.#makeRoom(entry) || !holdings.index.hasRoom(slot, hash)) return FULL;
+    // Making room may have moved or evicted it.
+    const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, entry.key);
+    const { queue, uses } = this.#placeOf(replaced, hash, isCold);
+    holdings.put({ slot, hash, entry, queue, uses, dueMs: entry.expiresAt, replaced });
+    return STORED;
+  }
+
+  /** What callers use stays where it is, whoever brings its next version; what transfers bring is cold until it is used. */
+  #placeOf(held: number, hash: number, isCold: boolean): { readonly queue: Queue; readonly uses: number } {
+    const heldQueue = held === 0 ? TOMBSTONES : this.#log.queueOf(held);
+    if (heldQueue === TOMBSTONES) {
+      if (isCold) return { queue: COLD, uses: 0 };
+      return { queue: this.#reclaimer.ghosts.recall(hash) ? MAIN : SMALL, uses: 0 };
+    }
+    const uses = usesAt(this.#log.wordsOf(held), this.#log.wordOf(held));
+    if (isCold) return { queue: heldQueue, uses };
+    return { queue: heldQueue === MAIN ? MAIN : SMALL, uses: Math.min(USES_MAX, uses + 1) };
+  }
+
+  #holdTombstone({ slot, hash, entry, held }: Arrival, dropAt: number): void {
+    const holdings = this.#holdings;
+    const killed = this.#log.killed;
+    const bytes = holdings.bytesFor(entry, dropAt);
+    const hasRoom =
+      bytes <= this.#tombstoneBytesMax && this.#makeRoom(entry) && holdings.index.hasRoom(slot, hash);
+    const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, entry.key);
+    if (!hasRoom) {
+      // It would go at once: the floor speaks for it (rule 2).
+      if (replaced !== 0) holdings.remove(replaced);
+      this.raiseFloor(slot, entry.version);
+      return;
+    }
+    holdings.put({ slot, hash, entry, queue: TOMBSTONES, uses: 0, dueMs: dropAt, replaced });
+    this.#dropOverShare();
+  }
+
+  /** Forgets a tombstone, at its time or before: from now on the floor speaks for it (rule 2). */
+  #dropTombstone(ref: number): void {
+    const slot = slotAt(this.#log.wordsOf(ref), this.#log.wordOf(ref));
+    this.#holdings.ledger.raiseFloor(slot, this.#holdings.versionOf(ref).version);
+    this.#holdings.remove(ref);
+  }
+
+  /** Drops the oldest tombstones until the rest keep to their share. Constant cost per tombstone ever held. */
+  #dropOverShare(): void {
+    const log = this.#log;
+    while (log.liveBytes(TOMBSTONES) > this.#tombstoneBytesMax) {
+      const segment = log.oldest(TOMBSTONES);
+      assert(segment !== NONE, "a segment of tombstones");
+      if (segment !== this.#dropSegment || log.birthOf(segment) !== this.#dropBirth) {
+        this.#dropSegment = segment;
+        this.#dropBirth = log.birthOf(segment);
+        this.#dropOffset = FIRST_OFFSET;
+      }
+      assert(this.#dropOffset < log.usedOf(segment), "a live tombstone in the segment");
+      const words = this.#pool.words[segment]!;
+      const at = this.#dropOffset >> 2;
+      this.#dropOffset += sizeAt(words, at);
+      if ((words[at]! & DEAD) !== 0) continue;
+      const ref = log.refOf(segment, at);
+      if (this.#holdings.isForeign(words, at)) log.kill(ref);
+      else this.#dropTombstone(ref);
+    }
+  }
+
+  /** Sees to it that the entry can be put. Returns false when it cannot. */
+  #makeRoom(entry: Entry): boolean {
+    const pool = this.#pool;
+    this.#limitPool();
+    const shortage = this.#freeWanted - pool.freeCount;
+    if (shortage > 0) {
+      const bytes = 256 + (entry.value?.length ?? 0);
+      const pace =
+        PACE_MIN + ((PACE_MAX - PACE_MIN) * Math.min(shortage, this.#freeWanted)) / this.#freeWanted;
+      this.#reclaimer.work(Math.min(bytes, pool.segmentBytes) * pace);
+    }
+    const needed = FREE_MIN + this.#holdings.segmentsFor(entry) - 3;
+    return pool.freeCount >= needed || this.#reclaimer.free(needed);
+  }
+
+  /** Keeps room for the ghosts that so many entries will have. */
+  #limitPool(): void {
+    const { ghosts } = this.#reclaimer;
+    const ghostBytes = Math.max(ghosts.bytes, Ghosts.bytesFor(this.#holdings.ledger.total));
+    this.#pool.setLimit(Math.floor((this.#options.bytesMax - ghostBytes) / this.#pool.segmentBytes));
+  }
+
+  #removeAll(slot: Slot): void {
+    const { ledger } = this.#holdings;
+    if (ledger.allIn(slot) === 0) return;
+    if (ledger.allIn(slot) <= EAGER_DROP_MAX || !this.#holdings.maybeDisown(slot)) {
+      this.#removeUpTo(slot, Number.POSITIVE_INFINITY);
+    } else this.#sweeper.slotDisowned();
+  }
+
+  /** Cost: all records of the slot. */
+  #removeUpTo(slot: Slot, version: number): void {
+    const holdings = this.#holdings;
+    const gone = [...holdings.index.refs(slot)].filter((ref) => holdings.versionOf(ref).version <= version);
+    for (const ref of gone) holdings.remove(ref);
+  }
+
+  /** The sweeper found a value that expired, or a tombstone whose time is over. */
+  #onDue(ref: number): void {
+    const holdings = this.#holdings;
+    if (holdings.isTombstone(ref)) {
+      this.#dropTombstone(ref);
+      return;
+    }
+    this.#expirationsTotal++;
+    const words = this.#log.wordsOf(ref);
+    const at = this.#log.wordOf(ref);
+    const [slot, dueMs] = [slotAt(words, at) as Slot, holdings.dueOf(ref)];
+    const entry = holdings.tombstoneOf(ref);
+    const arrival = { slot, hash: hashAt(words, at), entry, held: ref };
+    this.#holdTombstone(arrival, dueMs + this.#options.tombstoneTtlMs);
+  }
+}
+
+/**
+ * Checks every option and fills in the defaults.
+ *
+ * @throws {CacheError} ERR_INVALID_OPTION naming the field and the value received
+ */
+function resolveSegmentStoreOptions(options: SegmentStoreOptions): Readonly<Required<SegmentStoreOptions>> {
+  const { bytesMax, tombstoneShare = 0.05, tombstoneTtlMs = 15 * 60_000 } = options;
+  if (!Number.isSafeInteger(bytesMax) || bytesMax < 1 || bytesMax > BYTES_MAX)
+    throw invalidOption("bytesMax", `a safe integer from 1 to ${BYTES_MAX}`, bytesMax);
+  const { segmentBytes = defaultSegmentBytes(bytesMax) } = options;
+  if (!(tombstoneShare >= 0 && tombstoneShare <= TOMBSTONE_SHARE_MAX))
+    throw invalidOption("tombstoneShare", `a number from 0 to ${TOMBSTONE_SHARE_MAX}`, tombstoneShare);
+  if (!Number.isSafeInteger(tombstoneTtlMs) || tombstoneTtlMs < 1)
+    throw invalidOption("tombstoneTtlMs", "a safe integer from 1", tombstoneTtlMs);
+  const isPower = Number.isSafeInteger(segmentBytes) && Number.isInteger(Math.log2(segmentBytes));
+  if (!isPower || segmentBytes < SEGMENT_BYTES_MIN || segmentBytes > SEGMENT_BYTES_MAX)
+    throw invalidOption("segmentBytes", "a power of two from 512 to 262144", segmentBytes);
+  return Object.freeze({ bytesMax, tombstoneShare, tombstoneTtlMs, segmentBytes });
+}
+
+function defaultSegmentBytes(bytesMax: number): number {
+  let bytes = 1024;
+  while (bytes < SEGMENT_BYTES_MAX && bytes * SEGMENTS_WANTED < bytesMax) bytes *= 2;
+  return bytes;
+}
