@@ -36,7 +36,13 @@ export type Input =
       readonly fromAddress: string;
       readonly message: GossipMessage;
     }
-  | { readonly kind: "client"; readonly client: ClientHandle; readonly request: ClientRequest }
+  /** `to`: the member that is to answer, when the client knows better than this node; only for what can be handed on. */
+  | {
+      readonly kind: "client";
+      readonly client: ClientHandle;
+      readonly request: ClientRequest;
+      readonly to?: MemberId;
+    }
   | { readonly kind: "clientOpened"; readonly client: ClientHandle }
   | { readonly kind: "clientClosed"; readonly client: ClientHandle }
   /** A peer or gossip connection to a member was established or lost. */

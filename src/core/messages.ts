@@ -39,7 +39,11 @@ export interface Entry {
   readonly opAttempt: number;
 }
 
-/** What a write asks for. `ttlMs` 0 means no expiry. */
+/**
+ * What a write asks for. `ttlMs` 0 means no expiry. `put` leaves exactly this behind, with an absolute expiry (0 for none): it is how a
+ * decision that was taken outside the core, on a version that `condition` names, is written; without a value it deletes.
+ * `integersOnly`: refuses to add to a number that is not a safe integer.
+ */
 export type Change =
   | {
       readonly type: "set";
@@ -51,12 +55,25 @@ export type Change =
     }
   | { readonly type: "delete" }
   | { readonly type: "touch"; readonly ttlMs: number }
-  | { readonly type: "increment"; readonly by: number; readonly ttlMs: number };
+  | {
+      readonly type: "increment";
+      readonly by: number;
+      readonly ttlMs: number;
+      readonly integersOnly?: true;
+    }
+  | {
+      readonly type: "put";
+      readonly value: Uint8Array | undefined;
+      readonly format: ValueFormat;
+      readonly expiresAt: number;
+      readonly condition: Condition;
+      readonly ifVersion: number;
+    };
 
 /** `version` compares the held version with `ifVersion`. */
 export type Condition = "none" | "absent" | "present" | "version";
 
-/** `true`/`false` for set, delete and touch; the new number for increment. */
+/** `true`/`false` for set, put, delete and touch; the new number for increment. */
 export type Outcome = boolean | number;
 
 // ---- client path: requests. `id` is unique per connection among those in flight (uint32).
@@ -303,13 +320,16 @@ export interface ClearReplicaReply {
 export interface Forward {
   readonly kind: "forward";
   readonly id: number;
-  readonly request: GetRequest | WriteRequest;
+  readonly request: ForwardedRequest;
 }
+
+/** What a node may hand on: what any replica can do, and questions about slots that only their replicas can answer. */
+export type ForwardedRequest = GetRequest | WriteRequest | ScanRequest | CountRequest;
 
 export interface Forwarded {
   readonly kind: "forwarded";
   readonly id: number;
-  readonly reply: GetReply | WriteReply | Failure;
+  readonly reply: GetReply | WriteReply | ScanReply | CountReply | Failure;
 }
 
 /** Asks a source for slots. A slot whose digest equals the source's is done without moving an entry. */
@@ -365,6 +385,19 @@ export interface CatchUpReply {
   readonly isDrained: boolean;
   /** Slots for which hints overflowed: the asker must pull them. At most 16,384, ascending. */
   readonly slots: readonly Slot[];
+}
+
+/** What the sender tells of its Redis door: `host:port` that Redis clients reach it at, "" for none. Said once per connection. */
+export interface DoorAddress {
+  readonly kind: "doorAddress";
+  readonly address: string;
+}
+
+/** A message that a Redis client published at the sender, for the subscribers at the receiver. Not repeated when it is lost. */
+export interface Publish {
+  readonly kind: "publish";
+  readonly channel: Uint8Array;
+  readonly payload: Uint8Array;
 }
 
 // ---- gossip path
@@ -492,6 +525,8 @@ export type PeerMessage =
   | PullReply
   | CatchUp
   | CatchUpReply
+  | DoorAddress
+  | Publish
   | Ping
   | Pong;
 export type GossipMessage =

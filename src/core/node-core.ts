@@ -158,6 +158,11 @@ export class NodeCore implements Machine<Input, Effect> {
     return this.#genesisId;
   }
 
+  /** The cluster as this node sees it now: a live view. */
+  get view(): ClusterView {
+    return this.#view;
+  }
+
   step(input: Input, realNow: Now): readonly Effect[] {
     const now = this.#time.at(realNow);
     this.#take(input, now, realNow);
@@ -225,7 +230,9 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#peer(input.from, input.message, now, realNow);
         break;
       case "client":
-        this.#client(input.client, input.request, now, realNow);
+        if (input.to === undefined || input.to === this.#options.id)
+          this.#client(input.client, input.request, now, realNow);
+        else this.#handOn(input, input.to, now);
         break;
       case "clientOpened":
         this.#clients.add(input.client);
@@ -345,6 +352,10 @@ export class NodeCore implements Machine<Input, Effect> {
       case "catchUpReply":
         this.#catchUp.replied(from, message, now);
         return;
+      case "doorAddress":
+      case "publish":
+        // For the shell's Redis door, which takes them before they get here.
+        return;
     }
   }
 
@@ -378,6 +389,13 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#outbox.reply(client, { kind: "commanded", id: request.id });
         return;
     }
+  }
+
+  /** Does nothing with what cannot be handed on: the driver asks for no such thing. */
+  #handOn({ client, request }: Extract<Input, { kind: "client" }>, to: MemberId, now: Now): void {
+    const { kind } = request;
+    if (kind !== "get" && kind !== "write" && kind !== "scan" && kind !== "count") return;
+    this.#coordinator.ask(request, { type: "client", client, id: request.id }, to, now);
   }
 
   #link(member: MemberId, path: "peer" | "gossip", isUp: boolean, now: Now, realNow: Now): void {

@@ -6,7 +6,7 @@
 // have turned us away. Waiting messages are replaceable, because the core times out and
 // decides anew: they are kept for two seconds at most, and the oldest go first when there are too many.
 
-import type { GossipMessage, Message, PeerMessage } from "../core/messages.ts";
+import type { Change, GossipMessage, Message, PeerMessage } from "../core/messages.ts";
 import type { Link } from "../io/link.ts";
 
 export type NodeMessage = PeerMessage | GossipMessage;
@@ -231,7 +231,9 @@ export function roughBytes(message: Message): number {
     case "forward":
       return rest + (message.request.kind === "write" ? roughBytes(message.request) : 0);
     case "write":
-      return rest + message.key.length + (message.change.type === "set" ? message.change.value.length : 0);
+      return rest + message.key.length + valueBytes(message.change);
+    case "publish":
+      return rest + message.channel.length + message.payload.length;
     case "forwarded":
       return rest + (message.reply.kind === "got" ? message.reply.value.length : 0);
     case "pull":
@@ -251,4 +253,8 @@ export function roughBytes(message: Message): number {
     default:
       return rest;
   }
+}
+
+function valueBytes(change: Change): number {
+  return change.type === "set" || change.type === "put" ? (change.value?.length ?? 0) : 0;
 }

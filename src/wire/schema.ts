@@ -5,16 +5,9 @@
 // `test/wire/golden.test.ts` holds the bytes.
 
 import { SLOT_COUNT } from "../base/ids.ts";
-import type {
-  Failure,
-  GetReply,
-  GetRequest,
-  Message,
-  Path,
-  WriteReply,
-  WriteRequest,
-} from "../core/messages.ts";
+import type { Forwarded, ForwardedRequest, Message, Path } from "../core/messages.ts";
 import {
+  address,
   bool,
   bytes,
   check,
@@ -172,10 +165,13 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     status: ringStatus,
     counts: list(bool, SLOTS_MAX),
   }),
-  forward: schema("forward", 23, { id, request: nested<GetRequest | WriteRequest>(["get", "write"]) }),
+  forward: schema("forward", 23, {
+    id,
+    request: nested<ForwardedRequest>(["get", "write", "scan", "count"]),
+  }),
   forwarded: schema("forwarded", 24, {
     id,
-    reply: nested<GetReply | WriteReply | Failure>(["got", "written", "failed"]),
+    reply: nested<Forwarded["reply"]>(["got", "written", "failed", "scanned", "counted"]),
   }),
   pull: schema(
     "pull",
@@ -222,6 +218,9 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     toRingId: ringId,
   }),
   changeGrant: schema("changeGrant", 36, { fromRingId: ringId, toRingId: ringId }),
+  // Peer path again: what the Redis doors of nodes say to each other.
+  doorAddress: schema("doorAddress", 37, { address }),
+  publish: schema("publish", 38, { channel: bytes, payload: bytes }),
 };
 
 const BY_KIND: Readonly<Record<string, Schema<Message>>> = SCHEMAS;
@@ -317,6 +316,8 @@ const PEER = new Set<string>([
   "pulled",
   "catchUp",
   "catchUpReply",
+  "doorAddress",
+  "publish",
   "ping",
   "pong",
 ]);

@@ -116,6 +116,13 @@ const changeSet = struct<Omit<Extract<Change, { type: "set" }>, "type">>({
   ifVersion: count,
 });
 const changeTouch = struct<{ ttlMs: number }>({ ttlMs: millis });
+const changePut = struct<Omit<Extract<Change, { type: "put" }>, "type">>({
+  value,
+  format,
+  expiresAt: millis,
+  condition,
+  ifVersion: count,
+});
 const changeIncrement = struct<{ by: number; ttlMs: number }>({ by: finite, ttlMs: millis });
 
 /** An array: the number of the type, then its fields as an array. */
@@ -124,7 +131,8 @@ export const change: Field<Change> = {
     if (value.type === "set") return [0, changeSet.pack(value)];
     if (value.type === "delete") return [1, null];
     if (value.type === "touch") return [2, changeTouch.pack(value)];
-    return [3, changeIncrement.pack(value)];
+    if (value.type === "put") return [4, changePut.pack(value)];
+    return [value.integersOnly ? 5 : 3, changeIncrement.pack(value)];
   },
   parse(raw) {
     check(Array.isArray(raw), "an array");
@@ -132,6 +140,8 @@ export const change: Field<Change> = {
     if (raw[0] === 0) return { type: "set", ...changeSet.parse(raw[1]) };
     if (raw[0] === 2) return { type: "touch", ...changeTouch.parse(raw[1]) };
     if (raw[0] === 3) return { type: "increment", ...changeIncrement.parse(raw[1]) };
+    if (raw[0] === 4) return { type: "put", ...changePut.parse(raw[1]) };
+    if (raw[0] === 5) return { type: "increment", ...changeIncrement.parse(raw[1]), integersOnly: true };
     check(raw[0] === 1 && raw[1] === null, "a known change");
     return { type: "delete" };
   },

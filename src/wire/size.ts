@@ -29,7 +29,8 @@ export function costOf(message: Message): FrameCost {
       return cost(bytesBytes(message.value), 0);
     case "write": {
       const { change } = message;
-      return cost(textBytes(message.key) + (change.type === "set" ? bytesBytes(change.value) : 0), 0);
+      const value = change.type === "set" || change.type === "put" ? change.value : undefined;
+      return cost(textBytes(message.key) + (value === undefined ? 0 : bytesBytes(value)), 0);
     }
     case "readReply":
       return message.entry === undefined ? cost(0, 0) : costOfEntries([message.entry]);
@@ -78,6 +79,10 @@ export function costOf(message: Message): FrameCost {
         sum(message.updates, ({ record, accuser }: Update) => 8 + recordBytes(record) + accuser.length),
         (RECORD.items + 2) * message.updates.length,
       );
+    case "doorAddress":
+      return cost(textBytes(message.address), 0);
+    case "publish":
+      return cost(bytesBytes(message.channel) + bytesBytes(message.payload), 0);
     case "sync":
       return cost(sum(message.records, recordBytes), RECORD.items * message.records.length);
     default:

@@ -249,6 +249,7 @@ export class FakeCluster {
       });
       return { kind: "written", id, outcome: sum };
     }
+    if (change.type === "put") throw new Error("No client of this kind sends a put");
     const holds =
       change.condition === "none" ||
       (change.condition === "absent" && held === undefined) ||

@@ -87,7 +87,9 @@ export function checkPackages(manifest: PackageManifest, lockText: string): stri
   const violations: string[] = [];
   const lock = JSON.parse(lockText) as { packages: Record<string, { version?: string }> };
   const wanted = { ...manifest.dependencies, ...manifest.devDependencies, ...manifest.overrides };
-  for (const [packageName, version] of Object.entries(wanted)) {
+  for (const [packageName, range] of Object.entries(wanted)) {
+    // An alias (two versions of one package side by side) is as exact as what it stands for.
+    const version = range.replace(/^npm:(?:@[^@/]+\/)?[^@/]+@/, "");
     const locked = lock.packages[`node_modules/${packageName}`]?.version;
     if (!/^\d+\.\d+\.\d+$/.test(version))
       violations.push(`package.json: ${packageName} is not exact: ${version}`);

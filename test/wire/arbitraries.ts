@@ -82,6 +82,20 @@ const changeArbitrary: fc.Arbitrary<Change> = fc.oneof(
   fc.constant({ type: "delete" as const }),
   fc.record({ type: fc.constant("touch" as const), ttlMs: millis }),
   fc.record({ type: fc.constant("increment" as const), by: finite, ttlMs: millis }),
+  fc.record({
+    type: fc.constant("increment" as const),
+    by: finite,
+    ttlMs: millis,
+    integersOnly: fc.constant(true as const),
+  }),
+  fc.record({
+    type: fc.constant("put" as const),
+    value: fc.option(bytes, { nil: undefined }),
+    format,
+    expiresAt: millis,
+    condition: fc.constantFrom("none" as const, "absent", "present", "version"),
+    ifVersion: count,
+  }),
 );
 
 export const recordArbitrary: fc.Arbitrary<MemberRecord> = fc.record({
@@ -107,6 +121,23 @@ type Arbitraries = { readonly [K in Message["kind"]]: fc.Arbitrary<Extract<Messa
 
 const kind = <K extends string>(name: K) => fc.constant(name);
 
+const scan = fc.record({
+  kind: kind("scan"),
+  id,
+  slots: slots(40),
+  after: text,
+  prefix: text,
+  limit: fc.integer({ min: 1, max: 1_000 }),
+});
+const countRequest = fc.record({ kind: kind("count"), id, slots: slots(1_024) });
+const scanned = fc.record({
+  kind: kind("scanned"),
+  id,
+  keys: fc.array(key, { maxLength: 20 }),
+  slotsDone: fc.nat({ max: 1_024 }),
+  after: text,
+});
+const counted = fc.record({ kind: kind("counted"), id, count });
 const get = fc.record({
   kind: kind("get"),
   id,
@@ -150,16 +181,9 @@ const failed = fc.record({
 export const MESSAGE_ARBITRARIES = {
   get,
   write,
-  scan: fc.record({
-    kind: kind("scan"),
-    id,
-    slots: slots(40),
-    after: text,
-    prefix: text,
-    limit: fc.integer({ min: 1, max: 1_000 }),
-  }),
+  scan,
   clear: fc.record({ kind: kind("clear"), id, slots: slots(40), notAfter: millis }),
-  count: fc.record({ kind: kind("count"), id, slots: slots(1_024) }),
+  count: countRequest,
   command: fc.record({
     kind: kind("command"),
     id,
@@ -169,15 +193,9 @@ export const MESSAGE_ARBITRARIES = {
   ping: fc.record({ kind: kind("ping"), sentMs: millis }),
   got,
   written,
-  scanned: fc.record({
-    kind: kind("scanned"),
-    id,
-    keys: fc.array(key, { maxLength: 20 }),
-    slotsDone: fc.nat({ max: 1_024 }),
-    after: text,
-  }),
+  scanned,
   cleared: fc.record({ kind: kind("cleared"), id }),
-  counted: fc.record({ kind: kind("counted"), id, count }),
+  counted,
   commanded: fc.record({ kind: kind("commanded"), id }),
   failed,
   pong: fc.record({ kind: kind("pong"), sentMs: millis, monoMs: millis, wallMs: millis }),
@@ -234,8 +252,12 @@ export const MESSAGE_ARBITRARIES = {
     status: fc.constantFrom("ok", "ring"),
     counts: fc.array(fc.boolean(), { maxLength: 40 }),
   }),
-  forward: fc.record({ kind: kind("forward"), id, request: fc.oneof(get, write) }),
-  forwarded: fc.record({ kind: kind("forwarded"), id, reply: fc.oneof(got, written, failed) }),
+  forward: fc.record({ kind: kind("forward"), id, request: fc.oneof(get, write, scan, countRequest) }),
+  forwarded: fc.record({
+    kind: kind("forwarded"),
+    id,
+    reply: fc.oneof(got, written, failed, scanned, counted),
+  }),
   pull: slots(40).chain((slots) =>
     fc.record({
       kind: kind("pull"),
@@ -284,6 +306,8 @@ export const MESSAGE_ARBITRARIES = {
     toRingId: ringId,
   }),
   changeGrant: fc.record({ kind: kind("changeGrant"), fromRingId: ringId, toRingId: ringId }),
+  doorAddress: fc.record({ kind: kind("doorAddress"), address }),
+  publish: fc.record({ kind: kind("publish"), channel: bytes, payload: bytes }),
 } satisfies Arbitraries;
 
 const all = MESSAGE_ARBITRARIES;
@@ -321,6 +345,8 @@ export const peerMessageArbitrary: fc.Arbitrary<PeerMessage> = fc.oneof(
   all.pulled,
   all.catchUp,
   all.catchUpReply,
+  all.doorAddress,
+  all.publish,
   all.ping,
   all.pong,
 );

@@ -229,7 +229,7 @@ describe("decodeFrame", () => {
       "an increment by infinity",
       packValue([1, [2, 1, "k", [3, [Number.POSITIVE_INFINITY, 0]], 0, 1, 1, 1, 0]]),
     ],
-    ["an unknown change", packValue([1, [2, 1, "k", [4, [0]], 0, 1, 1, 1, 0]])],
+    ["an unknown change", packValue([1, [2, 1, "k", [6, [0]], 0, 1, 1, 1, 0]])],
     ["a scan without a limit", packValue([1, [3, 1, [1], "", "", 0]])],
     ["a reply sent as a request", packValue([1, [9, 1, true]])],
   ])("refuses %s", (_name, frame) => {

@@ -79,6 +79,15 @@ const change = or(
   shaped({ type: among("delete") }),
   shaped({ type: among("touch"), ttlMs: millis }),
   shaped({ type: among("increment"), by: finite, ttlMs: millis }),
+  shaped({ type: among("increment"), by: finite, ttlMs: millis, integersOnly: among(true) }),
+  shaped({
+    type: among("put"),
+    value: or(bytes, among(undefined)),
+    format,
+    expiresAt: millis,
+    condition: among("none", "absent", "present", "version"),
+    ifVersion: count,
+  }),
 );
 const weight = isInteger(1, 64);
 const liveness = among("alive", "suspect", "dead");
@@ -170,8 +179,8 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   },
   clearReplica: { id: uint32, ringId, slots: slots(1024), version: count },
   clearReplicaReply: { id: uint32, status: among("ok", "ring"), counts: listOf(boolean, 1024) },
-  forward: { id: uint32, request: nested("get", "write") },
-  forwarded: { id: uint32, reply: nested("got", "written", "failed") },
+  forward: { id: uint32, request: nested("get", "write", "scan", "count") },
+  forwarded: { id: uint32, reply: nested("got", "written", "failed", "scanned", "counted") },
   pull: {
     id: uint32,
     ringId,
@@ -201,6 +210,8 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   sync: { wantsReply: boolean, records: listOf(record, 4096) },
   changeRequest: { change: among("join", "leave"), fromRingId: ringId, toRingId: ringId },
   changeGrant: { fromRingId: ringId, toRingId: ringId },
+  doorAddress: { address },
+  publish: { channel: bytes, payload: bytes },
 };
 
 /** Whether a value is a message whose every field has a type and range that its interface allows. */

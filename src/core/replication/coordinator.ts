@@ -15,17 +15,17 @@ import type { ClientHandle, Now } from "../machine.ts";
 import type {
   ClearReplicaReply,
   ClearRequest,
+  ClientReply,
   CountRequest,
   Entry,
-  Failure,
   Forward,
   Forwarded,
+  ForwardedRequest,
   GetReply,
   GetRequest,
   ReadReplicaReply,
   ReplicateReply,
   ScanRequest,
-  WriteReply,
   WriteRequest,
 } from "../messages.ts";
 import { isLive } from "../store/entry.ts";
@@ -206,8 +206,10 @@ export class Coordinator {
     }
     if (obstacle !== undefined) return { code: "ERR_NO_QUORUM", message: obstacle, elsewhere: true };
     if (isTooLate(request.notAfter, now)) return TOO_LATE;
-    if (request.change.type === "set" && request.change.value.length > this.#state.valueBytesMax) {
-      const message = `The value has ${request.change.value.length} bytes, more than the ${this.#state.valueBytesMax} allowed`;
+    const { change } = request;
+    const size = change.type === "set" || change.type === "put" ? (change.value?.length ?? 0) : 0;
+    if (size > this.#state.valueBytesMax) {
+      const message = `The value has ${size} bytes, more than the ${this.#state.valueBytesMax} allowed`;
       return { code: "ERR_TOO_LARGE", message, elsewhere: false };
     }
     return undefined;
@@ -333,19 +335,34 @@ export class Coordinator {
 
   // ---- forwarding
 
-  #forward(request: WriteRequest, replyTo: ReplyTo, member: MemberId, now: Now): void {
+  /** Hands a request on to the member that is to answer it; for questions about slots that this node does not keep. */
+  ask(request: ForwardedRequest, replyTo: ReplyTo, member: MemberId, now: Now): void {
+    if (this.#isOverloaded(replyTo)) return;
+    this.#forward(request, replyTo, member, now);
+  }
+
+  #forward(request: ForwardedRequest, replyTo: ReplyTo, member: MemberId, now: Now): void {
     const id = this.#nextId();
     this.#forwards.set(id, { replyTo, member, atMs: now.monoMs });
-    const { view, outbox } = this.#context;
+    this.#context.outbox.peer(member, { kind: "forward", id, request: this.#inTimeOf(request, member) });
+  }
+
+  /** The request with its instants in the member's clock. */
+  #inTimeOf(request: ForwardedRequest, member: MemberId): ForwardedRequest {
+    if (!("notAfter" in request)) return request;
+    const { view } = this.#context;
     const notAfter = request.notAfter === 0 ? 0 : view.toPeerMono(member, request.notAfter);
-    const begunAt = toPeerBegunAt(view, member, request.begunAt);
-    outbox.peer(member, { kind: "forward", id, request: { ...request, notAfter, begunAt } });
+    if (request.kind === "get") return { ...request, notAfter };
+    return { ...request, notAfter, begunAt: toPeerBegunAt(view, member, request.begunAt) };
   }
 
   forwarded(from: MemberId, message: Forward, now: Now): void {
     const replyTo = { type: "peer", member: from, forwardId: message.id, id: message.request.id } as const;
-    if (message.request.kind === "get") this.get(message.request, replyTo, now);
-    else this.write(message.request, replyTo, true, now);
+    const { request } = message;
+    if (request.kind === "get") this.get(request, replyTo, now);
+    else if (request.kind === "write") this.write(request, replyTo, true, now);
+    else if (request.kind === "scan") this.scan(request, replyTo, now);
+    else this.count(request, replyTo);
   }
 
   forwardAnswered(from: MemberId, message: Forwarded): void {
@@ -502,14 +519,20 @@ export class Coordinator {
     const { outbox } = this.#context;
     if (replyTo.type === "client") {
       outbox.reply(replyTo.client, reply);
-    } else if (reply.kind === "got" || reply.kind === "written" || reply.kind === "failed") {
-      const answer: GetReply | WriteReply | Failure = reply;
-      outbox.peer(replyTo.member, { kind: "forwarded", id: replyTo.forwardId, reply: answer });
+    } else if (isForwardable(reply)) {
+      outbox.peer(replyTo.member, { kind: "forwarded", id: replyTo.forwardId, reply });
     }
   }
 }
 
 const NO_BYTES = new Uint8Array(0);
+
+function isForwardable(reply: ClientReply): reply is Forwarded["reply"] {
+  const { kind } = reply;
+  return (
+    kind === "got" || kind === "written" || kind === "failed" || kind === "scanned" || kind === "counted"
+  );
+}
 
 /** A write that must not be started any more: its caller has moved on. */
 const TOO_LATE = Object.freeze({

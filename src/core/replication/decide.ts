@@ -20,7 +20,7 @@ export type Decision =
 
 /** Whether the decision depends on the value that is there. */
 export function needsCurrent(change: Change): boolean {
-  return change.type !== "set" || change.condition !== "none";
+  return (change.type !== "set" && change.type !== "put") || change.condition !== "none";
 }
 
 /** @param current The live value: no tombstone, not expired. @param wallMs Cluster wall time, from which a ttl counts. */
@@ -40,13 +40,23 @@ export function decide(change: Change, current: Entry | undefined, wallMs: numbe
       return { type: "write", outcome: true, value: current.value, format: current.format, expiresAt };
     }
     case "increment":
-      return increment(change.by, change.ttlMs, current, wallMs);
+      return increment(change, current, wallMs);
+    case "put": {
+      if (!conditionHolds(change, current)) return { type: "keep", outcome: false };
+      const { value, format, expiresAt } = change;
+      if (value === undefined)
+        return { type: "write", outcome: true, value: undefined, format: 0, expiresAt: 0 };
+      return { type: "write", outcome: true, value, format, expiresAt };
+    }
     default:
       return assertNever(change);
   }
 }
 
-function conditionHolds(change: Extract<Change, { type: "set" }>, current: Entry | undefined): boolean {
+function conditionHolds(
+  change: Pick<Extract<Change, { type: "put" }>, "condition" | "ifVersion">,
+  current: Entry | undefined,
+): boolean {
   switch (change.condition) {
     case "none":
       return true;
@@ -61,9 +71,13 @@ function conditionHolds(change: Extract<Change, { type: "set" }>, current: Entry
   }
 }
 
-function increment(by: number, ttlMs: number, current: Entry | undefined, wallMs: number): Decision {
+function increment(
+  { by, ttlMs, integersOnly }: Extract<Change, { type: "increment" }>,
+  current: Entry | undefined,
+  wallMs: number,
+): Decision {
   const base = current === undefined ? 0 : numberIn(current);
-  if (base === undefined) {
+  if (base === undefined || (integersOnly && !Number.isSafeInteger(base))) {
     return {
       type: "refuse",
       code: "ERR_NOT_A_NUMBER",
@@ -87,12 +101,17 @@ function increment(by: number, ttlMs: number, current: Entry | undefined, wallMs
   };
 }
 
-/** The number an entry holds; `undefined` when it holds something else. */
+/**
+ * The number an entry holds; `undefined` when it holds something else. Text counts when it is written exactly as the number would
+ * be ("10", not "010" or "1e1"): who cannot say "number", such as a Redis client, sets a counter to such a text.
+ */
 export function numberIn(entry: Entry): number | undefined {
-  if (entry.format !== VALUE_FORMAT.number || entry.value === undefined || entry.value.length > 32)
-    return undefined;
-  const number = Number(asciiText(entry.value));
-  return Number.isFinite(number) ? number : undefined;
+  const { format, value } = entry;
+  if (format === VALUE_FORMAT.msgpack || value === undefined || value.length > 32) return undefined;
+  const text = asciiText(value);
+  const number = Number(text);
+  if (!Number.isFinite(number)) return undefined;
+  return format === VALUE_FORMAT.number || String(number) === text ? number : undefined;
 }
 
 /** What the operation that wrote `entry` answered its caller. */

@@ -96,7 +96,9 @@ describe("decide", () => {
   });
 
   test.each([
-    ["text", entry({ format: 1, value: ascii("5") }), 1],
+    ["text that is no number", entry({ format: 1, value: ascii("five") }), 1],
+    ["a number in another spelling", entry({ format: 1, value: ascii("05") }), 1],
+    ["msgpack that looks like a number", entry({ format: 0, value: ascii("5") }), 1],
     ["bytes", entry(), 1],
     ["a sum beyond exact integers", entry({ format: 3, value: ascii("9007199254740991") }), 1],
     ["an infinite sum", entry({ format: 3, value: ascii(String(Number.MAX_VALUE)) }), Number.MAX_VALUE],
@@ -107,9 +109,45 @@ describe("decide", () => {
     });
   });
 
+  test.each([1, 2] as const)("increment counts on from a number that was stored as format %d", (format) => {
+    const current = entry({ format, value: ascii("41") });
+
+    expect(decide({ type: "increment", by: 1, ttlMs: 0 }, current, NOW)).toMatchObject({
+      type: "write",
+      outcome: 42,
+      format: 3,
+    });
+  });
+
+  test("increment with integersOnly refuses to count on from a fraction", () => {
+    const change = { type: "increment", by: 1, ttlMs: 0, integersOnly: true } as const;
+
+    expect(decide(change, entry({ format: 3, value: ascii("1.5") }), NOW)).toHaveProperty("type", "refuse");
+    expect(decide(change, entry({ format: 3, value: ascii("1") }), NOW)).toHaveProperty("outcome", 2);
+  });
+
+  test("put leaves exactly what it says, or nothing, where its condition holds", () => {
+    const put = { type: "put", value: BYTES, format: 1, expiresAt: NOW + 7 } as const;
+    const onVersion = { ...put, condition: "version", ifVersion: 7 } as const;
+    const none = { ...onVersion, value: undefined } as const;
+
+    expect(decide({ ...put, condition: "none", ifVersion: 0 }, undefined, NOW)).toEqual({
+      type: "write",
+      outcome: true,
+      value: BYTES,
+      format: 1,
+      expiresAt: NOW + 7,
+    });
+    expect(decide(onVersion, entry({ version: 8 }), NOW)).toEqual({ type: "keep", outcome: false });
+    expect(decide(none, entry(), NOW)).toMatchObject({ type: "write", value: undefined, expiresAt: 0 });
+  });
+
   test("needsCurrent is false only for an unconditional set", () => {
     expect(needsCurrent(set())).toBe(false);
     expect(needsCurrent(set({ condition: "absent" }))).toBe(true);
+    const put = { type: "put", value: BYTES, format: 1, expiresAt: 0, ifVersion: 0 } as const;
+    expect(needsCurrent({ ...put, condition: "none" })).toBe(false);
+    expect(needsCurrent({ ...put, condition: "version" })).toBe(true);
     expect(needsCurrent({ type: "delete" })).toBe(true);
     expect(needsCurrent({ type: "touch", ttlMs: 1 })).toBe(true);
     expect(needsCurrent({ type: "increment", by: 1, ttlMs: 0 })).toBe(true);
