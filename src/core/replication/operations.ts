@@ -24,6 +24,9 @@ const NOTHING: KnownOperation = Object.freeze({ fence: 0, version: 0, attempt: 0
 export class OperationTable {
   readonly #countMax: number;
   readonly #byKey = new Map<string, KnownOperation>();
+  /** The keys from the oldest on, as a ring that begins at `#oldest`. A Map's own order would do, but finding its first key costs a step for each key deleted before it. */
+  readonly #order: string[] = [];
+  #oldest = 0;
 
   /** @param countMax Operations kept; the oldest are forgotten first. */
   constructor(countMax: number) {
@@ -54,12 +57,16 @@ export class OperationTable {
   }
 
   #put(key: string, known: KnownOperation): void {
+    const isNew = !this.#byKey.has(key);
     this.#byKey.set(key, known);
-    if (this.#byKey.size <= this.#countMax) return;
-    for (const oldest of this.#byKey.keys()) {
-      this.#byKey.delete(oldest);
+    if (!isNew) return;
+    if (this.#order.length < this.#countMax) {
+      this.#order.push(key);
       return;
     }
+    this.#byKey.delete(this.#order[this.#oldest]!);
+    this.#order[this.#oldest] = key;
+    this.#oldest = (this.#oldest + 1) % this.#countMax;
   }
 }
 
