@@ -395,7 +395,8 @@ export class Coordinator {
         keys.push(found[taken++]!);
       }
       if (taken < found.length) {
-        after = keys.at(-1) ?? cursor;
+        // The limit may have been reached before this slot: then nothing of it has been taken.
+        after = taken === 0 ? cursor : keys.at(-1)!;
         break;
       }
       slotsDone++;

@@ -237,6 +237,17 @@ describe("Coordinator.scan", () => {
     expect(scan(trio, { prefix: "{k}2" })).toMatchObject({ keys: ["{k}2"], slotsDone: 1 });
   });
 
+  test("begins the next slot anew when a page ends with a slot", () => {
+    const trio = new Trio(hashes);
+    const slots = [slotOfKey("{k}"), slotOfKey("{m}")].sort((a, b) => a - b);
+    const [first, second] = slots[0] === slotOfKey("{k}") ? ["{k}", "{m}"] : ["{m}", "{k}"];
+    for (const name of ["8", "9"]) trio.put("a", entry({ key: `${first}${name}` }));
+    for (const name of ["1", "2"]) trio.put("a", entry({ key: `${second}${name}` }));
+
+    expect(scan(trio, { slots })).toMatchObject({ slotsDone: 1, after: "" });
+    expect(scan(trio, { slots: slots.slice(1) })).toMatchObject({ keys: [`${second}1`, `${second}2`] });
+  });
+
   test("says so when this node has no complete copy", () => {
     const trio = new Trio(hashes);
     trio.a.slots.reset();
