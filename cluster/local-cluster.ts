@@ -33,6 +33,8 @@ export interface LocalClusterOptions {
   readonly nodes?: number;
   /** The first node's port, the others follow; 0 for any free ones. @default 7400 */
   readonly basePort?: number;
+  /** The first node's port for Redis clients, the others follow; 0 for any free ones. @default none: no Redis doors */
+  readonly redisBasePort?: number | undefined;
   /** Further flags for every node, such as `["--memory", "64mb"]`. */
   readonly nodeArguments?: readonly string[];
   readonly secretFile?: string | undefined;
@@ -49,6 +51,8 @@ export interface LocalNode {
   readonly name: string;
   readonly port: number;
   readonly address: string;
+  /** Where Redis clients reach it, if they may. */
+  readonly redisAddress: string | undefined;
   readonly pid: number | undefined;
   readonly state: ProcessState;
 }
@@ -84,13 +88,16 @@ export class LocalCluster {
     const cluster = new LocalCluster(new StateDirectory(resolve(options.stateDirectory ?? ".ringhold")));
     await cluster.#replaceStale(options.onProgress);
     const ports = await choosePorts(count, options.basePort ?? 7400);
+    const { redisBasePort } = options;
+    const redisPorts = redisBasePort === undefined ? [] : await choosePorts(count, redisBasePort);
     cluster.#directory.write({
       format: 1,
       owner: options.isDetached === true ? undefined : identifyProcess(process.pid),
       basePort: options.basePort ?? 7400,
       nodeArguments: options.nodeArguments ?? [],
       secretFile: options.secretFile === undefined ? undefined : resolve(options.secretFile),
-      nodes: ports.map((port, index) => ({ name: `node-${index + 1}`, port })),
+      redisBasePort,
+      nodes: ports.map((port, index) => ({ name: `node-${index + 1}`, port, redisPort: redisPorts[index] })),
     });
     try {
       await cluster.#startAll(options.signal);
@@ -212,7 +219,11 @@ export class LocalCluster {
   async add(): Promise<LocalNode> {
     const state = this.#directory.demand();
     const number = 1 + Math.max(0, ...state.nodes.map((node) => numberOf(node.name)));
-    const entry: NodeEntry = { name: `node-${number}`, port: await nextPort(state) };
+    const entry: NodeEntry = {
+      name: `node-${number}`,
+      port: await nextPort(state, "port"),
+      redisPort: state.redisBasePort === undefined ? undefined : await nextPort(state, "redisPort"),
+    };
     this.#directory.update((now) => ({ ...now, nodes: [...now.nodes, entry] }));
     try {
       this.#spawn(entry);
@@ -339,6 +350,7 @@ export class LocalCluster {
           commandFile(),
           "node",
           ...["--name", entry.name, "--listen", addressOf(entry)],
+          ...(entry.redisPort === undefined ? [] : ["--redis", `127.0.0.1:${entry.redisPort}`]),
           ...(seeds.length === 0 ? ["--bootstrap"] : ["--join", seeds.join(",")]),
           ...(state.secretFile === undefined ? [] : ["--secret-file", state.secretFile]),
           ...(state.owner === undefined ? [] : ["--owner-pid", String(state.owner.pid)]),
@@ -457,9 +469,10 @@ async function choosePorts(count: number, basePort: number): Promise<number[]> {
   return ports;
 }
 
-async function nextPort(state: ClusterState): Promise<number> {
-  if (state.basePort === 0) return (await findFreePorts(1))[0]!;
-  let port = Math.max(...state.nodes.map((node) => node.port), state.basePort - 1) + 1;
+async function nextPort(state: ClusterState, kind: "port" | "redisPort"): Promise<number> {
+  const basePort = (kind === "port" ? state.basePort : state.redisBasePort) ?? 0;
+  if (basePort === 0) return (await findFreePorts(1))[0]!;
+  let port = Math.max(...state.nodes.map((node) => node[kind] ?? 0), basePort - 1) + 1;
   while (port <= 65_535 && !(await isPortFree(port))) port++;
   if (port > 65_535) throw new LocalClusterError("No port above the cluster's others is free");
   return port;
@@ -482,6 +495,7 @@ function describeNode(entry: NodeEntry): LocalNode {
     name: entry.name,
     port: entry.port,
     address: addressOf(entry),
+    redisAddress: entry.redisPort === undefined ? undefined : `127.0.0.1:${entry.redisPort}`,
     pid: state === "gone" ? undefined : entry.process?.pid,
     state,
   };

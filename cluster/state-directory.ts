@@ -10,6 +10,8 @@ import { type ProcessIdentity, processState } from "./os-process.ts";
 export interface NodeEntry {
   readonly name: string;
   readonly port: number;
+  /** `undefined` when the node has no Redis door. */
+  readonly redisPort?: number | undefined;
   /** `undefined` before it was first started. It may long be gone: see {@link processState}. */
   readonly process?: ProcessIdentity | undefined;
 }
@@ -21,6 +23,8 @@ export interface ClusterState {
   readonly owner?: ProcessIdentity | undefined;
   /** 0 when the operating system chose the ports. */
   readonly basePort: number;
+  /** As `basePort`, for the nodes' Redis doors; `undefined` when they have none. */
+  readonly redisBasePort?: number | undefined;
   /** Flags that every node of this cluster is started with. */
   readonly nodeArguments: readonly string[];
   /** Where the shared secret is kept, if there is one; never the secret itself. */

@@ -14,6 +14,8 @@ export interface EmbeddedNode {
   readonly id: string;
   /** For {@link connect}: `ringhold://host:port`. */
   readonly url: string;
+  /** `host:port` for Redis clients; `undefined` when the node has no Redis door. */
+  readonly redisAddress: string | undefined;
   /** A cache on the node's cluster: the same one on every call. Closed by {@link EmbeddedNode.stop}. */
   cache(): Cache;
   /** The node and the cluster as it sees it. */
@@ -63,6 +65,10 @@ class Embedded implements EmbeddedNode {
 
   get id(): string {
     return this.#server.id;
+  }
+
+  get redisAddress(): string | undefined {
+    return this.#server.redisAddress;
   }
 
   get url(): string {

@@ -71,6 +71,11 @@ export function address(text: string): string {
   throw new InvalidArgumentError("It must be HOST:PORT with a port from 0 to 65535.");
 }
 
+/** `host:port`; 6379 without a port. */
+export function redisAddress(text: string): string {
+  return /:\d+$/.test(text.trim()) ? address(text) : address(`${text.trim()}:6379`);
+}
+
 /** Where a cluster is. */
 export interface ServerAddress {
   /** `host:port` texts. */

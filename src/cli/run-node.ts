@@ -41,6 +41,7 @@ function nodeOptions(flags: NodeFlags): NodeOptions {
   return {
     ...{ name, listen, advertise, join, bootstrap, cluster, zone, weight },
     ...{ memory, replicas, write, read, valueBytesMax, leaveOnStop, logLevel },
+    ...{ redis: flags.redis, redisCluster: flags.redisCluster },
     secret: readSecret(flags.secretFile),
     tls: readTls(flags),
     membership: flags.deadGrace === undefined ? undefined : { deadGraceMs: Math.round(flags.deadGrace) },
@@ -57,8 +58,9 @@ function readTls({ tlsCert, tlsKey, tlsCa }: NodeFlags): NodeOptions["tls"] {
 }
 
 function announce(server: RunningServer, isJson: boolean): void {
-  if (isJson) printJson({ ready: true, id: server.id, url: server.url });
-  else printLine(`ready ${server.id} ${server.url}`);
+  const { id, url, redisAddress: redis } = server;
+  if (isJson) printJson({ ready: true, id, url, ...(redis === undefined ? {} : { redis }) });
+  else printLine(`ready ${id} ${url}${redis === undefined ? "" : ` redis://${redis}`}`);
 }
 
 /** Returns how to undo it. */

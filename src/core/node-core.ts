@@ -163,6 +163,11 @@ export class NodeCore implements Machine<Input, Effect> {
     return this.#view;
   }
 
+  /** The cluster's wall time, in ms since 1970: what entries expire by. */
+  wallMs(realNow: Now): number {
+    return this.#time.at(realNow).wallMs;
+  }
+
   step(input: Input, realNow: Now): readonly Effect[] {
     const now = this.#time.at(realNow);
     this.#take(input, now, realNow);

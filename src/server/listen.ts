@@ -1,7 +1,6 @@
 // Binding a node's port, and finding the address to tell others.
 
-import type { Server } from "node:http";
-import { isIP } from "node:net";
+import { isIP, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { type Address, formatAddress } from "../base/address.ts";
 import { CacheError } from "../base/errors.ts";
@@ -19,9 +18,10 @@ const ADVICE: Readonly<Record<string, string>> = {
 /**
  * Resolves to the address that was bound, with its real port.
  *
+ * @param option The option that named the address, for the error's details.
  * @throws {CacheError} ERR_INVALID_OPTION naming the address, the system's code, and what to do
  */
-export async function listen(server: Server, address: Address): Promise<Address> {
+export async function listen(server: Server, address: Address, option = "listen"): Promise<Address> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host: address.host, port: address.port, backlog: 511 }, () => {
@@ -33,7 +33,7 @@ export async function listen(server: Server, address: Address): Promise<Address>
     const advice = ADVICE[code] ?? "choose another address";
     const message = `Cannot listen on ${formatAddress(address)} (${code}): ${advice}`;
     throw new CacheError("ERR_INVALID_OPTION", message, {
-      details: { option: "listen", address: formatAddress(address), systemCode: code },
+      details: { option, address: formatAddress(address), systemCode: code },
       cause: error,
     });
   });

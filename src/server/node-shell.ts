@@ -3,12 +3,16 @@
 
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
+import type { Server as NetServer } from "node:net";
+import type { Address } from "../base/address.ts";
 import type { Hashes } from "../base/hash.ts";
+import type { MemberId } from "../base/ids.ts";
 import { Prng } from "../base/prng.ts";
 import type { Effect, Input, Machine, Now } from "../core/machine.ts";
-import type { Failure } from "../core/messages.ts";
+import type { Failure, PeerMessage, Topology } from "../core/messages.ts";
 import { NodeCore } from "../core/node-core.ts";
 import { type NodeCoreOptions, resolveNodeCoreOptions } from "../core/options.ts";
+import type { ClusterView } from "../core/replication/cluster-view.ts";
 import type { NodeStatus } from "../core/status.ts";
 import { SegmentStore } from "../core/store/segment-store.ts";
 import { readNow } from "../io/clock.ts";
@@ -28,6 +32,8 @@ import type { NodeLogger } from "./logger.ts";
 import { metricsPage } from "./metrics.ts";
 import type { ResolvedNodeOptions } from "./options.ts";
 import { PeerLinks } from "./peer-links.ts";
+import { RedisDoor } from "./redis/door.ts";
+import { DOOR_HANDLE } from "./redis/keyspace.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 
 /** For name lookup, connection, TLS and handshake together: six round trips of 300 ms. */
@@ -36,7 +42,11 @@ const DIAL_TIMEOUT_MS = 2_000;
 /** What the shell needs from a core: {@link NodeCore}, or a test's. */
 export interface NodeMachine extends Machine<Input, Effect> {
   readonly genesisId: string;
+  /** Live: its answers change from step to step. */
+  readonly view: ClusterView;
   status(now: Now): NodeStatus;
+  /** The cluster's wall time. */
+  wallMs(now: Now): number;
 }
 
 /** Builds the core of a node; for tests. */
@@ -50,6 +60,8 @@ export interface ShellSetup {
   readonly hashes: Hashes;
   readonly logger: NodeLogger;
   readonly createCore: CreateCore | undefined;
+  /** The Redis door's server, which listens already, and where others reach it; `undefined` for no door. */
+  readonly door: { readonly server: NetServer; readonly address: Address } | undefined;
 }
 
 /** What the lifecycle is told. */
@@ -74,6 +86,9 @@ export class NodeShell {
   readonly #requests = new RequestMetrics();
   readonly #dials = new AbortController();
   readonly #refusals = new Map<string, number>();
+  readonly #door: RedisDoor | undefined;
+  /** By member: where it is reached. Kept for the door. */
+  #addresses = new Map<MemberId, string>();
   #messagesDropped = 0;
   #loopLateMsMax = 0;
 
@@ -101,7 +116,7 @@ export class NodeShell {
     const refusal = (id: number) => this.#refusal(id);
     this.#clients = new ClientLinks({ feed, nowMs, refusal, metrics: this.#requests });
     this.#peers = new PeerLinks({
-      feed,
+      feed: (input) => this.#feedFromPeers(input),
       nowMs,
       refusal,
       self: () => ({ id: options.name, generation, genesisId: this.#core.genesisId }),
@@ -117,7 +132,11 @@ export class NodeShell {
       now: readNow,
       send: (effect) => this.#peers.send(effect),
       redial: (member, path) => this.#peers.redial(member, path),
-      reply: (client, message, atMs) => this.#clients.reply(client, message, atMs),
+      reply: (client, message, atMs) => {
+        if (client !== DOOR_HANDLE) this.#clients.reply(client, message, atMs);
+        else if (message.kind === "topology") this.#noteAddresses(message);
+        else this.#door?.reply(message);
+      },
       onEvent: (event) => {
         this.#events.fold(event, event.type === "waitingForSeeds" ? this.#seedReasons() : undefined);
         listener.onChange();
@@ -132,6 +151,7 @@ export class NodeShell {
         listener.onFatal(error);
       },
     });
+    this.#door = setup.door === undefined ? undefined : this.#newDoor(setup.door, setup.hashes);
     this.#acceptor = new LinkAcceptor({
       identity: () => this.#localIdentity(),
       secret: options.secret?.reveal(),
@@ -146,6 +166,12 @@ export class NodeShell {
   start(server: Server): void {
     this.#acceptor.attach(server);
     this.#driver.start();
+    if (this.#door !== undefined) this.#driver.feed({ kind: "clientOpened", client: DOOR_HANDLE });
+  }
+
+  /** `host:port` that Redis clients reach this node at; `undefined` without a door. */
+  get redisAddress(): string | undefined {
+    return this.#door?.address;
   }
 
   /** Feeds the core a command of the lifecycle. */
@@ -171,16 +197,19 @@ export class NodeShell {
   drain(): void {
     this.#clients.drain();
     this.#peers.drain();
+    this.#door?.drain();
   }
 
   /** Whether every request that was taken on has been answered. */
   get isDrained(): boolean {
-    return this.#clients.underWayCount === 0 && this.status().pending === 0;
+    const isDoorDrained = this.#door === undefined || this.#door.isDrained;
+    return this.#clients.underWayCount === 0 && isDoorDrained && this.status().pending === 0;
   }
 
   /** Sends what is queued for the clients, then closes their links. */
   closeClients(): void {
     this.#clients.close();
+    this.#door?.close();
   }
 
   /** Sends what is queued for the other nodes, then closes their links and dials no more. */
@@ -214,6 +243,51 @@ export class NodeShell {
       refusalsTotal: this.#refusals,
       loopLateMsMax,
     });
+  }
+
+  #newDoor(door: NonNullable<ShellSetup["door"]>, hashes: Hashes): RedisDoor {
+    const { secret, tls, redisCluster, valueBytesMax, memoryBytes, connectionsMax } = this.#options;
+    const { read, write, replication } = this.#options;
+    const options = {
+      ...{ secret, tls, valueBytesMax, memoryBytes, connectionsMax, read, write },
+      isCluster: redisCluster,
+      timeoutMs: replication.requestMsMax,
+    };
+    return new RedisDoor(door.server, door.address, options, {
+      feed: (input) => this.#driver.feed(input),
+      nowMs: () => readNow().monoMs,
+      wallMs: () => this.#core.wallMs(readNow()),
+      status: () => this.status(),
+      sendToPeer: (member, message) => this.#sendToPeer(member, message),
+      view: this.#core.view,
+      hashes,
+      metrics: this.#requests,
+      logger: this.#logger,
+    });
+  }
+
+  /** What doors say to each other does not concern the core. */
+  #feedFromPeers(input: Input): void {
+    const isForDoor =
+      input.kind === "peer" && (input.message.kind === "doorAddress" || input.message.kind === "publish");
+    if (isForDoor) {
+      this.#door?.heard(
+        input.from,
+        input.message as Extract<PeerMessage, { kind: "doorAddress" | "publish" }>,
+      );
+      return;
+    }
+    this.#driver.feed(input);
+    if (input.kind === "link" && input.path === "peer" && input.isUp) this.#door?.linkUp(input.member);
+  }
+
+  #sendToPeer(member: MemberId, message: PeerMessage): void {
+    const address = this.#addresses.get(member);
+    if (address !== undefined) this.#peers.send({ kind: "send", to: member, address, path: "peer", message });
+  }
+
+  #noteAddresses({ members }: Topology): void {
+    this.#addresses = new Map(members.map(({ id, address }) => [id, address]));
   }
 
   #seedReasons(): object {

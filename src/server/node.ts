@@ -11,7 +11,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
-import { formatAddress } from "../base/address.ts";
+import { type Address, formatAddress } from "../base/address.ts";
 import { CacheError } from "../base/errors.ts";
 import { formatDuration } from "../base/units.ts";
 import type { NodeStatus } from "../core/status.ts";
@@ -20,7 +20,8 @@ import { createHttpServer, type HttpPages, servePages, type Verdict } from "./ht
 import { advertisedAddress, listen } from "./listen.ts";
 import { createLogger, type NodeLogger } from "./logger.ts";
 import { type CreateCore, NodeShell, type ShellSetup } from "./node-shell.ts";
-import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from "./options.ts";
+import { isWildcardHost, type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from "./options.ts";
+import { createDoorServer } from "./redis/door.ts";
 import { deferred, until } from "./wait.ts";
 
 /** How long a stop waits for requests under way. Most end within a replica's timeout (150 ms). */
@@ -37,6 +38,8 @@ export interface RunningServer {
   readonly address: string;
   /** For `connect`: `ringhold://host:port`. */
   readonly url: string;
+  /** `host:port` for Redis clients; `undefined` when the node has no Redis door. */
+  readonly redisAddress: string | undefined;
   /** Resolves once the node is in the ring and answers. Rejects with ERR_CLOSED, or the bug, when it ends before. */
   readonly ready: Promise<void>;
   /** Resolves when the node has ended: to `undefined` after a stop, to the error after a bug. Never rejects. */
@@ -115,11 +118,15 @@ class NodeServer implements RunningServer {
     const hashes = await loadHashes();
     const http = createHttpServer(options);
     const bound = await listen(http, options.listen);
+    let door: ShellSetup["door"];
     try {
-      const address = formatAddress(advertisedAddress(bound, options.advertise));
+      const address = advertisedAddress(bound, options.advertise);
+      door = await openDoor(options, address);
       const logger = options.logger ?? createLogger(options.logLevel, options.name);
-      return new NodeServer(http, { options, address, hashes, logger, createCore });
+      const setup = { options, address: formatAddress(address), hashes, logger, createCore, door };
+      return new NodeServer(http, setup);
     } catch (error) {
+      door?.server.close();
       http.close();
       throw error;
     }
@@ -152,6 +159,10 @@ class NodeServer implements RunningServer {
 
   get ended(): Promise<Error | undefined> {
     return this.#ended.promise;
+  }
+
+  get redisAddress(): string | undefined {
+    return this.#shell.redisAddress;
   }
 
   status(): NodeStatus {
@@ -327,6 +338,15 @@ class NodeServer implements RunningServer {
     const reasons = this.#options.seeds.map((seed) => [seed, errors.get(seed)?.message ?? "no answer yet"]);
     return { seeds: Object.fromEntries(reasons) };
   }
+}
+
+/** Binds the Redis door's port, if there is to be one. On a wildcard it is reached at the node's own host. */
+async function openDoor(options: ResolvedNodeOptions, node: Address): Promise<ShellSetup["door"]> {
+  if (options.redis === undefined) return undefined;
+  const server = createDoorServer(options.tls);
+  const bound = await listen(server, options.redis, "redis");
+  const host = isWildcardHost(bound.host) ? node.host : bound.host;
+  return { server, address: { host, port: bound.port } };
 }
 
 /** Whether only a change of somebody's options helps. */

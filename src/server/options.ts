@@ -36,6 +36,7 @@ const MEMORY_BYTES_MAX = 32 * 1024 ** 3;
 const VALUE_BYTES_DEFAULT = 8 * 1024 * 1024;
 const VALUE_BYTES_MAX = 256 * 1024 * 1024;
 const READY_TIMEOUT_MS_DEFAULT = 30_000;
+const REDIS_PORT = 6379;
 
 /** Certificates in PEM. With them every link of the node is TLS; links between nodes prove both sides. */
 export interface NodeTls {
@@ -73,6 +74,10 @@ export interface NodeOptions {
   readonly read?: ReadMode | undefined;
   /** The cluster's name; nodes of another one are refused. @default "ringhold" */
   readonly cluster?: string | undefined;
+  /** `host:port` that Redis clients may connect to; port 0 takes a free one. Other hosts than loopback need a secret. @default none: no Redis door */
+  readonly redis?: string | undefined;
+  /** Whether the Redis door shows the cluster's nodes, so that cluster-aware clients go to a key's owner; else it looks like one server. @default false */
+  readonly redisCluster?: boolean | undefined;
   /** Shared by all nodes and clients, proved by challenge and response: 16 to 1,024 bytes. @default none */
   readonly secret?: string | undefined;
   /** @default none: plain connections */
@@ -113,6 +118,9 @@ export interface ResolvedNodeOptions {
   readonly write: WriteMode;
   readonly read: ReadMode;
   readonly cluster: string;
+  /** `undefined`: there is no Redis door. */
+  readonly redis: Address | undefined;
+  readonly redisCluster: boolean;
   readonly secret: Secret | undefined;
   readonly tls: NodeTls | undefined;
   readonly valueBytesMax: number;
@@ -164,6 +172,8 @@ const OPTION_NAMES = Object.keys({
   write: 0,
   read: 0,
   cluster: 0,
+  redis: 0,
+  redisCluster: 0,
   secret: 0,
   tls: 0,
   valueBytesMax: 0,
@@ -226,6 +236,8 @@ export function resolveNodeOptions(input: NodeOptions, randomName: () => string)
     write: core.defaultWrite,
     read: core.defaultRead,
     cluster: core.clusterName,
+    redis: input.redis === undefined ? undefined : redisAddress(input.redis),
+    redisCluster: checkType("redisCluster", input.redisCluster ?? false, "boolean", "true or false"),
     secret: resolveSecret(input.secret),
     tls: resolveTls(input.tls),
     valueBytesMax: core.valueBytesMax,
@@ -266,14 +278,23 @@ function checkPairs(input: NodeOptions, options: ResolvedNodeOptions, seeds: rea
   if (options.advertise !== undefined && isWildcardHost(options.advertise.host)) {
     throw invalidOption("advertise", "an address that others can reach", formatAddress(options.advertise));
   }
-  if (options.secret === undefined && !isLoopbackHost(options.listen.host)) {
-    throw new CacheError(
-      "ERR_INVALID_OPTION",
-      `Refusing to listen on ${formatAddress(options.listen)} without a secret, because anyone who can reach it could read and ` +
-        "change the cache: set one with --secret-file or RINGHOLD_SECRET (option secret), or listen on 127.0.0.1",
-      { details: { option: "listen" } },
-    );
+  if (options.redisCluster && options.redis === undefined) {
+    throw invalidOption("redisCluster", "left out when redis is not given", true);
   }
+  if (options.secret !== undefined) return;
+  demandLoopback("listen", options.listen);
+  if (options.redis !== undefined) demandLoopback("redis", options.redis);
+}
+
+/** Without a secret. */
+function demandLoopback(option: "listen" | "redis", address: Address): void {
+  if (isLoopbackHost(address.host)) return;
+  throw new CacheError(
+    "ERR_INVALID_OPTION",
+    `Refusing to listen on ${formatAddress(address)} without a secret, because anyone who can reach it could read and ` +
+      "change the cache: set one with --secret-file or RINGHOLD_SECRET (option secret), or listen on 127.0.0.1",
+    { details: { option } },
+  );
 }
 
 /** Whether the host means "every address of this machine": something to listen on, but nothing to tell others. */
@@ -314,6 +335,12 @@ function address(name: string, value: string): Address {
   const parsed = typeof value === "string" ? parseAddress(value) : undefined;
   if (parsed === undefined) throw invalidOption(name, "host:port", value);
   return parsed;
+}
+
+/** Without a port it is Redis' own. */
+function redisAddress(value: string): Address {
+  const parsed = address("redis", value);
+  return /:\d+$/.test(value.trim()) ? parsed : { host: parsed.host, port: REDIS_PORT };
 }
 
 function resolveSeeds(join: string | readonly string[]): readonly string[] {

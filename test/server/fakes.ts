@@ -3,6 +3,7 @@
 import type { MemberId, RingId } from "../../src/base/ids.ts";
 import type { Effect, Input, Now } from "../../src/core/machine.ts";
 import type { Message, Path } from "../../src/core/messages.ts";
+import type { ClusterView } from "../../src/core/replication/cluster-view.ts";
 import type { NodeStatus } from "../../src/core/status.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "../../src/io/link.ts";
 import type { NodeMachine } from "../../src/server/node-shell.ts";
@@ -25,6 +26,19 @@ export class ScriptedCore implements NodeMachine {
 
   deadline(): number {
     return this.nextDeadlineMs;
+  }
+
+  readonly view: ClusterView = {
+    self: "n1" as MemberId,
+    ring: undefined,
+    isUsable: () => true,
+    mayCount: () => true,
+    isMember: () => true,
+    toPeerMono: () => 0,
+  };
+
+  wallMs(now: Now): number {
+    return now.wallMs;
   }
 
   status(): NodeStatus {

@@ -4,7 +4,7 @@
 import { Command } from "commander";
 import type { LocalCluster } from "../../../cluster/local-cluster.ts";
 import { collectView, processesOf } from "../cluster-view.ts";
-import { EXIT, QuietExit } from "../failure.ts";
+import { EXIT, QuietExit, UsageError } from "../failure.ts";
 import { redraw } from "../live-view.ts";
 import { type ClusterView, renderMembers, renderVerdict, stateOf } from "../members-table.ts";
 import { type SharedNodeFlags, sharedNodeArguments, withSharedNodeFlags } from "../node-options.ts";
@@ -15,6 +15,8 @@ import { untilInterrupted } from "../signals.ts";
 interface StartOptions extends SharedNodeFlags {
   readonly nodes: number;
   readonly port: number;
+  readonly redisPort?: number;
+  readonly redisCluster?: boolean;
   readonly state: string;
   readonly detach?: boolean;
   readonly secretFile?: string;
@@ -32,6 +34,18 @@ export function clusterStartCommand(): Command {
         fallback: 7400,
       }),
     )
+    .addOption(
+      option(
+        "--redis-port <port>",
+        "let Redis clients in: the first node's port, the others follow; 0 for any free ones",
+        {
+          parse: integer(0, 65_535),
+        },
+      ),
+    )
+    .addOption(
+      option("--redis-cluster", "show Redis clients the cluster's nodes, instead of one server each"),
+    )
     .addOption(option("--detach", "return when all nodes are ready, and leave them running"))
     .addOption(option("--state <directory>", "where its state and logs go", { fallback: ".ringhold" }))
     .addOption(option("--secret-file <file>", "file with the cluster's secret (or RINGHOLD_SECRET)"));
@@ -39,6 +53,8 @@ export function clusterStartCommand(): Command {
 }
 
 async function start(options: StartOptions): Promise<void> {
+  if (options.redisCluster && options.redisPort === undefined)
+    throw new UsageError("--redis-cluster needs --redis-port");
   const startMs = performance.now();
   const { LocalCluster } = await import("../../../cluster/local-cluster.ts");
   await untilInterrupted(async (signal) => {
@@ -46,7 +62,8 @@ async function start(options: StartOptions): Promise<void> {
       stateDirectory: options.state,
       nodes: options.nodes,
       basePort: options.port,
-      nodeArguments: sharedNodeArguments(options),
+      redisBasePort: options.redisPort,
+      nodeArguments: [...sharedNodeArguments(options), ...(options.redisCluster ? ["--redis-cluster"] : [])],
       secretFile: options.secretFile,
       isDetached: options.detach === true,
       onProgress: tell,
@@ -69,11 +86,16 @@ async function start(options: StartOptions): Promise<void> {
 
 function announce(cluster: LocalCluster, options: StartOptions, ms: number): void {
   const url = cluster.url();
+  const redis = cluster.nodes().flatMap(({ redisAddress }) => redisAddress ?? []);
   if (options.json) {
     printJson({ url, readyMs: Math.round(ms), nodes: cluster.nodes() });
     return;
   }
   printLine(`${cluster.nodes().length} nodes ready in ${(ms / 1000).toFixed(1)} s: ${url}`);
+  if (redis.length > 0)
+    printLine(
+      `Redis clients: redis://${redis[0]}${redis.length > 1 ? ` (also ${redis.slice(1).join(", ")})` : ""}`,
+    );
   const state = options.state === ".ringhold" ? "" : ` --state ${options.state}`;
   tell(
     options.detach

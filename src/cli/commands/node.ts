@@ -4,7 +4,7 @@
 import { Command, Option } from "commander";
 import { UsageError } from "../failure.ts";
 import { type SharedNodeFlags, withSharedNodeFlags } from "../node-options.ts";
-import { address, addressList, integer, option } from "../options.ts";
+import { address, addressList, integer, option, redisAddress } from "../options.ts";
 
 /** What commander makes of the flags. */
 export interface NodeFlags extends SharedNodeFlags {
@@ -20,6 +20,8 @@ export interface NodeFlags extends SharedNodeFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsCa?: string;
+  readonly redis?: string;
+  readonly redisCluster?: boolean;
   readonly leaveOnStop?: boolean;
   readonly json?: boolean;
   readonly ownerPid?: number;
@@ -49,6 +51,8 @@ export function nodeCommand(): Command {
         parse: integer(1, 64),
       }),
     )
+    .addOption(option("--redis <host:port>", "let Redis clients in there", { parse: redisAddress }))
+    .addOption(option("--redis-cluster", "show Redis clients the cluster's nodes, instead of one server"))
     .addOption(option("--secret-file <file>", "file with the cluster's secret (or RINGHOLD_SECRET)"))
     .addOption(option("--tls-cert <file>", "certificate of this node"))
     .addOption(option("--tls-key <file>", "its private key"))

@@ -1,0 +1,376 @@
+// One connection of a Redis client: bytes in, requests, replies, bytes out.
+//
+// Invariants:
+// 1. Replies leave in the order of their requests.
+// 2. A request starts when those before it have ended, except that requests on keys may run beside others on other keys: what
+//    one connection sees is as if they ran one after the other, and a pipeline waits for the cluster once and not once per request.
+// 3. At most `RUNNING_MAX` requests run; no further one is parsed before there is room, and the socket is not read while what was read
+//    waits. So what a connection holds is bounded, whatever it sends.
+// 4. Requests are not started while the client does not read its replies; pushes to one that does not read close it.
+
+import type { Socket } from "node:net";
+import { Call, type CallListener } from "./call.ts";
+import { COMMANDS, type CommandSpec, fitsArity } from "./command-table.ts";
+import {
+  type Context,
+  type Handler,
+  isSubscriber,
+  type Queued,
+  type Services,
+  type Session,
+} from "./context.ts";
+import { unknownCommand, wrongArity } from "./errors.ts";
+import { ErrorReply, type Protocol, QUEUED, type Reply, ReplyWriter } from "./reply.ts";
+import { RequestError, type RequestLimits, RequestParser } from "./request-parser.ts";
+import { runHandler } from "./transactions.ts";
+
+/** Requests of one connection that run at a time; further ones wait. */
+const RUNNING_MAX = 512;
+/** Bytes that wait to be sent: above it, no further request starts until the client has read. */
+const OUTPUT_BYTES_HIGH = 1024 * 1024;
+/** Bytes that wait to be sent: a push beyond it closes the connection. */
+const OUTPUT_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes that were read and wait: above it, the socket is not read. */
+const INPUT_BYTES_HIGH = 64 * 1024;
+/** Requests and their bytes that one transaction may hold. */
+const QUEUE_MAX = 10_000;
+const QUEUE_BYTES_MAX = 32 * 1024 * 1024;
+/** Until a connection has proved itself it gets as little as from Redis: 10 arguments of 16 KiB. */
+const STRANGER_LIMITS: RequestLimits = {
+  argumentsMax: 10,
+  argumentBytesMax: 16 * 1024,
+  requestBytesMax: 64 * 1024,
+};
+/** Requests that a stranger may send in vain. */
+const STRIKES_MAX = 8;
+
+const NO_AUTH = new ErrorReply("NOAUTH Authentication required.");
+const LOADING = new ErrorReply("LOADING Ringhold is joining its cluster");
+
+/** A command as the door runs it. */
+export interface Command {
+  readonly spec: CommandSpec;
+  readonly handler: Handler;
+  /** Whether requests of it may run beside others. */
+  readonly isOnKeys: boolean;
+}
+
+export interface ConnectionPorts {
+  readonly services: Services;
+  readonly limits: RequestLimits;
+  commandOf(name: string): Command | undefined;
+  /** Has {@link Connection.turn} called soon, once for many calls. */
+  wake(connection: Connection): void;
+  onClose(connection: Connection): void;
+}
+
+/** See the top of the file. */
+export class Connection implements Session, CallListener {
+  readonly id: number;
+  readonly address: string;
+  readonly localAddress: string;
+  readonly sinceMs: number;
+  lastMs: number;
+  lastCommand = "";
+  protocol: Protocol = 2;
+  authFailures = 0;
+  name = "";
+  libraryName = "";
+  libraryVersion = "";
+  queue: Queued[] | undefined;
+  queueBytes = 0;
+  isQueueBroken = false;
+  readonly watched = new Map<string, number>();
+  readonly channels = new Set<string>();
+  readonly patterns = new Set<string>();
+  replies: "on" | "off" | "skip" = "on";
+  readonly #socket: Socket;
+  readonly #ports: ConnectionPorts;
+  readonly #context: Context;
+  readonly #parser: RequestParser;
+  readonly #writer = new ReplyWriter();
+  /** Requests under way, in their order; ended ones wait for those before them. */
+  readonly #running: Call[] = [];
+  readonly #busyKeys = new Set<string>();
+  /** How many of `#running` may run beside others: all, or there is a single other one. */
+  #runningOnKeys = 0;
+  /** Parsed, and waiting for others to end. */
+  #next: { readonly command: Command; readonly call: Call } | undefined;
+  /** The call that is being started: when it ends at once, it never enters `#running`. */
+  #starting: Call | undefined;
+  #isAuthenticated: boolean;
+  #strikes = 0;
+  #isPaused = false;
+  #isEnding = false;
+  #isClosed = false;
+
+  constructor(id: number, socket: Socket, ports: ConnectionPorts) {
+    this.id = id;
+    this.#socket = socket;
+    this.#ports = ports;
+    this.#context = { session: this, services: ports.services };
+    this.#isAuthenticated = !ports.services.hasSecret;
+    this.#parser = new RequestParser(this.#isAuthenticated ? ports.limits : STRANGER_LIMITS);
+    this.address = `${socket.remoteAddress ?? ""}:${socket.remotePort ?? 0}`;
+    this.localAddress = `${socket.localAddress ?? ""}:${socket.localPort ?? 0}`;
+    this.sinceMs = ports.services.wallMs();
+    this.lastMs = this.sinceMs;
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("drain", () => this.turn());
+    // What went wrong with a connection is its own end and nothing more.
+    socket.on("error", () => {});
+    socket.on("close", () => this.#closed());
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#isAuthenticated;
+  }
+
+  set isAuthenticated(isAuthenticated: boolean) {
+    this.#isAuthenticated = isAuthenticated;
+    this.#parser.limits = isAuthenticated ? this.#ports.limits : STRANGER_LIMITS;
+  }
+
+  /** Requests that were taken on and not answered. */
+  get pending(): number {
+    return this.#running.length + (this.#next === undefined ? 0 : 1);
+  }
+
+  push(reply: Reply): void {
+    if (this.#isClosed || this.#isEnding) return;
+    this.#writer.write(reply, this.protocol);
+    if (this.#writer.length + this.#socket.writableLength > OUTPUT_BYTES_MAX) this.#socket.destroy();
+    else this.#ports.wake(this);
+  }
+
+  close(): void {
+    this.#isEnding = true;
+    this.#ports.wake(this);
+  }
+
+  /** Cuts it, whatever is under way. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  callDone(call: Call): void {
+    if (call === this.#starting) return;
+    if (call !== this.#running[0]) call.keep();
+    else this.#writeEnded();
+    this.#ports.wake(this);
+  }
+
+  /** Goes on after something has changed: starts what may start, and sends what there is. */
+  turn(): void {
+    if (this.#isClosed) return;
+    this.#process();
+    this.#flush();
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isClosed || this.#isEnding) return;
+    this.#parser.push(chunk);
+    this.lastMs = this.#ports.services.wallMs();
+    this.turn();
+  }
+
+  #process(): void {
+    while (!this.#isEnding && !this.#isClosed) {
+      if (this.#next === undefined && !this.#parseNext()) break;
+      const next = this.#next;
+      if (next === undefined) continue;
+      if (!this.#mayStart(next.command, next.call)) break;
+      this.#next = undefined;
+      this.#start(next.command, next.call);
+    }
+    this.#readOrPause();
+  }
+
+  /** Whether there was another request; it is in `#next`, unless it is answered already. */
+  #parseNext(): boolean {
+    if (this.#running.length >= RUNNING_MAX) return false;
+    if (this.#writer.length + this.#socket.writableLength > OUTPUT_BYTES_HIGH) {
+      // Only what the socket holds is drained by the client.
+      this.#flush();
+      if (this.#socket.writableLength > OUTPUT_BYTES_HIGH) return false;
+    }
+    const request = this.#parser.next();
+    if (request === undefined) return false;
+    if (request instanceof RequestError) {
+      // Replies to the requests before it come first; there are none after it.
+      if (this.#running.length > 0) return false;
+      this.#writer.write(new ErrorReply(`ERR Protocol error: ${request.message}`), this.protocol);
+      this.#isEnding = true;
+      return false;
+    }
+    this.#take(request);
+    return true;
+  }
+
+  #take(request: Buffer[]): void {
+    const { services } = this.#ports;
+    services.counters.commandsTotal++;
+    const name = request[0]!;
+    const command = this.#ports.commandOf(name.toString("latin1", 0, 32));
+    const spec = command?.spec ?? NO_SPEC;
+    const call = new Call(spec, request, services.keyspace, this);
+    this.lastCommand = spec.name;
+    const problem = this.#objection(command, request);
+    if (command === undefined || problem !== undefined) {
+      // A transaction is told at its end that one of its requests was none.
+      if (this.queue !== undefined) this.isQueueBroken = true;
+      this.#next = { command: BARRIER, call };
+      call.done(problem ?? unknownCommand(request));
+    } else if (this.queue !== undefined && !OUTSIDE_QUEUE.has(spec.name)) {
+      this.#next = { command: BARRIER, call };
+      call.done(this.#enqueue(spec, request));
+    } else {
+      this.#next = { command, call };
+    }
+  }
+
+  /** Why the request cannot run; `undefined` when it can. */
+  #objection(command: Command | undefined, request: readonly Buffer[]): Reply | undefined {
+    if (!this.#isAuthenticated && !command?.spec.flags.includes("no_auth")) {
+      if (++this.#strikes >= STRIKES_MAX) this.#isEnding = true;
+      return NO_AUTH;
+    }
+    if (command === undefined) return unknownCommand(request);
+    const { spec } = command;
+    if (!fitsArity(spec, request.length)) return wrongArity(spec.name);
+    if (isSubscriber(this) && !FOR_SUBSCRIBERS.has(spec.name)) {
+      return new ErrorReply(
+        `ERR Can't execute '${spec.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      );
+    }
+    const isLoading = this.#ports.services.keyspace.view.ring === undefined;
+    if (isLoading && !FOR_LOADING.has(spec.name)) return LOADING;
+    return undefined;
+  }
+
+  #enqueue(spec: CommandSpec, request: readonly Buffer[]): Reply {
+    const queue = this.queue!;
+    const bytes = request.reduce((sum, { length }) => sum + length + 32, 0);
+    if (NOT_IN_QUEUE.has(spec.name)) {
+      this.isQueueBroken = true;
+      return new ErrorReply("ERR Command not allowed inside a transaction");
+    }
+    if (queue.length >= QUEUE_MAX || this.queueBytes + bytes > QUEUE_BYTES_MAX) {
+      this.isQueueBroken = true;
+      return new ErrorReply(`ERR a transaction may hold ${QUEUE_MAX} commands and ${QUEUE_BYTES_MAX} bytes`);
+    }
+    // A transaction may be held for long: its arguments must not keep whole chunks of input alive.
+    queue.push({ spec, args: request.map((arg) => Buffer.from(arg)) });
+    this.queueBytes += bytes;
+    return QUEUED;
+  }
+
+  #mayStart({ isOnKeys }: Command, call: Call): boolean {
+    const { length } = this.#running;
+    if (length === 0) return true;
+    if (!isOnKeys || this.#runningOnKeys < length) return false;
+    const keys = call.busyKeys;
+    for (const key of keys) if (this.#busyKeys.has(key)) return false;
+    return true;
+  }
+
+  #start(command: Command, call: Call): void {
+    const isAlone = this.#running.length === 0;
+    if (!call.isDone) {
+      this.#starting = call;
+      runHandler(command.handler, call, this.#context);
+      this.#starting = undefined;
+    }
+    if (call.isDone && isAlone) {
+      this.#writeReply(call);
+      return;
+    }
+    if (call.isDone) call.keep();
+    this.#running.push(call);
+    if (!command.isOnKeys) return;
+    this.#runningOnKeys++;
+    for (const key of call.busyKeys) this.#busyKeys.add(key);
+  }
+
+  #writeEnded(): void {
+    let ended = 0;
+    while (ended < this.#running.length && this.#running[ended]!.isDone) {
+      const call = this.#running[ended]!;
+      this.#writeReply(call);
+      if (this.#ports.commandOf(call.spec.name)?.isOnKeys) {
+        this.#runningOnKeys--;
+        for (const key of call.busyKeys) this.#busyKeys.delete(key);
+      }
+      ended++;
+    }
+    this.#running.splice(0, ended);
+  }
+
+  #writeReply(call: Call): void {
+    if (this.replies !== "on") {
+      // CLIENT REPLY SKIP concerns the next request, and itself has no reply either.
+      if (this.replies === "skip" && call.spec.name !== "client") this.replies = "on";
+      return;
+    }
+    this.#writer.write(call.reply!, this.protocol);
+  }
+
+  #readOrPause(): void {
+    const isFull = this.#parser.pendingBytes > INPUT_BYTES_HIGH && (this.pending > 0 || this.#isBehind());
+    if (isFull === this.#isPaused) return;
+    this.#isPaused = isFull;
+    if (isFull) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
+  #isBehind(): boolean {
+    return this.#writer.length + this.#socket.writableLength > OUTPUT_BYTES_HIGH;
+  }
+
+  #flush(): void {
+    if (this.#isClosed) return;
+    if (this.#writer.length > 0) this.#socket.write(this.#writer.take());
+    if (this.#isEnding && this.#running.length === 0) {
+      this.#isClosed = true;
+      this.#socket.end();
+      // Whoever does not read to the end is not waited for.
+      this.#socket.setTimeout(2_000, () => this.#socket.destroy());
+      this.#forget();
+    }
+  }
+
+  #closed(): void {
+    this.#isClosed = true;
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#ports.services.pubSub.forget(this);
+    this.#ports.onClose(this);
+  }
+}
+
+/** Stands for what never runs: it waits for everything before it, and everything waits for it. */
+const NO_SPEC: CommandSpec = {
+  name: "",
+  arity: 0,
+  flags: [],
+  ...{ firstKey: 0, lastKey: 0, keyStep: 0 },
+  ...{ group: "", since: "", summary: "", subcommands: [] },
+};
+const BARRIER: Command = { spec: NO_SPEC, handler: () => undefined, isOnKeys: false };
+
+/** Run at once within a transaction. */
+const OUTSIDE_QUEUE = new Set(["exec", "discard", "multi", "watch", "reset", "quit"]);
+const NOT_IN_QUEUE = new Set(["subscribe", "psubscribe", "unsubscribe", "punsubscribe", "hello", "auth"]);
+const FOR_SUBSCRIBERS = new Set([
+  ...["subscribe", "psubscribe", "unsubscribe", "punsubscribe"],
+  ...["ping", "quit", "reset"],
+]);
+/** What a node that is not in the ring yet can answer. */
+const FOR_LOADING: ReadonlySet<string> = new Set(
+  [...COMMANDS.values()]
+    .filter(({ flags, group }) => flags.includes("loading") || group === "connection" || group === "cluster")
+    .map(({ name }) => name)
+    .concat("config", "info"),
+);

@@ -1,0 +1,295 @@
+// The Redis door of a node: listens, and lets each connection run its commands on the node's own core (keyspace.ts). It keeps nothing of
+// its own: what it answers is what the cluster holds.
+//
+// With a secret, a connection has to prove it (AUTH, HELLO AUTH) within a few seconds; with certificates, it is TLS.
+
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { type Address, formatAddress } from "../../base/address.ts";
+import type { Hashes } from "../../base/hash.ts";
+import type { MemberId } from "../../base/ids.ts";
+import type { Input } from "../../core/machine.ts";
+import type {
+  ClientReply,
+  DoorAddress,
+  PeerMessage,
+  Publish,
+  ReadMode,
+  WriteMode,
+} from "../../core/messages.ts";
+import type { ClusterView } from "../../core/replication/cluster-view.ts";
+import type { NodeStatus } from "../../core/status.ts";
+import type { NodeLogger } from "../logger.ts";
+import type { NodeTls, Secret } from "../options.ts";
+import type { RequestMetrics } from "../request-metrics.ts";
+import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
+import { ClusterMap } from "./cluster-map.ts";
+import { COMMANDS } from "./command-table.ts";
+import { type Command, Connection, type ConnectionPorts } from "./connection.ts";
+import { CONNECTION_COMMANDS } from "./connection-commands.ts";
+import type { DoorCounters, Handler, Services } from "./context.ts";
+import { EditQueue } from "./edit.ts";
+import { KEY_COMMANDS } from "./keys.ts";
+import { CoreKeyspace } from "./keyspace.ts";
+import { PubSub } from "./pub-sub.ts";
+import { PUB_SUB_COMMANDS } from "./pub-sub-commands.ts";
+import { SERVER_COMMANDS } from "./server-commands.ts";
+import { SlotSweep } from "./slot-sweep.ts";
+import { STRING_COMMANDS } from "./strings.ts";
+import { transactionCommands } from "./transactions.ts";
+
+/** What Redis this door follows: clients choose what they send by it. */
+const REDIS_VERSION = "7.0.15";
+/** Arguments of one request: what a client may spread over the cluster at once. Its bytes are bounded besides. */
+const ARGUMENTS_MAX = 65_536;
+/** A connection that has not proved itself by then is closed. */
+const AUTH_MS_MAX = 5_000;
+/** A half-open connection is found by the system after this much silence. */
+const KEEP_ALIVE_MS = 60_000;
+
+/** The door's own options, resolved. */
+export interface DoorOptions {
+  readonly secret: Secret | undefined;
+  readonly tls: NodeTls | undefined;
+  readonly isCluster: boolean;
+  readonly valueBytesMax: number;
+  readonly memoryBytes: number;
+  readonly connectionsMax: number;
+  readonly read: ReadMode;
+  readonly write: WriteMode;
+  /** How long one operation may take. */
+  readonly timeoutMs: number;
+}
+
+/** What the door needs from the rest of the node. */
+export interface DoorPorts {
+  feed(input: Input): void;
+  nowMs(): number;
+  /** The cluster's wall time. */
+  wallMs(): number;
+  status(): NodeStatus;
+  /** Sends to a member's node; may lose it. */
+  sendToPeer(member: MemberId, message: PeerMessage): void;
+  readonly view: ClusterView;
+  readonly hashes: Hashes;
+  readonly metrics: RequestMetrics;
+  readonly logger: NodeLogger;
+}
+
+/** A server that does not listen yet: {@link RedisDoor.open} takes its connections. */
+export function createDoorServer(tls: NodeTls | undefined): Server {
+  const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  if (tls === undefined) return createServer(options);
+  const pem = (part: string | Uint8Array) => (typeof part === "string" ? part : Buffer.from(part));
+  const { cert, key, ca } = tls;
+  return createTlsServer({
+    ...options,
+    ...{ cert: pem(cert), key: pem(key), ca: pem(ca) },
+    minVersion: "TLSv1.2",
+    handshakeTimeout: AUTH_MS_MAX,
+  });
+}
+
+/** See the top of the file. */
+export class RedisDoor {
+  readonly #options: DoorOptions;
+  readonly #ports: DoorPorts;
+  readonly #server: Server;
+  readonly #address: Address;
+  readonly #connections = new Set<Connection>();
+  readonly #keyspace: CoreKeyspace;
+  readonly #pubSub: PubSub;
+  readonly #map: ClusterMap;
+  readonly #connectionPorts: ConnectionPorts;
+  readonly #counters: DoorCounters = {
+    connectionsTotal: 0,
+    commandsTotal: 0,
+    rejectedTotal: 0,
+    hitsTotal: 0,
+    missesTotal: 0,
+  };
+  #awake: Connection[] = [];
+  #lastId = 0;
+  #isDraining = false;
+
+  /** @param bound Where `server` listens; @param address where others reach it. */
+  constructor(server: Server, address: Address, options: DoorOptions, ports: DoorPorts) {
+    this.#server = server;
+    this.#address = address;
+    this.#options = options;
+    this.#ports = ports;
+    const { read, write, timeoutMs, valueBytesMax } = options;
+    const { feed, nowMs, metrics, view } = ports;
+    const clientId = randomBytes(6).readUIntBE(0, 6) + 1;
+    const random = Math.random;
+    this.#keyspace = new CoreKeyspace({
+      feed,
+      nowMs,
+      metrics,
+      view,
+      read,
+      write,
+      timeoutMs,
+      clientId,
+      random,
+    });
+    this.#pubSub = new PubSub((channel, payload) => this.#broadcast(channel, payload));
+    this.#map = new ClusterMap(view, address);
+    this.#connectionPorts = {
+      services: this.#services(),
+      limits: {
+        argumentsMax: ARGUMENTS_MAX,
+        argumentBytesMax: valueBytesMax,
+        requestBytesMax: 2 * valueBytesMax + 1024 * 1024,
+      },
+      commandOf: commandOf(commandTable()),
+      wake: (connection) => this.#wake(connection),
+      onClose: (connection) => this.#connections.delete(connection),
+    };
+    server.on(options.tls === undefined ? "connection" : "secureConnection", (socket: Socket) =>
+      this.#accept(socket),
+    );
+    ports.logger.info({ address: formatAddress(address), cluster: options.isCluster }, "redis door open");
+  }
+
+  /** `host:port` that Redis clients reach it at. */
+  get address(): string {
+    return formatAddress(this.#address);
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Whether every request that was taken on is answered. */
+  get isDrained(): boolean {
+    if (this.#keyspace.pending > 0) return false;
+    for (const { pending } of this.#connections) if (pending > 0) return false;
+    return true;
+  }
+
+  /** Takes a reply of the core for the door. */
+  reply(message: ClientReply): void {
+    this.#keyspace.reply(message);
+  }
+
+  /** A link to a member opened: it is told where this door is. */
+  linkUp(member: MemberId): void {
+    this.#ports.sendToPeer(member, { kind: "doorAddress", address: this.address });
+  }
+
+  /** Takes what another node's door says. */
+  heard(member: MemberId, message: DoorAddress | Publish): void {
+    if (message.kind === "doorAddress") this.#map.setDoor(member, message.address);
+    else this.#pubSub.deliver(message.channel, message.payload);
+  }
+
+  /** No new connections, and each ends once its requests under way are answered: clients connect elsewhere. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#server.close();
+    for (const connection of this.#connections) connection.close();
+  }
+
+  /** Cuts whatever is left. */
+  close(): void {
+    this.drain();
+    this.#keyspace.close();
+    for (const connection of [...this.#connections]) connection.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#isDraining || this.#connections.size >= this.#options.connectionsMax) {
+      this.#counters.rejectedTotal++;
+      socket.on("error", () => {});
+      socket.end("-ERR max number of clients reached\r\n");
+      socket.setTimeout(1_000, () => socket.destroy());
+      return;
+    }
+    this.#counters.connectionsTotal++;
+    const connection = new Connection(++this.#lastId, socket, this.#connectionPorts);
+    this.#connections.add(connection);
+    if (this.#options.secret === undefined) return;
+    const timer = setTimeout(() => {
+      if (!connection.isAuthenticated) connection.destroy();
+    }, AUTH_MS_MAX);
+    socket.once("close", () => clearTimeout(timer));
+  }
+
+  #wake(connection: Connection): void {
+    this.#awake.push(connection);
+    if (this.#awake.length === 1) queueMicrotask(() => this.#turn());
+  }
+
+  #turn(): void {
+    const awake = new Set(this.#awake);
+    this.#awake = [];
+    for (const connection of awake) connection.turn();
+  }
+
+  #broadcast(channel: Uint8Array, payload: Uint8Array): void {
+    const { view, sendToPeer } = this.#ports;
+    for (const { id } of view.ring?.members ?? []) {
+      if (id !== view.self && view.isUsable(id)) sendToPeer(id, { kind: "publish", channel, payload });
+    }
+  }
+
+  #services(): Services {
+    const { secret, isCluster, valueBytesMax, memoryBytes } = this.#options;
+    const { wallMs, status, hashes, logger } = this.#ports;
+    const secretDigest = secret === undefined ? undefined : digest(Buffer.from(secret.reveal()));
+    return {
+      keyspace: this.#keyspace,
+      edits: new EditQueue(),
+      pubSub: this.#pubSub,
+      sweep: new SlotSweep(this.#keyspace, hashes),
+      map: this.#map,
+      counters: this.#counters,
+      hasSecret: secret !== undefined,
+      isSecret: (password) => secretDigest !== undefined && timingSafeEqual(digest(password), secretDigest),
+      port: this.#address.port,
+      runId: randomBytes(20).toString("hex"),
+      version: REDIS_VERSION,
+      ...{ isCluster, valueBytesMax, memoryBytes, wallMs, status },
+      sessions: () => this.#connections,
+      onBug: (error) => logger.error({ err: error }, "a bug in the redis door: please report it"),
+    };
+  }
+}
+
+/** Of one length, so that comparing tells nothing of the secret's. */
+function digest(bytes: Uint8Array): Uint8Array {
+  return createHash("sha256").update(bytes).digest();
+}
+
+/** Every command with its handler; a command of the table without one is a bug found at start. */
+function commandTable(): ReadonlyMap<string, Command> {
+  const handlers: Record<string, Handler> = {
+    ...STRING_COMMANDS,
+    ...KEY_COMMANDS,
+    ...CONNECTION_COMMANDS,
+    ...SERVER_COMMANDS,
+    ...PUB_SUB_COMMANDS,
+    ...CLUSTER_COMMANDS,
+    ...transactionCommands(({ name }) => handlers[name]!),
+  };
+  const table = new Map<string, Command>();
+  for (const spec of COMMANDS.values()) {
+    const handler = handlers[spec.name];
+    if (handler === undefined) throw new Error(`No handler for ${spec.name}`);
+    const isOnKeys = spec.firstKey > 0 && spec.name !== "watch";
+    table.set(spec.name, { spec, handler, isOnKeys });
+  }
+  return table;
+}
+
+/** Finds a command whatever its case; the spellings that clients use cost one lookup. */
+function commandOf(table: ReadonlyMap<string, Command>): (name: string) => Command | undefined {
+  const spellings = new Map<string, Command>();
+  for (const [name, command] of table) {
+    spellings.set(name, command);
+    spellings.set(name.toUpperCase(), command);
+  }
+  return (name) => spellings.get(name) ?? table.get(name.toLowerCase());
+}

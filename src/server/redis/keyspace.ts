@@ -1,0 +1,266 @@
+// The door's way into the core: one client of it, with the same requests, operation ids, deadlines and metrics as any other, whose
+// requests and answers do not leave the process. What the core cannot do at once (a coordinator was lost, too few replicas can be
+// reached for the moment) is asked again as another attempt of the same operation until its deadline, as the client library does;
+// so a write applies once however often it was tried.
+//
+// Invariants:
+// 1. The core is never fed from within one of its own steps: answers that come while another input is at work wait for the end of
+//    the turn (`onTurn`), however many there are.
+// 2. Every operation is settled exactly once, at its deadline (and up to `SWEEP_MS`) at the latest.
+// 3. A failure says `applied: "no"` only when every attempt did.
+
+import type { MemberId, Slot } from "../../base/ids.ts";
+import type { Input } from "../../core/machine.ts";
+import type {
+  Change,
+  ClientReply,
+  ClientRequest,
+  Failure,
+  ReadMode,
+  Want,
+  WriteMode,
+} from "../../core/messages.ts";
+import type { ClusterView } from "../../core/replication/cluster-view.ts";
+import type { RequestMetrics } from "../request-metrics.ts";
+
+/** The door's name among the node's clients; the links' handles begin at 1. */
+export const DOOR_HANDLE = 0;
+
+/** An answer to an operation. */
+export type Answer = Exclude<ClientReply, { kind: "pong" | "topology" }>;
+
+/** Whoever waits for an operation. */
+export interface Waiter {
+  /** Called once, outside of any step of the core. Bytes in it are valid during the call. */
+  settle(answer: Answer): void;
+}
+
+/** What commands read and write: the cluster's keys, or a transaction's view of them. */
+export interface Keyspace {
+  get(key: string, want: Want, waiter: Waiter, read?: ReadMode): void;
+  write(key: string, change: Change, waiter: Waiter): void;
+}
+
+export interface CoreKeyspacePorts {
+  feed(input: Input): void;
+  nowMs(): number;
+  readonly metrics: RequestMetrics;
+  readonly view: ClusterView;
+  readonly read: ReadMode;
+  readonly write: WriteMode;
+  /** How long one operation may take, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Random safe integer above 0: the operation ids' first half. */
+  readonly clientId: number;
+  random(): number;
+}
+
+/** How often deadlines are looked at. */
+const SWEEP_MS = 50;
+/** Pause before an operation is asked again: the first and the longest. */
+const RETRY_MS_MIN = 5;
+const RETRY_MS_MAX = 100;
+
+interface Operation {
+  id: number;
+  readonly request: ClientRequest;
+  readonly to: MemberId | undefined;
+  readonly waiter: Waiter;
+  readonly sinceMs: number;
+  readonly deadlineMs: number;
+  attempts: number;
+  mayBeApplied: boolean;
+}
+
+type Request = Exclude<ClientRequest, { kind: "ping" | "command" }>;
+
+/** See the top of the file. */
+export class CoreKeyspace implements Keyspace {
+  readonly #ports: CoreKeyspacePorts;
+  readonly #underWay = new Map<number, Operation>();
+  readonly #sleeping = new Map<Operation, NodeJS.Timeout>();
+  readonly #arrived: Answer[] = [];
+  #lastId = 0;
+  #opSeq = 0;
+  /** The operation that is being fed, and the answer that came meanwhile. */
+  #fed: Operation | undefined;
+  #answer: Answer | undefined;
+  #sweep: NodeJS.Timeout | undefined;
+
+  constructor(ports: CoreKeyspacePorts) {
+    this.#ports = ports;
+  }
+
+  /** Operations that are not settled. */
+  get pending(): number {
+    return this.#underWay.size + this.#sleeping.size + (this.#fed === undefined ? 0 : 1);
+  }
+
+  get view(): ClusterView {
+    return this.#ports.view;
+  }
+
+  get(key: string, want: Want, waiter: Waiter, read: ReadMode | undefined = this.#ports.read): void {
+    this.#start({ kind: "get", id: 0, key, read, want, notAfter: 0 }, waiter, undefined);
+  }
+
+  write(key: string, change: Change, waiter: Waiter): void {
+    const { write, clientId } = this.#ports;
+    const opSeq = ++this.#opSeq;
+    this.#start(
+      { kind: "write", id: 0, key, change, write, opClient: clientId, opSeq, attempt: 1, notAfter: 0 },
+      waiter,
+      undefined,
+    );
+  }
+
+  /** Asks a member about slots of which it has copies. One attempt: others may have to be asked instead. */
+  scan(
+    to: MemberId,
+    page: { slots: readonly Slot[]; after: string; prefix: string; limit: number },
+    waiter: Waiter,
+  ): void {
+    this.#start({ kind: "scan", id: 0, ...page }, waiter, to);
+  }
+
+  /** How many keys the member has in these slots. */
+  count(to: MemberId, slots: readonly Slot[], waiter: Waiter): void {
+    this.#start({ kind: "count", id: 0, slots }, waiter, to);
+  }
+
+  /** Deletes all that is in these slots. */
+  clear(slots: readonly Slot[], waiter: Waiter): void {
+    this.#start({ kind: "clear", id: 0, slots, notAfter: 0 }, waiter, undefined);
+  }
+
+  /** Takes an answer of the core for {@link DOOR_HANDLE}. */
+  reply(message: ClientReply): void {
+    if (message.kind === "pong" || message.kind === "topology") return;
+    if (this.#fed?.id === message.id) {
+      this.#answer = message;
+      return;
+    }
+    this.#arrived.push(message);
+    if (this.#arrived.length === 1) queueMicrotask(() => this.#drain());
+  }
+
+  /** Settles all that is under way as failed: the node ends. */
+  close(): void {
+    clearTimeout(this.#sweep);
+    const failure = (operation: Operation): Failure => ({
+      kind: "failed",
+      id: operation.id,
+      code: "ERR_CLOSED",
+      message: "The node has been stopped",
+      applied: operation.request.kind === "write" ? "maybe" : "no",
+      elsewhere: false,
+    });
+    for (const timer of this.#sleeping.values()) clearTimeout(timer);
+    const operations = [...this.#underWay.values(), ...this.#sleeping.keys()];
+    this.#underWay.clear();
+    this.#sleeping.clear();
+    for (const operation of operations) operation.waiter.settle(failure(operation));
+  }
+
+  #start(request: Request, waiter: Waiter, to: MemberId | undefined): void {
+    const sinceMs = this.#ports.nowMs();
+    const deadlineMs = sinceMs + this.#ports.timeoutMs;
+    this.#send({ id: 0, request, to, waiter, sinceMs, deadlineMs, attempts: 0, mayBeApplied: false });
+  }
+
+  /** Only outside of a step. */
+  #send(operation: Operation): void {
+    operation.id = this.#nextId();
+    operation.attempts++;
+    this.#fed = operation;
+    this.#answer = undefined;
+    const request = inForm(operation);
+    const input: Input =
+      operation.to === undefined
+        ? { kind: "client", client: DOOR_HANDLE, request }
+        : { kind: "client", client: DOOR_HANDLE, request, to: operation.to };
+    this.#ports.feed(input);
+    const answer = this.#answer as Answer | undefined;
+    this.#fed = undefined;
+    this.#answer = undefined;
+    if (answer !== undefined) {
+      this.#answered(operation, answer);
+      return;
+    }
+    this.#underWay.set(operation.id, operation);
+    this.#sweep ??= setTimeout(() => this.#sweepDeadlines(), SWEEP_MS);
+  }
+
+  #nextId(): number {
+    do this.#lastId = (this.#lastId + 1) >>> 0;
+    while (this.#underWay.has(this.#lastId));
+    return this.#lastId;
+  }
+
+  #drain(): void {
+    for (let index = 0; index < this.#arrived.length; index++) {
+      const answer = this.#arrived[index]!;
+      const operation = this.#underWay.get(answer.id);
+      if (operation === undefined) continue;
+      this.#underWay.delete(answer.id);
+      this.#answered(operation, answer);
+    }
+    this.#arrived.length = 0;
+  }
+
+  #answered(operation: Operation, answer: Answer): void {
+    if (answer.kind === "failed") this.#failed(operation, answer);
+    else this.#settle(operation, answer, "ok");
+  }
+
+  #settle(operation: Operation, answer: Answer, outcome: "ok" | Failure["code"]): void {
+    const { request, sinceMs, waiter } = operation;
+    this.#ports.metrics.observe(request.kind as Request["kind"], outcome, this.#ports.nowMs() - sinceMs);
+    waiter.settle(answer);
+  }
+
+  #failed(operation: Operation, failure: Failure): void {
+    if (failure.applied === "maybe") operation.mayBeApplied = true;
+    const pauseMs =
+      Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (operation.attempts - 1)) * (1 + this.#ports.random());
+    const isLate = this.#ports.nowMs() + pauseMs >= operation.deadlineMs;
+    if (!failure.elsewhere || operation.to !== undefined || isLate) {
+      const applied = operation.mayBeApplied ? "maybe" : "no";
+      this.#settle(operation, { ...failure, applied }, failure.code);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#sleeping.delete(operation);
+      this.#send(operation);
+    }, pauseMs);
+    this.#sleeping.set(operation, timer);
+  }
+
+  /** The core answers long before; this is for a peer that was handed the request and fell silent. */
+  #sweepDeadlines(): void {
+    this.#sweep = undefined;
+    const nowMs = this.#ports.nowMs();
+    // Insertion order is nearly age order: the first that still has time need not be the last.
+    for (const [id, operation] of [...this.#underWay]) {
+      if (operation.deadlineMs > nowMs) continue;
+      this.#underWay.delete(id);
+      const failure: Failure = {
+        kind: "failed",
+        id,
+        code: "ERR_TIMEOUT",
+        message: `No answer within ${this.#ports.timeoutMs} ms`,
+        applied: operation.request.kind === "write" || operation.request.kind === "clear" ? "maybe" : "no",
+        elsewhere: false,
+      };
+      this.#settle(operation, failure, "ERR_TIMEOUT");
+    }
+    if (this.#underWay.size > 0) this.#sweep = setTimeout(() => this.#sweepDeadlines(), SWEEP_MS);
+  }
+}
+
+/** The request of this attempt: with its id, its number and its latest moment. */
+function inForm({ id, request, attempts, deadlineMs }: Operation): ClientRequest {
+  if (request.kind === "write") return { ...request, id, attempt: attempts, notAfter: deadlineMs };
+  if (request.kind === "get" || request.kind === "clear") return { ...request, id, notAfter: deadlineMs };
+  return { ...(request as Exclude<Request, { kind: "write" | "get" | "clear" }>), id };
+}

@@ -1,0 +1,274 @@
+// The commands about the server: INFO, COMMAND, CONFIG, TIME, DBSIZE, FLUSHALL.
+
+import type { Call } from "./call.ts";
+import { COMMANDS, type CommandSpec, categoriesOf, fitsArity, keyIndexes } from "./command-table.ts";
+import type { Context, Handler, Services } from "./context.ts";
+import { CommandError, SYNTAX_ERROR } from "./errors.ts";
+import { matchesGlob } from "./glob.ts";
+import { unknownSubcommand } from "./keys.ts";
+import {
+  ErrorReply,
+  MapReply,
+  NULL_ARRAY,
+  OK,
+  type Reply,
+  SetReply,
+  Simple,
+  VerbatimReply,
+} from "./reply.ts";
+
+// ---- INFO
+
+type Section = readonly (readonly [name: string, value: string | number])[];
+
+function infoSections({ services }: Context): Readonly<Record<string, Section>> {
+  const status = services.status();
+  const { store } = status;
+  const { counters } = services;
+  return {
+    server: [
+      ["redis_version", services.version],
+      ["server_name", "ringhold"],
+      ["redis_mode", services.isCluster ? "cluster" : "standalone"],
+      ["os", process.platform],
+      ["arch_bits", 64],
+      ["process_id", process.pid],
+      ["run_id", services.runId],
+      ["tcp_port", services.port],
+      ["server_time_usec", Math.round(services.wallMs() * 1000)],
+      ["uptime_in_seconds", Math.floor(status.uptimeMs / 1000)],
+      ["uptime_in_days", Math.floor(status.uptimeMs / 86_400_000)],
+      ["ringhold_node", status.id],
+      ["ringhold_verdict", status.verdict],
+    ],
+    clients: [
+      ["connected_clients", [...services.sessions()].length],
+      ["blocked_clients", 0],
+    ],
+    memory: [
+      ["used_memory", store.bytes],
+      ["used_memory_human", `${(store.bytes / 1024 / 1024).toFixed(2)}M`],
+      ["used_memory_rss", process.memoryUsage.rss()],
+      ["maxmemory", services.memoryBytes],
+      ["maxmemory_human", `${(services.memoryBytes / 1024 / 1024).toFixed(2)}M`],
+      ["maxmemory_policy", "allkeys-lru"],
+    ],
+    persistence: [
+      ["loading", services.keyspace.view.ring === undefined ? 1 : 0],
+      ["rdb_bgsave_in_progress", 0],
+      ["aof_enabled", 0],
+    ],
+    stats: [
+      ["total_connections_received", counters.connectionsTotal],
+      ["total_commands_processed", counters.commandsTotal],
+      ["rejected_connections", counters.rejectedTotal],
+      ["expired_keys", store.expirationsTotal],
+      ["evicted_keys", store.evictionsTotal],
+      ["keyspace_hits", counters.hitsTotal],
+      ["keyspace_misses", counters.missesTotal],
+      ["pubsub_channels", services.pubSub.channels().length],
+      ["pubsub_patterns", services.pubSub.patternCount],
+    ],
+    replication: [
+      ["role", "master"],
+      ["connected_slaves", 0],
+      ["master_replid", services.runId],
+      ["master_repl_offset", 0],
+    ],
+    cluster: [["cluster_enabled", services.isCluster ? 1 : 0]],
+    keyspace: store.entries === 0 ? [] : [["db0", `keys=${store.entries},expires=0,avg_ttl=0`]],
+  };
+}
+
+const info: Handler = (call, context) => {
+  const sections = infoSections(context);
+  const wanted = new Set(call.args.slice(1).map((_arg, index) => call.word(index + 1).toLowerCase()));
+  const isAll = wanted.size === 0 || ["all", "default", "everything"].some((word) => wanted.has(word));
+  const texts = Object.entries(sections)
+    .filter(([name]) => isAll || wanted.has(name))
+    .map(([name, section]) => {
+      const title = `# ${name[0]!.toUpperCase()}${name.slice(1)}`;
+      return `${[title, ...section.map(([field, value]) => `${field}:${value}`)].join("\r\n")}\r\n`;
+    });
+  return new VerbatimReply(texts.join("\r\n"));
+};
+
+// ---- COMMAND
+
+function commandInfo(spec: CommandSpec): Reply {
+  const { name, arity, flags, firstKey, lastKey, keyStep, subcommands } = spec;
+  return [
+    name,
+    arity,
+    new SetReply(flags.map((flag) => new Simple(flag))),
+    firstKey,
+    lastKey,
+    keyStep,
+    new SetReply(categoriesOf(spec).map((category) => new Simple(category))),
+    [],
+    firstKey === 0 ? [] : [keySpec(spec)],
+    subcommands.map((sub) => [
+      `${name}|${sub}`,
+      -2,
+      new SetReply([]),
+      0,
+      0,
+      0,
+      new SetReply([new Simple("@slow")]),
+      [],
+      [],
+      [],
+    ]),
+  ];
+}
+
+function keySpec({ flags, firstKey, lastKey, keyStep }: CommandSpec): Reply {
+  const access = flags.includes("readonly") ? "RO" : "RW";
+  const range = new MapReply([
+    ...["lastkey", lastKey < 0 ? lastKey : lastKey - firstKey],
+    ...["keystep", keyStep],
+    ...["limit", 0],
+  ]);
+  return new MapReply([
+    ...["flags", new SetReply([new Simple(access), new Simple("access")])],
+    ...["begin_search", new MapReply(["type", "index", "spec", new MapReply(["index", firstKey])])],
+    ...["find_keys", new MapReply(["type", "range", "spec", range])],
+  ]);
+}
+
+function commandDocs(spec: CommandSpec): readonly Reply[] {
+  const { summary, since, group, subcommands, name } = spec;
+  const fields: Reply[] = ["summary", summary, "since", since, "group", group, "complexity", "O(1)"];
+  if (subcommands.length > 0) {
+    const docs = subcommands.flatMap((sub) => [
+      `${name}|${sub}`,
+      new MapReply(["summary", `${sub} of ${name}`, "since", since, "group", group, "complexity", "O(1)"]),
+    ]);
+    fields.push("subcommands", new MapReply(docs));
+  }
+  return [name, new MapReply(fields)];
+}
+
+const command: Handler = (call) => {
+  if (call.args.length === 1) return [...COMMANDS.values()].map(commandInfo);
+  const names = call.args.slice(2).map((_arg, index) => call.word(index + 2).toLowerCase());
+  switch (call.word(1).toLowerCase()) {
+    case "count":
+      return COMMANDS.size;
+    case "info": {
+      const wanted = names.length === 0 ? [...COMMANDS.keys()] : names;
+      return wanted.map((name) => {
+        const spec = COMMANDS.get(name);
+        return spec === undefined ? NULL_ARRAY : commandInfo(spec);
+      });
+    }
+    case "docs": {
+      const wanted = names.length === 0 ? [...COMMANDS.keys()] : names;
+      const known = wanted.flatMap((name) => COMMANDS.get(name) ?? []);
+      return new MapReply(known.flatMap(commandDocs));
+    }
+    case "list":
+      return [...COMMANDS.keys()];
+    case "getkeys":
+      return keysOfRequest(call);
+    case "help":
+      return [
+        "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "(no subcommand)",
+        "COUNT",
+        "DOCS [<command-name> ...]",
+        "GETKEYS <full-command>",
+        "INFO [<command-name> ...]",
+        "LIST",
+      ];
+    default:
+      throw unknownSubcommand(call);
+  }
+};
+
+function keysOfRequest(call: Call): Reply {
+  const request = call.args.slice(2);
+  const spec = request.length === 0 ? undefined : COMMANDS.get(call.word(2).toLowerCase());
+  if (spec === undefined) throw new CommandError("ERR Invalid command specified");
+  if (!fitsArity(spec, request.length))
+    throw new CommandError("ERR Invalid number of arguments specified for command");
+  const indexes = keyIndexes(spec, request.length);
+  if (indexes.length === 0) throw new CommandError("ERR The command has no key arguments");
+  return indexes.map((index) => request[index]!);
+}
+
+// ---- CONFIG
+
+/** What tools ask for. Nothing of it can be set: a node is told by its own options. */
+function configValues(services: Services): Readonly<Record<string, string>> {
+  return {
+    appendonly: "no",
+    databases: "1",
+    "cluster-enabled": services.isCluster ? "yes" : "no",
+    maxclients: "10000",
+    maxmemory: String(services.memoryBytes),
+    "maxmemory-policy": "allkeys-lru",
+    port: String(services.port),
+    "proto-max-bulk-len": String(services.valueBytesMax),
+    save: "",
+    timeout: "0",
+  };
+}
+
+const config: Handler = (call, { services }) => {
+  const subcommand = call.word(1).toLowerCase();
+  if (subcommand === "resetstat") {
+    const { counters } = services;
+    for (const name of [
+      "connectionsTotal",
+      "commandsTotal",
+      "rejectedTotal",
+      "hitsTotal",
+      "missesTotal",
+    ] as const)
+      counters[name] = 0;
+    return OK;
+  }
+  if (subcommand === "help")
+    return ["CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", "GET <pattern>", "RESETSTAT"];
+  if (subcommand === "set")
+    return new ErrorReply("ERR CONFIG SET is not supported: a node is configured by its own options");
+  if (subcommand !== "get") throw unknownSubcommand(call);
+  if (call.args.length < 3) throw new CommandError("ERR wrong number of arguments for 'config|get' command");
+  const patterns = call.args.slice(2).map((_arg, index) => call.word(index + 2).toLowerCase());
+  const values = Object.entries(configValues(services));
+  const matching = values.filter(([name]) => patterns.some((pattern) => matchesGlob(pattern, name)));
+  return new MapReply(matching.flat());
+};
+
+// ---- all keys
+
+const flush: Handler = async (call, { services }) => {
+  const mode = call.args.length > 1 ? call.word(1).toLowerCase() : "sync";
+  if (call.args.length > 2 || (mode !== "sync" && mode !== "async")) throw new CommandError(SYNTAX_ERROR);
+  await services.sweep.clear();
+  return OK;
+};
+
+const time: Handler = (_call, { services }) => {
+  const microseconds = Math.floor(services.wallMs() * 1000);
+  const seconds = Math.floor(microseconds / 1_000_000);
+  return [String(seconds), String(microseconds - seconds * 1_000_000)];
+};
+
+/** Only what clears: there are no functions. */
+const functions: Handler = (call) => {
+  if (call.word(1).toLowerCase() === "flush") return OK;
+  throw unknownSubcommand(call);
+};
+
+/** By name. */
+export const SERVER_COMMANDS: Readonly<Record<string, Handler>> = {
+  ...{ info, command, config, time },
+  dbsize: (_call, { services }) => services.sweep.count(),
+  flushall: flush,
+  flushdb: flush,
+  function: functions,
+  // Every acknowledged write has reached its quorum already; nobody has to wait for more.
+  wait: (_call, { services }) => Math.max(0, services.status().replicas - 1),
+};
