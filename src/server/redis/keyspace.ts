@@ -108,7 +108,18 @@ export class CoreKeyspace implements Keyspace {
     const { write, clientId } = this.#ports;
     const opSeq = ++this.#opSeq;
     this.#start(
-      { kind: "write", id: 0, key, change, write, opClient: clientId, opSeq, attempt: 1, notAfter: 0 },
+      {
+        kind: "write",
+        id: 0,
+        key,
+        change,
+        write,
+        opClient: clientId,
+        opSeq,
+        attempt: 1,
+        notAfter: 0,
+        begunAt: 0,
+      },
       waiter,
       undefined,
     );
@@ -259,8 +270,9 @@ export class CoreKeyspace implements Keyspace {
 }
 
 /** The request of this attempt: with its id, its number and its latest moment. */
-function inForm({ id, request, attempts, deadlineMs }: Operation): ClientRequest {
-  if (request.kind === "write") return { ...request, id, attempt: attempts, notAfter: deadlineMs };
+function inForm({ id, request, attempts, sinceMs, deadlineMs }: Operation): ClientRequest {
+  if (request.kind === "write")
+    return { ...request, id, attempt: attempts, notAfter: deadlineMs, begunAt: sinceMs };
   if (request.kind === "get" || request.kind === "clear") return { ...request, id, notAfter: deadlineMs };
   return { ...(request as Exclude<Request, { kind: "write" | "get" | "clear" }>), id };
 }
