@@ -1,7 +1,16 @@
 import { defineConfig } from "vitest/config";
+import { isScaled, scaleSource } from "./test/sim/scaled/constants.ts";
 
 // Tests of real processes share the machine with the processes they start: they run after all others, one file at a time.
 const realProcesses = ["test/integration/**/*.test.ts", "test/cli/{commands,node,usage}.test.ts"];
+
+// The simulator's tests run a scaled-down build (test/sim/scaled/constants.ts says why).
+const simulated = ["test/sim/**/*.test.ts"];
+
+const scaledDown = {
+  name: "scaled-down",
+  transform: (code: string, url: string) => (isScaled(url) ? scaleSource(url, code) : undefined),
+};
 
 export default defineConfig({
   test: {
@@ -11,8 +20,18 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: realProcesses,
+          exclude: [...realProcesses, ...simulated],
           testTimeout: 30_000,
+          hookTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        plugins: [scaledDown],
+        test: {
+          name: "simulated",
+          include: simulated,
+          testTimeout: 60_000,
           hookTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
