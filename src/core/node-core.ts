@@ -660,7 +660,11 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#outbox.effects.push({ kind: "released" });
   }
 
-  /** The others took this node for gone and gave its slots away: it comes back as a new member with nothing. */
+  /**
+   * The others took this node for gone and gave its slots away: it comes back as a new member. What it holds counts for nothing
+   * any more, and is kept until it has its place in the ring: it may be all that is left of what it acknowledged with another
+   * that was taken for gone as well.
+   */
   #startOver(now: Now): void {
     const addresses = this.#membership
       .records()
@@ -668,7 +672,6 @@ export class NodeCore implements Machine<Input, Effect> {
       .map(({ address }) => address);
     const generation = Math.max(this.#membership.self.generation + 1, Math.floor(now.wallMs));
     this.#slots.reset();
-    for (let slot = 0; slot < SLOT_COUNT; slot++) this.#ports.store.drop(slot as Slot);
     this.#ring = undefined;
     this.#seen = new Map();
     this.#fill.rehearse(undefined, now);
@@ -682,7 +685,14 @@ export class NodeCore implements Machine<Input, Effect> {
     const startsInRing = this.#isFounder && generation === this.#options.generation;
     const self = { id, address, zone, weight, generation };
     return new Membership(
-      { self, seeds, startsInRing, options, replicas },
+      {
+        self,
+        seeds,
+        startsInRing,
+        options,
+        replicas,
+        isReachable: (member) => this.#links.isReachable(member),
+      },
       this.#ports.prng.fork("membership"),
       now,
     );
@@ -692,9 +702,13 @@ export class NodeCore implements Machine<Input, Effect> {
     return this.#options.genesisId !== "";
   }
 
-  /** Slots that moved away are kept until everybody is settled: until then this node may be their last source. */
+  /**
+   * Slots that moved away are kept until everybody is settled: until then this node may be their last source. So they are while
+   * it joins, for it may have been in the ring before.
+   */
   #dropForeignSlots(): void {
     if (this.#dropCursor >= SLOT_COUNT || this.#ring === undefined) return;
+    if (this.#membership.self.ringState === "joining") return;
     const ringId = this.#ring.id;
     const isSettled = this.#membership
       .records()

@@ -188,6 +188,22 @@ describe("NodeCore", () => {
     expect(stored).toBe(reachable.length);
   });
 
+  test("a node that was taken for gone brings back what it holds", () => {
+    const cluster = started();
+    cluster.answer(set(cluster, "n1", "key", "kept"));
+    const slot = slotOfKey("key");
+    const [victim] = [...cluster.nodes].find(([id, { store }]) => id !== "n1" && store.peek(slot, "key"))!;
+    const only = cluster.nodes.get(victim)!.store.peek(slot, "key")!;
+    for (const [id, { store }] of cluster.nodes) if (id !== victim) store.drop(slot);
+
+    cluster.request("n1", { kind: "command", command: "evict", member: victim });
+    cluster.runUntil(() => cluster.nodes.get(victim)!.core.status(cluster.now).isReady === false, 5_000);
+    cluster.runUntil(() => isSettled(cluster), 20_000);
+
+    expect(cluster.nodes.get(victim)!.store.peek(slot, "key")).toEqual(only);
+    expect(get(cluster, victim, "key", "one")).toBe("kept");
+  });
+
   test("a node that stood still answers no read from its old copy alone", () => {
     const cluster = started();
     const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);

@@ -50,6 +50,8 @@ export interface MembershipConfig {
   readonly options: MembershipOptions;
   /** Copies of each key. Plays no part in detecting failures. */
   readonly replicas: number;
+  /** Whether a member's data link answers now. Decides nothing but whether this node may evict others. @default always */
+  isReachable?(member: MemberId): boolean;
 }
 
 /** What a node may change about its own place in the ring. */
@@ -72,6 +74,7 @@ export class Membership {
   readonly #awareness: Awareness;
   readonly #contacts: Contacts;
   readonly #guard: EvictionGuard;
+  readonly #isReachable: (member: MemberId) => boolean;
   readonly #syncPrng: Prng;
   #syncAtMs: number;
   #evictionAtMs: number;
@@ -103,6 +106,7 @@ export class Membership {
     this.#awareness = awareness;
     this.#contacts = contacts;
     this.#guard = guard;
+    this.#isReachable = config.isReachable ?? (() => true);
     this.#view = new View({ options, table, messenger, prober, awareness, contacts, guard });
     this.#probeView = probeView(table, awareness);
     this.#syncPrng = prng.fork("sync");
@@ -446,7 +450,7 @@ export class Membership {
     if (nowMs < this.#evictionDeadlineMs()) return;
     this.#evictionAtMs = nowMs + EVICTION_CHECK_MS;
     const ring = this.#table.all().filter(({ record }) => isInRing(record.ringState));
-    const candidates = ring.map((member) => candidate(member, nowMs));
+    const candidates = ring.map((member) => this.#candidate(member, nowMs));
     const { evict, ask } = this.#guard.decide(candidates, nowMs);
     for (const id of this.#syncPrng.shuffled(ask).slice(0, EVICTION_ASKS_MAX)) {
       const member = this.#table.get(id);
@@ -456,6 +460,14 @@ export class Membership {
       const member = this.#table.get(id);
       if (member !== undefined) this.#evict(member, step);
     }
+  }
+
+  /** Who does not answer now may be on the other side of a cut that is too young for suspicions: no part of a majority. */
+  #candidate(member: Member, nowMs: number): Candidate {
+    const { id } = member.record;
+    const seen = candidate(member, nowMs);
+    const isSilent = seen.liveness === "alive" && id !== this.self.id && !this.#isReachable(id);
+    return isSilent ? { ...seen, liveness: "suspect" } : seen;
   }
 
   #evict(member: Member, step: Step): void {
