@@ -1,8 +1,8 @@
 // Which node a call's next try goes to.
 //
-// The order: replicas that answer and are said to be alive, in ring order; replicas that answer although others suspect them; at
-// most two more nodes per round (any node forwards); last those that are silent, unless they owe this call an answer already. A node
-// is tried once per round.
+// The order: replicas that answer and are said to be alive, in ring order; replicas that answer although others suspect them, or
+// that are filling up after a start and would have to ask the others themselves; at most two more nodes per round (any node
+// forwards); last those that are silent, unless they owe this call an answer already. A node is tried once per round.
 
 import type { MemberId } from "../base/ids.ts";
 import type { Call } from "./call.ts";
@@ -36,7 +36,7 @@ export class Router {
       const link = member === undefined ? undefined : this.#links.get(member.address);
       if (member === undefined || link?.phase !== "up" || call.round.includes(link)) continue;
       if (!link.isResponsive) silent ??= link;
-      else if (member.liveness !== "alive") doubted ??= link;
+      else if (member.liveness !== "alive" || member.ringState === "warming") doubted ??= link;
       else return link;
     }
     return (

@@ -154,10 +154,13 @@ describe("ClientCore routing", () => {
     }
   });
 
-  test("ClientCore asks suspected and dead replicas last", () => {
+  test.each([
+    ["suspected", { liveness: "suspect" }],
+    ["warming", { ringState: "warming" }],
+  ] as const)("ClientCore asks %s replicas last", (_, state) => {
     const harness = Harness.connected();
     const [first, second] = harness.replicasOf("a");
-    first!.liveness = "suspect";
+    Object.assign(first!, state);
     harness.pushTopology(second!);
     harness.advance(5);
 
