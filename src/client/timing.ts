@@ -29,7 +29,7 @@ export interface ClientTiming {
 
 export const CLIENT_TIMING: ClientTiming = Object.freeze({
   tryMsMin: 120,
-  tryMsMax: 400,
+  tryMsMax: 1_600,
   tryMsStart: 150,
   roundBackoffMsMin: 10,
   roundBackoffMsMax: 100,

@@ -264,12 +264,15 @@ export interface ReadReplicaReply {
   readonly known: { readonly version: number; readonly outcome: Outcome } | undefined;
 }
 
-/** Store one version. `purpose` `client` is a foreground write, bound to the ring; the others merge by version. */
+/**
+ * Store one version. `purpose` `client` is a foreground write, bound to the ring; the others merge by version. `rehearsal` goes to who
+ * will keep the key under the planned ring, and is not answered.
+ */
 export interface Replicate {
   readonly kind: "replicate";
   readonly id: number;
   readonly ringId: RingId;
-  readonly purpose: "client" | "repair" | "hint";
+  readonly purpose: "client" | "repair" | "hint" | "rehearsal";
   readonly entry: Entry;
   /** Refused when the replica holds a version above this. At most `entry.version - 1`, or `entry.version` when it is the same write again. */
   readonly over: number;
@@ -404,8 +407,12 @@ export interface Publish {
 
 export type Liveness = "alive" | "suspect" | "dead";
 
-/** `joining`: not in the ring yet. `warming`, `active`, `leaving`: in the ring. `left`, `evicted`: out of it for good. */
-export type RingState = "joining" | "warming" | "active" | "leaving" | "left" | "evicted";
+/**
+ * `joining`: not in the ring yet. `warming`, `active`, `leaving`, `condemned`: in the ring. `left`, `evicted`: out of it for good.
+ * `condemned` is what others write of a dead member that is to be evicted once its copies have been made anew; if it lives, it
+ * says so, and is what it was.
+ */
+export type RingState = "joining" | "warming" | "active" | "leaving" | "condemned" | "left" | "evicted";
 
 /** What is known of one member. Records form a join-semilattice; `membership/record.ts` has the order. */
 export interface MemberRecord {
@@ -420,7 +427,10 @@ export interface MemberRecord {
   /** Raised by the member itself only, to refute what others say of it. */
   readonly incarnation: number;
   readonly liveness: Liveness;
-  /** Raised by the member itself with every change of the fields below (`evicted` is written by others at the same number). */
+  /**
+   * Raised by the member itself with every change of the fields below. Others write at the same number: the entry into the ring, the
+   * end of leaving, `condemned`, `evicted`.
+   */
   readonly ringSeq: number;
   readonly ringState: RingState;
   /** The last ring for which every slot of this member is filled and counts; "" for none. */
@@ -476,22 +486,6 @@ export interface Sync {
   readonly records: readonly MemberRecord[];
 }
 
-/** A member that wants to enter or leave the ring asks the arbiter (the lowest id alive in the ring) whether it may do so now. */
-export interface ChangeRequest {
-  readonly kind: "changeRequest";
-  readonly change: "join" | "leave";
-  /** The ring the asker sees now, and the one it would make. */
-  readonly fromRingId: RingId;
-  readonly toRingId: RingId;
-}
-
-/** Valid only while the receiver's ring is still `fromRingId`. */
-export interface ChangeGrant {
-  readonly kind: "changeGrant";
-  readonly fromRingId: RingId;
-  readonly toRingId: RingId;
-}
-
 // ---- unions
 
 export type ClientRequest =
@@ -529,18 +523,11 @@ export type PeerMessage =
   | Publish
   | Ping
   | Pong;
-export type GossipMessage =
-  | Probe
-  | ProbeAck
-  | ProbeRequest
-  | ProbeNack
-  | Gossip
-  | Sync
-  | ChangeRequest
-  | ChangeGrant;
+export type GossipMessage = Probe | ProbeAck | ProbeRequest | ProbeNack | Gossip | Sync;
+
 export type Message = ClientRequest | ClientReply | PeerMessage | GossipMessage;
 
 /** Whether a member in this state owns slots. */
 export function isInRing(state: RingState): boolean {
-  return state === "warming" || state === "active" || state === "leaving";
+  return state === "warming" || state === "active" || state === "leaving" || state === "condemned";
 }

@@ -39,7 +39,7 @@ import { answerPull } from "./replication/pull-source.ts";
 import { Replica } from "./replication/replica.ts";
 import { SlotStates } from "./replication/slot-states.ts";
 import { computeRingId, Ring, type RingMember, ringParameters } from "./ring/ring.ts";
-import { plannedMembers, RingChange, type RingChangeView } from "./ring-change.ts";
+import { changesToEnact, ownNextState, planOf, type RingChangeView, type RingPlan } from "./ring-change.ts";
 import { countUnderReplicated, type NodeStatus, nodeStatus } from "./status.ts";
 import type { Store } from "./store/store.ts";
 
@@ -78,13 +78,14 @@ export class NodeCore implements Machine<Input, Effect> {
   readonly #catchUp: CatchUp;
   readonly #replica: Replica;
   readonly #coordinator: Coordinator;
-  readonly #ringChange: RingChange;
   readonly #clients = new Set<ClientHandle>();
   readonly #view: ClusterView;
   #membership: Membership;
   #genesisId: string;
   #ring: Ring | undefined;
-  #targetRing: Ring | undefined;
+  /** The change of the ring that is being rehearsed, and the ring that it makes. */
+  #plan: RingPlan | undefined;
+  #plannedRing: Ring | undefined;
   #viewVersion = -1;
   #hasTable = false;
   #seen = new Map<MemberId, MemberRecord>();
@@ -148,7 +149,6 @@ export class NodeCore implements Machine<Input, Effect> {
       },
       nextId,
     );
-    this.#ringChange = new RingChange(this.#outbox);
     if (this.#isFounder) this.#outbox.event({ type: "genesis", genesisId: this.#genesisId, isFounder: true });
     this.#refreshView(this.#time.at(now));
   }
@@ -284,16 +284,9 @@ export class NodeCore implements Machine<Input, Effect> {
   }
 
   #gossip(from: MemberId, fromAddress: string, message: GossipMessage, now: Now): void {
-    if (message.kind === "changeRequest") {
-      this.#ringChange.requested(from, message, this.#ringChangeView(), now);
-    } else if (message.kind === "changeGrant") {
-      const next = this.#ringChange.grantedTo(message, this.#ringChangeView());
-      if (next !== undefined) this.#enter(next, now);
-    } else {
-      this.#withRefutations(now, () =>
-        this.#membership.handle(from, fromAddress, message, now, this.#outbox.effects),
-      );
-    }
+    this.#withRefutations(now, () =>
+      this.#membership.handle(from, fromAddress, message, now, this.#outbox.effects),
+    );
   }
 
   #peer(from: MemberId, message: PeerMessage, now: Now, realNow: Now): void {
@@ -315,7 +308,8 @@ export class NodeCore implements Machine<Input, Effect> {
         return;
       case "replicate":
         if (message.purpose === "client") this.#syncIfOtherRing(from, message.ringId, realNow);
-        this.#outbox.peer(from, this.#replica.replicate(message, from, now));
+        if (message.purpose === "rehearsal") this.#fill.written(message.entry, now);
+        else this.#outbox.peer(from, this.#replica.replicate(message, from, now));
         return;
       case "clearReplica":
         this.#syncIfOtherRing(from, message.ringId, realNow);
@@ -488,10 +482,11 @@ export class NodeCore implements Machine<Input, Effect> {
 
   /** The ring that the next change would make, when one is in preparation; rehearsed by everybody who will be in it. */
   #planRing(records: readonly MemberRecord[], now: Now): void {
-    const planned = this.#ring === undefined ? undefined : plannedMembers(records);
-    this.#targetRing = planned === undefined ? undefined : this.#ringOf(ringMembersOf(planned, () => true));
-    const isMember = this.#targetRing?.has(this.#membership.self.id) === true;
-    this.#fill.rehearse(isMember ? this.#targetRing : undefined, now);
+    this.#plan = this.#ring === undefined ? undefined : planOf(records);
+    this.#plannedRing =
+      this.#plan === undefined ? undefined : this.#ringOf(ringMembersOf(this.#plan.members, () => true));
+    const isMember = this.#plannedRing?.has(this.#membership.self.id) === true;
+    this.#fill.rehearse(isMember ? this.#plannedRing : undefined, now);
   }
 
   /** The ring of these members; the present or the planned one when it is that. */
@@ -499,7 +494,7 @@ export class NodeCore implements Machine<Input, Effect> {
     if (members.length === 0) return undefined;
     const parameters = ringParameters(this.#options.replicas);
     const id = computeRingId(members, parameters, this.#ports.hashes);
-    const known = [this.#ring, this.#targetRing].find((ring) => ring?.id === id);
+    const known = [this.#ring, this.#plannedRing].find((ring) => ring?.id === id);
     return known ?? Ring.build(members, parameters, this.#ports.hashes);
   }
 
@@ -559,6 +554,14 @@ export class NodeCore implements Machine<Input, Effect> {
     return ids;
   }
 
+  /** Who will keep the slot under the planned ring and does not now. */
+  #newcomers(slot: Slot): readonly MemberId[] {
+    const planned = this.#plannedRing?.preferenceList(slot);
+    if (planned === undefined) return NOBODY;
+    const present = this.#ring?.preferenceList(slot) ?? NOBODY;
+    return planned.filter((member) => !present.includes(member));
+  }
+
   #ringMemberIds(): readonly MemberId[] {
     return this.#ring?.members.map(({ id }) => id) ?? [];
   }
@@ -578,6 +581,7 @@ export class NodeCore implements Machine<Input, Effect> {
         const state = core.#membership.get(member)?.ringState;
         return state === "active" || state === "leaving";
       },
+      newcomers: (slot) => core.#newcomers(slot),
       isMember: (member) => {
         const state = core.#membership.get(member)?.ringState;
         return state !== undefined && isInRing(state);
@@ -589,14 +593,12 @@ export class NodeCore implements Machine<Input, Effect> {
   // ---- ring changes
 
   #ringChangeView(): RingChangeView {
-    const self = this.#membership.self;
-    const isTarget = this.#targetRing?.has(self.id) === true;
-    const wantsChange = isTarget ? self.ringState === "joining" : self.ringState === "leaving";
     return {
-      self,
+      self: this.#membership.self,
       records: this.#membership.records(),
       ringId: this.#ring?.id ?? "",
-      targetRingId: wantsChange ? (this.#targetRing?.id ?? "") : "",
+      plan: this.#plan,
+      plannedRingId: this.#plannedRing?.id ?? "",
       isFilled: this.#slots.warmingCount === 0,
     };
   }
@@ -604,8 +606,15 @@ export class NodeCore implements Machine<Input, Effect> {
   #advanceRingChange(now: Now): void {
     const self = this.#membership.self;
     const ringId = this.#ring?.id;
-    const next = this.#ringChange.advance(this.#ringChangeView(), now);
+    const view = this.#ringChangeView();
+    const next = ownNextState(view);
     if (next !== undefined) this.#enter(next, now);
+    const changes = changesToEnact(view);
+    if (changes.length > 0) {
+      this.#membership.enact(changes, now, this.#outbox.effects);
+      this.#refreshView(now);
+      return;
+    }
     const isSettled = ringId !== undefined && this.#slots.warmingCount === 0 && isInRing(self.ringState);
     const settledRingId = isSettled && next === undefined ? ringId : self.settledRingId;
     const preparedRingId = this.#fill.preparedRingId;
@@ -626,7 +635,6 @@ export class NodeCore implements Machine<Input, Effect> {
     const patch = isActive ? { ringState: state, settledRingId: this.#ring!.id } : { ringState: state };
     if (isActive) this.#outbox.event({ type: "settled", ringId: this.#ring!.id });
     this.#membership.setSelf(patch, now, this.#outbox.effects);
-    if (state === "left") this.#leftMs = now.monoMs;
     this.#refreshView(now);
   }
 
@@ -643,6 +651,7 @@ export class NodeCore implements Machine<Input, Effect> {
   /** The others have all they need: the process may end. */
   #maybeRelease(now: Now): void {
     if (this.#membership.self.ringState !== "left" || this.#isReleased) return;
+    this.#leftMs = Math.min(this.#leftMs, now.monoMs);
     const ringId = this.#ring?.id;
     const others = this.#membership
       .records()
@@ -691,6 +700,7 @@ export class NodeCore implements Machine<Input, Effect> {
         startsInRing,
         options,
         replicas,
+        condemns: true,
         isReachable: (member) => this.#links.isReachable(member),
       },
       this.#ports.prng.fork("membership"),
@@ -766,6 +776,7 @@ export class NodeCore implements Machine<Input, Effect> {
   }
 }
 
+const NOBODY: readonly MemberId[] = Object.freeze([]);
 /** Addresses tried by a node that starts over. */
 const SEEDS_MAX = 16;
 

@@ -1,148 +1,107 @@
-// When this node may enter or leave the ring.
+// When the ring changes, and for whom: one planned change at a time, rehearsed by all, enacted in one step.
 //
-// A ring change is safe whenever it happens (replication/slot-states.ts says why), but two at once can leave slots without
-// enough counted replicas to serve. So changes go one at a time: whoever wants one rehearses it first (pre-copies the slots that
-// would change hands), then asks the arbiter, the lowest id alive in the ring. The arbiter grants when everybody it sees is
-// settled on the present ring and no other grant is open. A grant names the ring it was given for and is void under any other.
-// Two arbiters that disagree (a partition) can at worst grant two changes: that costs availability for a moment, never data.
+//   planned ----> rehearsed by everybody ----> enacted by the arbiter ----> settled by everybody ----> the next one
 //
-//   joining --all rehearsed, grant--> warming --all slots count--> active --leave asked--> leaving --all rehearsed, grant--> left
+// The plan follows from the member records alone, so all members have the same: who asked to leave or was condemned goes, who
+// waits to join comes, at most as many as are there already. Everybody who will be in the planned ring copies what it would gain
+// there and says so in its record; writes go to it as well meanwhile. When all have, and all are settled on the present ring, the
+// arbiter (the lowest id alive in the ring) writes the new states of all those members in one message: everybody goes from one ring
+// to the next, without rings in between. A change is safe whenever it happens (replication/slot-states.ts says why); the order is
+// kept because two changes at once can leave slots without enough counted replicas to serve. Two arbiters that disagree (a
+// partition) can at worst make two changes: that costs availability for a moment, never data.
+//
+//   joining --enacted--> warming --all slots count--> active --leave asked--> leaving --enacted--> left
+//                                                     active --dead for long--> condemned --enacted--> evicted
 //
 // A restart is no ring change: the node comes back as `warming` at once.
 
 import { compareIds, type MemberId, type RingId } from "../base/ids.ts";
-import type { Now } from "./machine.ts";
-import {
-  type ChangeGrant,
-  type ChangeRequest,
-  isInRing,
-  type MemberRecord,
-  type RingState,
-} from "./messages.ts";
-import type { Outbox } from "./replication/outbox.ts";
+import { isInRing, type MemberRecord, type RingState } from "./messages.ts";
 
-const ASK_SPACING_MS = 50;
-/** A grant that led to nothing is forgotten after this long: its holder died or lost it. */
-const GRANT_LIFE_MS = 3_000;
+/** What becomes of one member. */
+export interface RingStateChange {
+  readonly id: MemberId;
+  readonly ringState: RingState;
+}
 
-/** What the decision needs to see. Read anew at every step. */
+/** A change of the ring. */
+export interface RingPlan {
+  /** Who will be in the ring. */
+  readonly members: readonly MemberRecord[];
+  readonly changes: readonly RingStateChange[];
+}
+
+/** What a decision needs to see. */
 export interface RingChangeView {
   readonly self: MemberRecord;
   readonly records: readonly MemberRecord[];
   readonly ringId: RingId | "";
-  /** The ring that this node's entering or leaving would make; "" when it wants neither. */
-  readonly targetRingId: RingId | "";
+  readonly plan: RingPlan | undefined;
+  /** The ring that the plan makes; "" without one. */
+  readonly plannedRingId: RingId | "";
   /** Whether all slots of this node count. */
   readonly isFilled: boolean;
 }
 
-/** One node's part in ring changes: its own, and the arbiter's. */
-export class RingChange {
-  readonly #outbox: Outbox;
-  #askedMs = Number.NEGATIVE_INFINITY;
-  #granted: { readonly fromRingId: RingId; readonly toRingId: RingId; readonly atMs: number } | undefined;
-
-  constructor(outbox: Outbox) {
-    this.#outbox = outbox;
+/** The change that the records ask for; `undefined` when they ask for none. */
+export function planOf(records: readonly MemberRecord[]): RingPlan | undefined {
+  const staying = records.filter(isStaying);
+  const leaving = records.filter((record) => isInRing(record.ringState) && !isStaying(record));
+  const joining = records
+    .filter(({ ringState, liveness }) => ringState === "joining" && liveness === "alive")
+    .sort((a, b) => compareIds(a.id, b.id))
+    .slice(0, Math.max(1, staying.length));
+  if (leaving.length + joining.length === 0) return undefined;
+  const members = [...staying, ...joining];
+  // When everybody leaves, the lowest id alive of them stays until it is alone: there is no empty ring.
+  const last = members.length === 0 ? lowestAlive(leaving) : undefined;
+  if (last !== undefined) members.push(last);
+  if (members.length === 0) return undefined;
+  const changes: RingStateChange[] = joining.map(({ id }) => ({ id, ringState: "warming" }));
+  for (const { id, liveness } of leaving) {
+    if (id !== last?.id) changes.push({ id, ringState: liveness === "dead" ? "evicted" : "left" });
   }
-
-  /** Asks the arbiter when there is something to ask. Returns the state to go to, if any. */
-  advance(view: RingChangeView, now: Now): RingState | undefined {
-    const { self, ringId, targetRingId } = view;
-    if (self.ringState === "warming" && view.isFilled && ringId !== "") return "active";
-    // The last one has nobody to hand over to.
-    if (self.ringState === "leaving" && isAlone(view)) return "left";
-    if (targetRingId === "" || ringId === "" || now.monoMs - this.#askedMs < ASK_SPACING_MS) return undefined;
-    const arbiter = arbiterOf(view.records);
-    if (arbiter === undefined || !isRehearsed(view)) return undefined;
-    this.#askedMs = now.monoMs;
-    const change = self.ringState === "joining" ? "join" : "leave";
-    const request: ChangeRequest = {
-      kind: "changeRequest",
-      change,
-      fromRingId: ringId,
-      toRingId: targetRingId,
-    };
-    if (arbiter !== self.id) {
-      this.#outbox.gossip(arbiter, request);
-      return undefined;
-    }
-    return this.#mayGrant(request, view, now) ? "left" : undefined;
-  }
-
-  /** As the arbiter. */
-  requested(from: MemberId, request: ChangeRequest, view: RingChangeView, now: Now): void {
-    if (arbiterOf(view.records) !== view.self.id || !this.#mayGrant(request, view, now)) return;
-    const { fromRingId, toRingId } = request;
-    this.#outbox.gossip(from, { kind: "changeGrant", fromRingId, toRingId });
-  }
-
-  /** As the asker: the state to go to, or `undefined` when the grant is void by now. */
-  grantedTo(grant: ChangeGrant, view: RingChangeView): RingState | undefined {
-    const isValid = grant.fromRingId === view.ringId && grant.toRingId === view.targetRingId;
-    if (!isValid) return undefined;
-    if (view.self.ringState === "joining") return "warming";
-    return view.self.ringState === "leaving" ? "left" : undefined;
-  }
-
-  #mayGrant(request: ChangeRequest, view: RingChangeView, now: Now): boolean {
-    const { records, ringId } = view;
-    const open = this.#granted;
-    const isOpen = open !== undefined && now.monoMs - open.atMs < GRANT_LIFE_MS && open.fromRingId === ringId;
-    if (isOpen && open.toRingId !== request.toRingId) return false;
-    if (request.fromRingId !== ringId) return false;
-    const ringMembers = records.filter(({ ringState }) => isInRing(ringState));
-    const alive = ringMembers.filter(({ liveness }) => liveness !== "dead");
-    const isSettled = alive.every(({ settledRingId }) => settledRingId === ringId);
-    if (!isSettled || 2 * alive.length <= ringMembers.length) return false;
-    this.#granted = { fromRingId: request.fromRingId, toRingId: request.toRingId, atMs: now.monoMs };
-    return true;
-  }
+  return changes.length === 0 ? undefined : { members, changes };
 }
 
-function isAlone({ self, records }: RingChangeView): boolean {
-  return records.every(({ id, ringState }) => id === self.id || !isInRing(ringState));
+/** What this node is to become by itself, if anything. */
+export function ownNextState({ self, records, ringId, isFilled }: RingChangeView): RingState | undefined {
+  if (self.ringState === "warming" && isFilled && ringId !== "") return "active";
+  // The last one has nobody to hand over to.
+  const isAlone = records.every(({ id, ringState }) => id === self.id || !isInRing(ringState));
+  return self.ringState === "leaving" && isAlone ? "left" : undefined;
 }
 
-/** Everybody alive who will be in the planned ring has copied what it would gain there. */
-function isRehearsed({ self, records, targetRingId }: RingChangeView): boolean {
-  return records.every(({ id, ringState, liveness, preparedRingId }) => {
-    const isStaying = isInRing(ringState) && ringState !== "leaving" && liveness !== "dead";
-    const isEntering = id === self.id && ringState === "joining";
-    return preparedRingId === targetRingId || !(isStaying || isEntering);
-  });
-}
-
-/**
- * Who enters and leaves with the next change: all that leave, or else one that joins, the lowest id of those alive. When
- * everybody leaves, the lowest id alive of them stays until it is alone: there is no empty ring. Every member plans the same
- * from the same records, and rehearses it.
- */
-export function plannedMembers(records: readonly MemberRecord[]): readonly MemberRecord[] | undefined {
-  const staying = records.filter(({ ringState }) => isInRing(ringState) && ringState !== "leaving");
-  if (records.some(({ ringState }) => ringState === "leaving")) {
-    const last = staying.length === 0 ? lowestAlive(records, "leaving") : undefined;
-    return last === undefined ? staying : [last];
-  }
-  const joining = lowestAlive(records, "joining");
-  return joining === undefined ? undefined : [...staying, joining];
-}
-
-function lowestAlive(records: readonly MemberRecord[], state: RingState): MemberRecord | undefined {
-  let lowest: MemberRecord | undefined;
-  for (const record of records) {
-    if (record.ringState !== state || record.liveness !== "alive") continue;
-    if (lowest === undefined || compareIds(record.id, lowest.id) < 0) lowest = record;
-  }
-  return lowest;
+/** What this node is to enact now as the arbiter; empty when it is not the one, or not all is ready. */
+export function changesToEnact(view: RingChangeView): readonly RingStateChange[] {
+  const { self, records, ringId, plan, plannedRingId } = view;
+  if (plan === undefined || ringId === "" || arbiterOf(records) !== self.id) return [];
+  const ring = records.filter(({ ringState }) => isInRing(ringState));
+  const alive = ring.filter(({ liveness }) => liveness !== "dead");
+  const isMajority = 2 * alive.length > ring.length;
+  const isSettled = alive.every(({ settledRingId }) => settledRingId === ringId);
+  const isRehearsed = plan.members.every(
+    ({ liveness, preparedRingId }) => liveness === "dead" || preparedRingId === plannedRingId,
+  );
+  return isMajority && isSettled && isRehearsed ? plan.changes : [];
 }
 
 /** The lowest id alive in the ring. */
 export function arbiterOf(records: readonly MemberRecord[]): MemberId | undefined {
-  let arbiter: MemberId | undefined;
-  for (const { id, liveness, ringState } of records) {
-    if (!isInRing(ringState) || liveness !== "alive") continue;
-    if (arbiter === undefined || compareIds(id, arbiter) < 0) arbiter = id;
+  return lowestAlive(records.filter(({ ringState }) => isInRing(ringState)))?.id;
+}
+
+/** A condemned member that turns out to live stays; it is about to say so itself. */
+function isStaying({ ringState, liveness }: MemberRecord): boolean {
+  if (ringState === "condemned") return liveness !== "dead";
+  return isInRing(ringState) && ringState !== "leaving";
+}
+
+function lowestAlive(records: readonly MemberRecord[]): MemberRecord | undefined {
+  let lowest: MemberRecord | undefined;
+  for (const record of records) {
+    if (record.liveness !== "alive") continue;
+    if (lowest === undefined || compareIds(record.id, lowest.id) < 0) lowest = record;
   }
-  return arbiter;
+  return lowest;
 }

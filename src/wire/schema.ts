@@ -212,12 +212,6 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
   nack: schema("nack", 32, { seq: count }),
   gossip: schema("gossip", 33, { updates }),
   sync: schema("sync", 34, { wantsReply: bool, records: list(memberRecord, MEMBERS_MAX) }),
-  changeRequest: schema("changeRequest", 35, {
-    change: oneOf<"join" | "leave">({ join: 0, leave: 1 }),
-    fromRingId: ringId,
-    toRingId: ringId,
-  }),
-  changeGrant: schema("changeGrant", 36, { fromRingId: ringId, toRingId: ringId }),
   // Peer path again: what the Redis doors of nodes say to each other.
   doorAddress: schema("doorAddress", 37, { address }),
   publish: schema("publish", 38, { channel: bytes, payload: bytes }),
@@ -321,16 +315,7 @@ const PEER = new Set<string>([
   "ping",
   "pong",
 ]);
-const GOSSIP = new Set<string>([
-  "probe",
-  "ack",
-  "probeRequest",
-  "nack",
-  "gossip",
-  "sync",
-  "changeRequest",
-  "changeGrant",
-]);
+const GOSSIP = new Set<string>(["probe", "ack", "probeRequest", "nack", "gossip", "sync"]);
 const NOTHING: ReadonlySet<string> = new Set<string>();
 
 /** The kinds of message that may come from there. Clients say nothing on the paths between nodes. */

@@ -59,6 +59,7 @@ export const purpose: Field<Replicate["purpose"]> = oneOf<Replicate["purpose"]>(
   client: 0,
   repair: 1,
   hint: 2,
+  rehearsal: 3,
 });
 export const replicateStatus: Field<ReplicateStatus> = oneOf<ReplicateStatus>({
   stored: 0,
@@ -77,8 +78,9 @@ export const ringState = oneOf<RingState>({
   warming: 1,
   active: 2,
   leaving: 3,
-  left: 4,
-  evicted: 5,
+  condemned: 4,
+  left: 5,
+  evicted: 6,
 });
 export const errorCode: Field<ErrorCode> = oneOf<ErrorCode>({
   ERR_INVALID_OPTION: 0,

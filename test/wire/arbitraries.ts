@@ -54,7 +54,7 @@ const slots = (maxLength: number) =>
     .map((values) => values.sort((a, b) => a - b) as Slot[]);
 const weight = fc.integer({ min: 1, max: 64 });
 const liveness = fc.constantFrom("alive", "suspect", "dead");
-const ringState = fc.constantFrom("joining", "warming", "active", "leaving", "left", "evicted");
+const ringState = fc.constantFrom("joining", "warming", "active", "leaving", "condemned", "left", "evicted");
 const writeMode = fc.constantFrom("async", "quorum", "all");
 const readMode = fc.constantFrom("one", "quorum");
 
@@ -233,7 +233,7 @@ export const MESSAGE_ARBITRARIES = {
     kind: kind("replicate"),
     id,
     ringId,
-    purpose: fc.constantFrom("client", "repair", "hint"),
+    purpose: fc.constantFrom("client", "repair", "hint", "rehearsal"),
     entry: entryArbitrary,
     over: count,
     notAfter: millis,
@@ -299,13 +299,6 @@ export const MESSAGE_ARBITRARIES = {
     wantsReply: fc.boolean(),
     records: fc.array(recordArbitrary, { maxLength: 8 }),
   }),
-  changeRequest: fc.record({
-    kind: kind("changeRequest"),
-    change: fc.constantFrom("join", "leave"),
-    fromRingId: ringId,
-    toRingId: ringId,
-  }),
-  changeGrant: fc.record({ kind: kind("changeGrant"), fromRingId: ringId, toRingId: ringId }),
   doorAddress: fc.record({ kind: kind("doorAddress"), address }),
   publish: fc.record({ kind: kind("publish"), channel: bytes, payload: bytes }),
 } satisfies Arbitraries;
@@ -357,6 +350,4 @@ export const gossipMessageArbitrary: fc.Arbitrary<GossipMessage> = fc.oneof(
   all.nack,
   all.gossip,
   all.sync,
-  all.changeRequest,
-  all.changeGrant,
 );

@@ -91,7 +91,7 @@ const change = or(
 );
 const weight = isInteger(1, 64);
 const liveness = among("alive", "suspect", "dead");
-const ringState = among("joining", "warming", "active", "leaving", "left", "evicted");
+const ringState = among("joining", "warming", "active", "leaving", "condemned", "left", "evicted");
 const record = shaped({
   id: memberId,
   address,
@@ -166,7 +166,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   replicate: {
     id: uint32,
     ringId,
-    purpose: among("client", "repair", "hint"),
+    purpose: among("client", "repair", "hint", "rehearsal"),
     entry,
     over: count,
     notAfter: millis,
@@ -208,8 +208,6 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   nack: { seq: count },
   gossip: { updates },
   sync: { wantsReply: boolean, records: listOf(record, 4096) },
-  changeRequest: { change: among("join", "leave"), fromRingId: ringId, toRingId: ringId },
-  changeGrant: { fromRingId: ringId, toRingId: ringId },
   doorAddress: { address },
   publish: { channel: bytes, payload: bytes },
 };

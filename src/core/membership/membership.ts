@@ -13,13 +13,20 @@
 import type { MemberId } from "../../base/ids.ts";
 import type { Prng } from "../../base/prng.ts";
 import type { Effect, Now } from "../machine.ts";
-import { isInRing, type MemberRecord, type Probe, type ProbeRequest } from "../messages.ts";
+import {
+  isInRing,
+  type MemberRecord,
+  type Probe,
+  type ProbeRequest,
+  type RingState,
+  type Update,
+} from "../messages.ts";
 import type { MembershipOptions } from "../options.ts";
 import { Awareness } from "./awareness.ts";
 import { Contacts } from "./contacts.ts";
 import { type Candidate, EvictionGuard } from "./eviction.ts";
 import { forgettableSinceMs, type Member, MemberTable, TOMBSTONE_MS } from "./member-table.ts";
-import { type MembershipMessage, Messenger, type Step } from "./messenger.ts";
+import { type MembershipMessage, Messenger, type Step, updateOf } from "./messenger.ts";
 import { type ProbeAction, Prober, type ProbeView } from "./prober.ts";
 import { isOut } from "./record.ts";
 import { type Sender, View } from "./view.ts";
@@ -28,6 +35,8 @@ import { type Sender, View } from "./view.ts";
 const SWEEP_MS = 60_000;
 /** Pause between two looks at whether somebody is to be evicted. */
 const EVICTION_CHECK_MS = 1_000;
+/** A condemned member whose eviction was not enacted in this time is evicted all the same: somebody cannot rehearse it. */
+const CONDEMNED_MS_MAX = 300_000;
 /** Live members asked at one such look for what they know. */
 const EVICTION_ASKS_MAX = 3;
 /** Shortest time between full syncs asked of members that are not in view. */
@@ -52,10 +61,18 @@ export interface MembershipConfig {
   readonly replicas: number;
   /** Whether a member's data link answers now. Decides nothing but whether this node may evict others. @default always */
   isReachable?(member: MemberId): boolean;
+  /** Whether who is to be evicted is condemned first, and evicted by {@link Membership.enact}. @default false */
+  readonly condemns?: boolean;
 }
 
 /** What a node may change about its own place in the ring. */
 export type SelfPatch = Partial<Pick<MemberRecord, "ringState" | "settledRingId" | "preparedRingId">>;
+
+/** What becomes of a member by others' word. */
+export interface MemberChange {
+  readonly id: MemberId;
+  readonly ringState: RingState;
+}
 
 /** Records that were not believed (generation or numbers out of range) and that there was no room for. */
 export interface MembershipCounters {
@@ -76,6 +93,7 @@ export class Membership {
   readonly #guard: EvictionGuard;
   readonly #isReachable: (member: MemberId) => boolean;
   readonly #syncPrng: Prng;
+  readonly #condemns: boolean;
   #syncAtMs: number;
   #evictionAtMs: number;
   #sweepAtMs: number;
@@ -100,6 +118,7 @@ export class Membership {
       nowMs,
     );
     this.#options = options;
+    this.#condemns = config.condemns ?? false;
     this.#table = table;
     this.#messenger = messenger;
     this.#prober = prober;
@@ -245,6 +264,23 @@ export class Membership {
     const step = this.#begin(now, out);
     const member = this.#table.get(id);
     if (member !== undefined && id !== this.self.id) this.#messenger.askSync(member, step);
+  }
+
+  /**
+   * Carries out a change of the ring: what was planned for these members happens in one message to everybody, so that all go from
+   * one ring to the next. Members that are unknown or out by now are left alone.
+   */
+  enact(changes: readonly MemberChange[], now: Now, out: Effect[]): void {
+    const step = this.#begin(now, out);
+    const updates: Update[] = [];
+    for (const { id, ringState } of changes) {
+      const member = this.#table.get(id);
+      if (member === undefined || isOut(member.record.ringState)) continue;
+      if (ringState === "evicted") out.push({ kind: "event", event: { type: "evicting", member: id } });
+      this.#view.change({ ...member.record, ringState }, member.accuser, step, true);
+      updates.push(updateOf(member));
+    }
+    this.#messenger.tellAll(updates, step);
   }
 
   /** An operator's word that the member is gone for good: no guard applies. False for unknown members, oneself, and those already out. */
@@ -458,7 +494,11 @@ export class Membership {
     }
     for (const id of evict) {
       const member = this.#table.get(id);
-      if (member !== undefined) this.#evict(member, step);
+      if (member === undefined) continue;
+      const deadForMs = nowMs - member.livenessSinceMs;
+      if (!this.#condemns || deadForMs >= this.#options.deadGraceMs + CONDEMNED_MS_MAX)
+        this.#evict(member, step);
+      else if (member.record.ringState !== "condemned") this.#condemn(member, step);
     }
   }
 
@@ -470,10 +510,15 @@ export class Membership {
     return isSilent ? { ...seen, liveness: "suspect" } : seen;
   }
 
+  #condemn(member: Member, step: Step): void {
+    this.#view.change({ ...member.record, ringState: "condemned" }, member.accuser, step);
+    this.#messenger.tellAll([updateOf(member)], step);
+  }
+
   #evict(member: Member, step: Step): void {
     step.out.push({ kind: "event", event: { type: "evicting", member: member.record.id } });
     this.#view.change({ ...member.record, ringState: "evicted" }, member.accuser, step);
-    this.#messenger.tellAll({ record: member.record, accuser: member.accuser }, step);
+    this.#messenger.tellAll([updateOf(member)], step);
   }
 
   #tickSweep(nowMs: number): void {

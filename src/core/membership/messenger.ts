@@ -76,7 +76,7 @@ export class Messenger {
   announce(step: Step): void {
     if (this.#isAnnounced) return;
     this.#isAnnounced = true;
-    this.tellAll({ record: this.#table.self, accuser: "" }, step);
+    this.tellAll([{ record: this.#table.self, accuser: "" }], step);
   }
 
   send(to: Correspondent, message: MembershipMessage, step: Step): void {
@@ -113,12 +113,16 @@ export class Messenger {
   }
 
   /** Queues urgent news, and tells all live peers at once when there are at most 32. */
-  tellAll(update: Update, step: Step): void {
-    this.spread(update);
-    if (update.record.id === this.#table.self.id && !this.#isAnnounced) return;
+  tellAll(news: readonly Update[], step: Step): void {
+    const { self } = this.#table;
+    const updates = news.filter(({ record }) => record.id !== self.id || this.#isAnnounced);
+    for (const update of updates) this.spread(update);
     const peers = this.#table.livePeers();
     if (peers.length > TELL_ALL_MAX) return;
-    for (const { record } of peers) this.send(record, { kind: "gossip", updates: [update] }, step);
+    for (let from = 0; from < updates.length; from += UPDATES_PER_MESSAGE_MAX) {
+      const some = updates.slice(from, from + UPDATES_PER_MESSAGE_MAX);
+      for (const { record } of peers) this.send(record, { kind: "gossip", updates: some }, step);
+    }
   }
 
   /** Tells a member at `address` what is held against it, at most every `spacingMs`. */

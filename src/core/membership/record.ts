@@ -4,12 +4,13 @@
 // whole, address and all. Within one generation three parts are joined one by one, each by its own total order:
 //   identity   (address, zone, weight): never differs honestly; the greater wins so that even a mistake converges
 //   liveness   (incarnation, alive < suspect < dead): anyone accuses, only the member itself raises its incarnation
-//   ring       (out, ringSeq, state, settled, prepared): the member's own; `left` and `evicted` are final for the generation
+//   ring       (phase, ringSeq, state, settled, prepared): the member's own, but others may move it on: into the ring, towards
+//              its eviction, out. The phases (before, in, out of the ring) only go forward, whatever the member says meanwhile
 // A product of chains under a chain, hence: merge is commutative, associative and idempotent, and only ever moves up.
 // Source: SWIM section 4.2; the generation is Cassandra's.
 
 import { compareIds } from "../../base/ids.ts";
-import type { Liveness, MemberRecord, RingState } from "../messages.ts";
+import { isInRing, type Liveness, type MemberRecord, type RingState } from "../messages.ts";
 
 /** A boot number further ahead of our wall clock than this is refused: it could never be replaced. 24 hours. */
 export const GENERATION_AHEAD_MS_MAX = 86_400_000;
@@ -23,8 +24,9 @@ const RING_RANK: Readonly<Record<RingState, number>> = {
   warming: 1,
   active: 2,
   leaving: 3,
-  left: 4,
-  evicted: 5,
+  condemned: 4,
+  left: 5,
+  evicted: 6,
 };
 
 /** Whether the state is final: this generation of the member is out of the ring for good. */
@@ -64,12 +66,17 @@ export function compareLiveness(a: MemberRecord, b: MemberRecord): number {
 /** Order of the ring parts of two records of one generation. The ids come last only to make the order total. */
 export function compareRing(a: MemberRecord, b: MemberRecord): number {
   return (
-    Number(isOut(a.ringState)) - Number(isOut(b.ringState)) ||
+    phaseOf(a.ringState) - phaseOf(b.ringState) ||
     a.ringSeq - b.ringSeq ||
     RING_RANK[a.ringState] - RING_RANK[b.ringState] ||
     compareIds(a.settledRingId, b.settledRingId) ||
     compareIds(a.preparedRingId, b.preparedRingId)
   );
+}
+
+/** 0 before the ring, 1 in it, 2 out of it: no generation of a member goes back. */
+function phaseOf(state: RingState): number {
+  return isOut(state) ? 2 : Number(isInRing(state));
 }
 
 function compareIdentity(a: MemberRecord, b: MemberRecord): number {

@@ -3,7 +3,7 @@
 // Invariants:
 // 1. The view only moves up the lattice of records. News that changes nothing is not passed on.
 // 2. Only a member itself raises its incarnation: it answers every accusation, and what it says of its own place in the ring
-//    stands, except that others may evict it.
+//    stands, except that others may let it in and take it out.
 // 3. `dead` in a full sync is taken as `suspect`: it may be old, and the accused gets to answer. This still converges: for each
 //    incarnation the suspicion ends in the same `dead`, by our own timer, or in a higher incarnation that beats both.
 // 4. A node finds out whether it was in the ring before a restart before it tells of itself, and then comes back as
@@ -20,7 +20,7 @@ import type { EvictionGuard } from "./eviction.ts";
 import { addWitness, MEMBERS_MAX, type Member, type MemberTable } from "./member-table.ts";
 import { type Messenger, type Step, updateOf } from "./messenger.ts";
 import type { Prober } from "./prober.ts";
-import { isOut, isPlausible, isSameLiveness, mergeRecords } from "./record.ts";
+import { compareRing, isOut, isPlausible, isSameLiveness, mergeRecords } from "./record.ts";
 import { Suspicion, suspicionTimes } from "./suspicion.ts";
 
 /** Shortest time between two alarms about another process with this node's id. */
@@ -95,8 +95,11 @@ export class View {
     if (!sync.wantsReply) this.#correct(sender, records, step);
   }
 
-  /** Takes a record that is above the one held (or of a new member) into the view, and spreads it. */
-  change(record: MemberRecord, accuser: MemberId | "", step: Step): void {
+  /**
+   * Takes a record that is above the one held (or of a new member) into the view, and spreads it. This node's own is told to all
+   * at once, unless the caller does that.
+   */
+  change(record: MemberRecord, accuser: MemberId | "", step: Step, isToldByCaller = false): void {
     const { table, messenger, guard, contacts } = this.#parts;
     const nowMs = step.now.monoMs;
     const before = table.get(record.id)?.record;
@@ -108,7 +111,7 @@ export class View {
     }
     if (before === undefined && table.clusterSize === 2) contacts.foundSomeone(nowMs);
     emitChange(before, member, step);
-    if (record.id === table.self.id) messenger.tellAll(updateOf(member), step);
+    if (record.id === table.self.id && !isToldByCaller) messenger.tellAll([updateOf(member)], step);
     else messenger.spread(updateOf(member));
   }
 
@@ -119,11 +122,11 @@ export class View {
     // At first hand, so it is told to all at once: the queue of news keeps one accuser for a member, and a suspicion that lacks
     // accusers lasts long.
     if (member.suspicion?.confirm(self, step.now.monoMs)) {
-      messenger.tellAll({ record: member.record, accuser: self }, step);
+      messenger.tellAll([{ record: member.record, accuser: self }], step);
     }
     if (member.record.liveness !== "alive") return;
     this.change({ ...member.record, liveness: "suspect" }, self, step);
-    messenger.tellAll({ record: member.record, accuser: self }, step);
+    messenger.tellAll([{ record: member.record, accuser: self }], step);
     // The suspect hears it first (Lifeguard's buddy system): it may answer before anyone else does.
     messenger.accuse(member, member.record.address, step, 0);
   }
@@ -212,7 +215,10 @@ export class View {
     if (isOut(told.ringState)) {
       const { ringSeq, ringState, settledRingId, preparedRingId } = told;
       this.change({ ...this.#parts.table.self, ringSeq, ringState, settledRingId, preparedRingId }, "", step);
-    } else if (told.ringSeq > self.ringSeq) {
+    } else if (self.ringState === "joining" && isInRing(told.ringState)) {
+      const ringSeq = Math.max(told.ringSeq, self.ringSeq) + 1;
+      this.change({ ...this.#parts.table.self, ringSeq, ringState: "warming" }, "", step);
+    } else if (compareRing(told, self) > 0) {
       this.change({ ...this.#parts.table.self, ringSeq: told.ringSeq + 1 }, "", step);
     }
   }

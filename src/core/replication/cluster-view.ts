@@ -1,6 +1,6 @@
 // The little that replication needs to know of the cluster: who this node is, the ring, and who can be talked to now.
 
-import type { MemberId } from "../../base/ids.ts";
+import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Ring } from "../ring/ring.ts";
 
 /** A live view: its answers change from step to step. */
@@ -13,6 +13,8 @@ export interface ClusterView {
   /** Whether the member may count for slots: in the ring and not warming after a start. */
   mayCount(member: MemberId): boolean;
   /** Whether the member can still come back to this ring: false once it left, was evicted or is unknown. */
+  /** Members that will keep the slot under the planned ring and do not now: they get a copy of what is written meanwhile. */
+  newcomers(slot: Slot): readonly MemberId[];
   isMember(member: MemberId): boolean;
   /** Translates an instant of ours to the member's monotonic clock, early rather than late; 0 while unknown. */
   toPeerMono(member: MemberId, monoMs: number): number;

@@ -6,9 +6,10 @@
 // - rehearsal: the slots this node would hold under a planned ring. Copied before the ring changes, so that afterwards only
 //   what changed meanwhile has to move (as in live migration of virtual machines: pre-copy, then a short final pass).
 
+import { slotOfKey } from "../../base/hash.ts";
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
-import type { PullReply } from "../messages.ts";
+import type { Entry, PullReply } from "../messages.ts";
 import type { Ring } from "../ring/ring.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { Copy, type CopyParts } from "./copy.ts";
@@ -95,6 +96,15 @@ export class Fill {
       done: () => {},
     });
     this.advance(now);
+  }
+
+  /** Keeps what was written to a slot while it is rehearsed: so little is left to be copied when the ring changes. */
+  written(entry: Entry, now: Now): void {
+    const slot = slotOfKey(entry.key);
+    if (!this.isRehearsed(slot)) return;
+    const { clock, store } = this.#parts;
+    clock.observe(entry.version, now.wallMs);
+    store.merge(slot, entry, now.wallMs, { cold: true });
   }
 
   advance(now: Now): void {

@@ -557,7 +557,18 @@ export class WriteTask implements Task {
 
   #succeed(outcome: Outcome, now: Now): void {
     this.#answer({ status: "ok", outcome }, now);
+    this.#tellNewcomers();
     if (this.#entry === undefined || this.#waiting.size === 0) this.#end(now);
+  }
+
+  /** What is written while the next ring is rehearsed goes to its replicas as well. What they miss is found by the final comparison. */
+  #tellNewcomers(): void {
+    const { view, outbox } = this.#context;
+    if (this.#entry === undefined) return;
+    for (const member of view.newcomers(this.#slot)) {
+      if (member === view.self || !view.isUsable(member)) continue;
+      outbox.peer(member, { ...this.#messageTo(member), purpose: "rehearsal" });
+    }
   }
 
   #fail(code: ErrorCode, message: string, now: Now): void {

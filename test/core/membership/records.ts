@@ -36,7 +36,7 @@ export const anyRecord: fc.Arbitrary<MemberRecord> = fc.record({
   incarnation: fc.integer({ min: 0, max: 2 }),
   liveness: fc.constantFrom("alive", "suspect", "dead"),
   ringSeq: fc.integer({ min: 0, max: 2 }),
-  ringState: fc.constantFrom("joining", "warming", "active", "leaving", "left", "evicted"),
+  ringState: fc.constantFrom("joining", "warming", "active", "leaving", "condemned", "left", "evicted"),
   settledRingId: smallText as fc.Arbitrary<RingId | "">,
   preparedRingId: smallText as fc.Arbitrary<RingId | "">,
 });

@@ -57,6 +57,7 @@ export function makeFixture(
     ring,
     isUsable: (member) => usable.has(member),
     mayCount: () => true,
+    newcomers: () => [],
     isMember: (member) => !gone.has(member),
     toPeerMono: () => 0,
   };
