@@ -600,6 +600,7 @@ export class NodeCore implements Machine<Input, Effect> {
       plan: this.#plan,
       plannedRingId: this.#plannedRing?.id ?? "",
       isFilled: this.#slots.warmingCount === 0,
+      isReachable: (member) => this.#view.isUsable(member),
     };
   }
 

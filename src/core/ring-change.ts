@@ -41,6 +41,8 @@ export interface RingChangeView {
   readonly plannedRingId: RingId | "";
   /** Whether all slots of this node count. */
   readonly isFilled: boolean;
+  /** Whether the member answers now: a cut may be too young for suspicions. True for this node itself. */
+  isReachable(member: MemberId): boolean;
 }
 
 /** The change that the records ask for; `undefined` when they ask for none. */
@@ -74,11 +76,11 @@ export function ownNextState({ self, records, ringId, isFilled }: RingChangeView
 
 /** What this node is to enact now as the arbiter; empty when it is not the one, or not all is ready. */
 export function changesToEnact(view: RingChangeView): readonly RingStateChange[] {
-  const { self, records, ringId, plan, plannedRingId } = view;
+  const { self, records, ringId, plan, plannedRingId, isReachable } = view;
   if (plan === undefined || ringId === "" || arbiterOf(records) !== self.id) return [];
   const ring = records.filter(({ ringState }) => isInRing(ringState));
   const alive = ring.filter(({ liveness }) => liveness !== "dead");
-  const isMajority = 2 * alive.length > ring.length;
+  const isMajority = 2 * alive.filter(({ id }) => isReachable(id)).length > ring.length;
   const isSettled = alive.every(({ settledRingId }) => settledRingId === ringId);
   const isRehearsed = plan.members.every(
     ({ liveness, preparedRingId }) => liveness === "dead" || preparedRingId === plannedRingId,

@@ -40,7 +40,8 @@ function viewOf(
 ): RingChangeView {
   const own = records.find(({ id }) => id === self)!;
   const plan = planOf(records);
-  return { self: own, records, ringId: NOW, plan, plannedRingId: NEXT, isFilled: true, ...over };
+  const rest = { ringId: NOW, plan, plannedRingId: NEXT, isFilled: true, isReachable: () => true };
+  return { self: own, records, ...rest, ...over };
 }
 
 const RING = [member("a"), member("b"), member("c")];
@@ -103,6 +104,7 @@ describe("changesToEnact", () => {
     expect(isEnacted("b", [...RING, JOINER])).toBe(false);
     expect(isEnacted("a", RING)).toBe(false);
     expect(isEnacted("a", [...RING, JOINER], { ringId: "" })).toBe(false);
+    expect(isEnacted("a", [...RING, JOINER], { isReachable: (id) => id === "a" })).toBe(false);
   });
 
   test.each([

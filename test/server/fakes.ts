@@ -33,6 +33,7 @@ export class ScriptedCore implements NodeMachine {
     ring: undefined,
     isUsable: () => true,
     mayCount: () => true,
+    newcomers: () => [],
     isMember: () => true,
     toPeerMono: () => 0,
   };
