@@ -45,6 +45,7 @@ flushall|-1|write|0 0 0|server|1.0.0|Remove all keys from all databases
 flushdb|-1|write|0 0 0|server|1.0.0|Remove all keys from the current database
 function|-2||0 0 0|scripting|7.0.0|A container for function commands
 get|2|readonly fast|1 1 1|string|1.0.0|Get the value of a key
+getbit|3|readonly fast|1 1 1|bitmap|2.2.0|Returns the bit value at offset in the string value stored at key
 getdel|2|write fast|1 1 1|string|6.2.0|Get the value of a key and delete the key
 getex|-2|write fast|1 1 1|string|6.2.0|Get the value of a key and optionally set its expiration
 getrange|4|readonly|1 1 1|string|2.4.0|Get a substring of the string stored at a key
@@ -55,6 +56,7 @@ incrby|3|write denyoom fast|1 1 1|string|1.0.0|Increment the integer value of a 
 incrbyfloat|3|write denyoom fast|1 1 1|string|2.6.0|Increment the float value of a key by the given amount
 info|-1|loading stale|0 0 0|server|1.0.0|Get information and statistics about the server
 keys|2|readonly|0 0 0|generic|1.0.0|Find all keys matching the given pattern
+lcs|-3|readonly|1 2 1|string|7.0.0|Find longest common substring
 memory|-2||0 0 0|server|4.0.0|A container for memory diagnostics commands
 mget|-2|readonly fast|1 -1 1|string|1.0.0|Get the values of all the given keys
 mset|-3|write denyoom|1 -1 2|string|1.0.1|Set multiple keys to multiple values
@@ -82,6 +84,7 @@ reset|1|noscript loading stale fast no_auth allow_busy|0 0 0|connection|6.2.0|Re
 scan|-2|readonly|0 0 0|generic|2.8.0|Incrementally iterate the keys space
 select|2|loading stale fast|0 0 0|connection|1.0.0|Change the selected database for the current connection
 set|-3|write denyoom|1 1 1|string|1.0.0|Set the string value of a key
+setbit|4|write denyoom|1 1 1|bitmap|2.2.0|Sets or clears the bit at offset in the string value stored at key
 setex|4|write denyoom|1 1 1|string|2.0.0|Set the value and expiration of a key
 setnx|3|write denyoom fast|1 1 1|string|1.0.0|Set the value of a key, only if the key does not exist
 setrange|4|write denyoom|1 1 1|string|2.2.0|Overwrite part of a string at key starting at the specified offset
@@ -180,6 +183,7 @@ export function categoriesOf(spec: CommandSpec): readonly string[] {
   if (spec.flags.includes("pubsub")) categories.add("@pubsub");
   categories.add(spec.flags.includes("fast") ? "@fast" : "@slow");
   if (spec.group === "string") categories.add("@string");
+  else if (spec.group === "bitmap") categories.add("@bitmap");
   else if (spec.group === "generic") categories.add("@keyspace");
   else if (spec.group === "connection") categories.add("@connection");
   else if (spec.group === "transactions") categories.add("@transaction");

@@ -23,6 +23,7 @@ import type { NodeStatus } from "../../core/status.ts";
 import type { NodeLogger } from "../logger.ts";
 import type { NodeTls, Secret } from "../options.ts";
 import type { RequestMetrics } from "../request-metrics.ts";
+import { BIT_COMMANDS } from "./bits.ts";
 import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
 import { ClusterMap } from "./cluster-map.ts";
 import { COMMANDS } from "./command-table.ts";
@@ -267,6 +268,7 @@ function digest(bytes: Uint8Array): Uint8Array {
 function commandTable(): ReadonlyMap<string, Command> {
   const handlers: Record<string, Handler> = {
     ...STRING_COMMANDS,
+    ...BIT_COMMANDS,
     ...KEY_COMMANDS,
     ...CONNECTION_COMMANDS,
     ...SERVER_COMMANDS,

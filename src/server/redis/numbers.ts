@@ -58,13 +58,16 @@ export function addDecimals(a: Decimal, b: Decimal): Decimal {
   return { units, scale };
 }
 
-/** Without an exponent and without zeros at the end; at most 17 digits after the point, the last one rounded. */
+/** Without an exponent and without zeros at the end; at most 17 digits after the point, the last one rounded, a half to even. */
 export function formatDecimal({ units, scale }: Decimal): string {
   let magnitude = units < 0n ? -units : units;
   let digits = scale;
   if (digits > SCALE_MAX) {
     const cut = 10n ** BigInt(digits - SCALE_MAX);
-    magnitude = (magnitude + cut / 2n) / cut;
+    const rest = magnitude % cut;
+    magnitude /= cut;
+    const isUp = rest * 2n > cut || (rest * 2n === cut && magnitude % 2n === 1n);
+    if (isUp) magnitude += 1n;
     digits = SCALE_MAX;
   }
   const text = magnitude.toString().padStart(digits + 1, "0");
