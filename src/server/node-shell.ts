@@ -288,6 +288,8 @@ export class NodeShell {
 
   #noteAddresses({ members }: Topology): void {
     this.#addresses = new Map(members.map(({ id, address }) => [id, address]));
+    // Whoever came meanwhile, or was not known when its link opened. A few bytes at each change of the cluster.
+    for (const { id } of members) if (id !== this.#options.name) this.#door?.linkUp(id);
   }
 
   #seedReasons(): object {

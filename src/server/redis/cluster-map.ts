@@ -57,16 +57,21 @@ export class ClusterMap {
       .map(({ id }) => id)
       .filter((id) => id === this.#view.self || (this.#doors.has(id) && this.#view.isUsable(id)));
     const key = `${this.#doorsVersion}:${shown.join()}`;
-    if (this.#made?.ring !== ring || this.#made?.key !== key) {
+    if (this.#made === undefined || this.#made.ring !== ring || this.#made.key !== key) {
       this.#epoch++;
       this.#made = { ring, key, nodes: this.#make(ring, new Set(shown)) };
     }
     return this.#made.nodes;
   }
 
-  /** The node that the map shows for a slot. */
-  nodeOf(slot: Slot): MapNode | undefined {
-    return this.nodes().find(({ ranges }) => ranges.some(([first, last]) => first <= slot && slot <= last));
+  /** The slots that the map shows as this node's, ascending. */
+  ownSlots(): readonly Slot[] {
+    const own = this.nodes().find(({ member }) => member === this.#view.self);
+    const slots: Slot[] = [];
+    for (const [first, last] of own?.ranges ?? []) {
+      for (let slot = first; slot <= last; slot++) slots.push(slot as Slot);
+    }
+    return slots;
   }
 
   #make(ring: Ring | undefined, shown: ReadonlySet<MemberId>): readonly MapNode[] {

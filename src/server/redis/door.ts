@@ -175,7 +175,7 @@ export class RedisDoor {
     this.#keyspace.reply(message);
   }
 
-  /** A link to a member opened: it is told where this door is. */
+  /** A link to a member opened, or the cluster has changed: the member is told where this door is. */
   linkUp(member: MemberId): void {
     this.#ports.sendToPeer(member, { kind: "doorAddress", address: this.address });
   }
@@ -244,7 +244,7 @@ export class RedisDoor {
       keyspace: this.#keyspace,
       edits: new EditQueue(),
       pubSub: this.#pubSub,
-      sweep: new SlotSweep(this.#keyspace, hashes),
+      sweep: new SlotSweep(this.#keyspace, hashes, isCluster ? () => this.#map.ownSlots() : undefined),
       map: this.#map,
       counters: this.#counters,
       hasSecret: secret !== undefined,

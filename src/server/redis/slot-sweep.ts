@@ -38,10 +38,16 @@ export class SlotSweep {
   readonly #keyspace: CoreKeyspace;
   readonly #hashes: Hashes;
   readonly #positions = new Map<number, string>();
+  readonly #scope: () => readonly Slot[];
 
-  constructor(keyspace: CoreKeyspace, hashes: Hashes) {
+  /**
+   * @param scope The slots whose keys are listed and counted, ascending: all, or those that this node shows as its own to clients that
+   * ask every node of a cluster.
+   */
+  constructor(keyspace: CoreKeyspace, hashes: Hashes, scope: () => readonly Slot[] = everySlot) {
     this.#keyspace = keyspace;
     this.#hashes = hashes;
+    this.#scope = scope;
   }
 
   /**
@@ -51,10 +57,11 @@ export class SlotSweep {
    */
   async page(cursor: number, count: number, prefix: string): Promise<Page> {
     let position = await this.#positionOf(cursor);
+    const slots = this.#scope();
     const keys: string[] = [];
     while (position.slot < SLOT_COUNT && keys.length < count) {
       const limit = Math.min(SCAN_KEYS_MAX, Math.max(10, count - keys.length));
-      position = await this.#advance(position, limit, prefix, keys);
+      position = await this.#advance(position, { slots, limit, prefix }, keys);
     }
     return { keys, cursor: position.slot >= SLOT_COUNT ? 0 : this.#cursorOf(position) };
   }
@@ -67,6 +74,7 @@ export class SlotSweep {
       (answer) => {
         if (answer.kind === "counted") total += answer.count;
       },
+      this.#scope(),
     );
     return total;
   }
@@ -85,7 +93,8 @@ export class SlotSweep {
 
   /** Some key; every key has a chance, though not all the same. `undefined` when there is none. */
   async randomKey(): Promise<string | undefined> {
-    const start = Math.floor(Math.random() * SLOT_COUNT);
+    const slots = this.#scope();
+    const start = slots[Math.floor(Math.random() * slots.length)] ?? 0;
     for (const slot of [start, 0]) {
       const { keys } = await this.page(slot * 2 * HASHES, 10, "");
       if (keys.length > 0) return keys[Math.floor(Math.random() * keys.length)];
@@ -98,13 +107,8 @@ export class SlotSweep {
     const keys: string[] = [];
     let position: Position = { slot, after: "" };
     while (position.slot === slot && keys.length < limit) {
-      position = await this.#advance(
-        position,
-        Math.min(SCAN_KEYS_MAX, limit - keys.length),
-        "",
-        keys,
-        slot + 1,
-      );
+      const part = { slots: [slot as Slot], limit: Math.min(SCAN_KEYS_MAX, limit - keys.length), prefix: "" };
+      position = await this.#advance(position, part, keys);
     }
     return keys.filter((key) => slotOfKey(key) === slot).slice(0, limit);
   }
@@ -149,7 +153,8 @@ export class SlotSweep {
     let position: Position = { slot, after: "" };
     while (position.slot === slot) {
       const keys: string[] = [];
-      position = await this.#advance(position, SCAN_KEYS_MAX, "", keys, slot + 1);
+      const part = { slots: [slot as Slot], limit: SCAN_KEYS_MAX, prefix: "" };
+      position = await this.#advance(position, part, keys);
       const found = keys.find((key) => this.#hashes.hash32(key) === hash);
       if (found !== undefined) return found;
     }
@@ -158,16 +163,20 @@ export class SlotSweep {
 
   // ---- pages
 
-  /** Takes the next keys of up to 1,024 slots; returns where that ended. */
+  /** Takes the next keys of up to 1,024 of the slots, from the position on; returns where that ended. */
   async #advance(
     position: Position,
-    limit: number,
-    prefix: string,
+    {
+      slots,
+      limit,
+      prefix,
+    }: { readonly slots: readonly Slot[]; readonly limit: number; readonly prefix: string },
     keys: string[],
-    endSlot = SLOT_COUNT,
   ): Promise<Position> {
-    const end = Math.min(endSlot, position.slot + SLOTS_MAX);
-    const slots = slotRange(position.slot, end);
+    const from = slots.findIndex((slot) => slot >= position.slot);
+    if (from === -1) return { slot: SLOT_COUNT, after: "" };
+    const part = slots.slice(from, from + SLOTS_MAX);
+    const end = slots[from + SLOTS_MAX] ?? SLOT_COUNT;
     const pages: { slots: readonly Slot[]; reply: ScanReply }[] = [];
     await this.#eachBatch(
       (member, batch, waiter) => {
@@ -177,7 +186,7 @@ export class SlotSweep {
       (answer, batch) => {
         if (answer.kind === "scanned") pages.push({ slots: batch, reply: answer });
       },
-      slots,
+      part,
     );
     // The first slot that somebody has not finished: what lies behind it comes with a later page.
     let next: Position = { slot: end, after: "" };
@@ -198,7 +207,7 @@ export class SlotSweep {
   async #eachBatch(
     start: (member: MemberId, slots: readonly Slot[], waiter: Waiter) => void,
     take: (answer: Answer, slots: readonly Slot[]) => void,
-    slots: readonly Slot[] = slotRange(0, SLOT_COUNT),
+    slots: readonly Slot[],
   ): Promise<void> {
     const avoided = new Set<MemberId>();
     let left = slots;
@@ -256,4 +265,10 @@ export class SlotSweep {
 
 function slotRange(from: number, to: number): Slot[] {
   return Array.from({ length: to - from }, (_, index) => (from + index) as Slot);
+}
+
+const EVERY_SLOT: readonly Slot[] = Object.freeze(slotRange(0, SLOT_COUNT));
+
+function everySlot(): readonly Slot[] {
+  return EVERY_SLOT;
 }
