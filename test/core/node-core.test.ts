@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Hashes } from "../../src/base/hash.ts";
 import { slotOfKey } from "../../src/base/hash.ts";
 import type { MemberId } from "../../src/base/ids.ts";
+import type { NodeCoreInput } from "../../src/core/options.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { MiniCluster } from "./mini-cluster.ts";
 
@@ -13,9 +14,9 @@ beforeAll(async () => {
 
 const NAMES = ["n1", "n2", "n3", "n4", "n5"];
 
-function started(names: readonly string[] = NAMES): MiniCluster {
+function started(names: readonly string[] = NAMES, over: Partial<NodeCoreInput> = {}): MiniCluster {
   const cluster = new MiniCluster(hashes);
-  for (const name of names) cluster.start(name);
+  for (const name of names) cluster.start(name, over);
   cluster.runUntil(() => isSettled(cluster), 10_000);
   return cluster;
 }
@@ -146,6 +147,34 @@ describe("NodeCore", () => {
 
     for (let index = 0; index < 100; index++) expect(get(cluster, "n1", `key${index}`, "quorum")).toBe("v");
     expect(cluster.nodes.get("n1")!.core.status(cluster.now).isSafe).toBe(true);
+  });
+
+  test("the copies of a node that is gone for good are made before the ring changes, so that no slot waits for them", () => {
+    const cluster = started(NAMES, { membership: { deadGraceMs: 2_000 } });
+    const keys = Array.from({ length: 60 }, (_, index) => `key${index}`);
+    for (const key of keys) cluster.answer(set(cluster, "n1", key, "v"));
+    cluster.kill("n3");
+
+    cluster.runUntil(() => cluster.events.some(({ event }) => event.type === "evicting"), 20_000);
+
+    const rings = cluster.events.filter(({ event }) => event.type === "memberRingState");
+    const stateOf = (state: string) =>
+      rings.findIndex(({ event }) => event.type === "memberRingState" && event.ringState === state);
+    expect(stateOf("condemned")).toBeGreaterThan(-1);
+    expect(stateOf("condemned")).toBeLessThan(stateOf("evicted"));
+    for (const key of keys) {
+      const held = [...cluster.nodes.values()].filter(
+        ({ isUp, store }) => isUp && store.peek(slotOfKey(key), key) !== undefined,
+      );
+      expect(held.length).toBeGreaterThanOrEqual(3);
+    }
+  });
+
+  test("nodes that start at once join in few changes of the ring", () => {
+    const cluster = started(Array.from({ length: 9 }, (_, index) => `n${index + 1}`));
+
+    const rings = cluster.events.filter(({ node, event }) => node === "n1" && event.type === "ringChanged");
+    expect(rings.length).toBeLessThanOrEqual(6);
   });
 
   test("nodes that all leave at once are all released, the last one with the data", () => {

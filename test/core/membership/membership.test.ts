@@ -5,7 +5,7 @@ import type { NodeEvent } from "../../../src/core/events.ts";
 import type { Effect } from "../../../src/core/machine.ts";
 import { Membership } from "../../../src/core/membership/membership.ts";
 import type { MembershipMessage } from "../../../src/core/membership/messenger.ts";
-import type { MemberRecord, Update } from "../../../src/core/messages.ts";
+import type { MemberRecord, RingState, Update } from "../../../src/core/messages.ts";
 import { MEMBERSHIP_DEFAULTS } from "../../../src/core/options.ts";
 import { GENERATION, recordOf } from "./records.ts";
 
@@ -19,7 +19,7 @@ class Node {
   wallMs = GENERATION + 60_000;
   readonly membership: Membership;
 
-  constructor(init: { startsInRing?: boolean; seeds?: readonly string[] } = {}) {
+  constructor(init: { startsInRing?: boolean; seeds?: readonly string[]; condemns?: boolean } = {}) {
     const self = { id: id("me"), address: "me:7400", zone: "", weight: 1, generation: GENERATION };
     this.membership = new Membership(
       {
@@ -28,6 +28,7 @@ class Node {
         startsInRing: init.startsInRing ?? true,
         options: MEMBERSHIP_DEFAULTS,
         replicas: 3,
+        condemns: init.condemns ?? false,
       },
       new Prng(1),
       this.now,
@@ -60,6 +61,16 @@ class Node {
 
   setSelf(patch: Parameters<Membership["setSelf"]>[0]): readonly Effect[] {
     return this.#call((out) => this.membership.setSelf(patch, this.now, out));
+  }
+
+  enact(...changes: readonly [string, RingState][]): readonly Effect[] {
+    return this.#call((out) =>
+      this.membership.enact(
+        changes.map(([member, ringState]) => ({ id: id(member), ringState })),
+        this.now,
+        out,
+      ),
+    );
   }
 
   evict(member: string): { done: boolean; effects: readonly Effect[] } {
@@ -182,6 +193,44 @@ describe("Membership and its own record", () => {
     expect(node.membership.self.ringState).toBe("evicted");
     expect(messagesOf(effects, "probe")).toEqual([]);
     expect(node.livenessOf("a")).toBe("alive");
+  });
+
+  test.each([0, 7])("Membership enters the ring by others' word at sequence number %i", (ringSeq) => {
+    const node = new Node({ startsInRing: false });
+
+    node.gossip("a", recordOf("me", { ringSeq, ringState: "warming" }));
+
+    expect(node.membership.self).toMatchObject({ ringSeq: ringSeq + 1, ringState: "warming" });
+  });
+
+  test("Membership that is condemned and lives says that it is what it was", () => {
+    const node = nodeWith("a", "b");
+
+    const effects = node.gossip("a", recordOf("me", { ringState: "condemned" }));
+
+    expect(node.membership.self).toMatchObject({ ringSeq: 1, ringState: "active" });
+    expect(messagesOf(effects, "gossip").map(({ to }) => to)).toEqual(["a", "b"]);
+  });
+
+  test("Membership tells a change of the ring to everybody in one message each, its own part included", () => {
+    const node = nodeWith("a", "b");
+    node.gossip("a", recordOf("c", { ringState: "joining" }), recordOf("d", { ringState: "joining" }));
+
+    const effects = node.enact(["c", "warming"], ["me", "left"], ["d", "warming"], ["unknown", "left"]);
+
+    const told = messagesOf(effects, "gossip");
+    expect(told.map(({ to }) => to)).toEqual(["a", "b", "c", "d"]);
+    for (const { message } of told) {
+      expect(message).toMatchObject({
+        updates: [
+          { record: { id: "c", ringState: "warming" } },
+          { record: { id: "me", ringState: "left" } },
+          { record: { id: "d", ringState: "warming" } },
+        ],
+      });
+    }
+    expect(node.membership.self.ringState).toBe("left");
+    expect(node.enact(["me", "evicted"])).toEqual([]);
   });
 
   test("Membership keeps its own word on its place in the ring against a later number that it never wrote", () => {
