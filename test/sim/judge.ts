@@ -3,7 +3,12 @@
 
 import { findDivergence } from "./checkers/convergence.ts";
 import { checkCounter } from "./checkers/counters.ts";
-import { checkLinearizable, checkNoExpiredReads, checkNoStaleReads } from "./checkers/registers.ts";
+import {
+  checkLinearizable,
+  checkNoExpiredReads,
+  checkNoPhantoms,
+  checkNoStaleReads,
+} from "./checkers/registers.ts";
 import type { Settled } from "./client-adapter.ts";
 import type { Recorded } from "./history.ts";
 import { Violation } from "./violation.ts";
@@ -21,6 +26,8 @@ export interface Promises {
   readonly isSharedCounterExact?: boolean;
   /** How late an expired value may be read. @default 1000 */
   readonly expiryAllowanceMs?: number;
+  /** Stores are too small for the keys: a miss says nothing, but what is found must be current. @default false */
+  readonly isEvicting?: boolean;
   /** Time to come to rest. @default 60000 */
   readonly settleMs?: number;
   /** Time for replicas to agree after that. @default 30000 */
@@ -33,16 +40,17 @@ export function finish(world: World, promises: Promises = {}): void {
   world.healAll();
   world.network.profile = { ...world.network.profile, lossChance: 0, duplicateChance: 0 };
   world.awaitSettled("the cluster to come to rest", promises.settleMs ?? 60_000);
-  awaitAgreement(world, promises.convergeMs ?? 30_000);
+  awaitAgreement(world, promises);
   readEverything(world);
   judge(world, promises);
 }
 
 /** Waits until all natural replicas of every key that was used hold the same. */
-export function awaitAgreement(world: World, boundMs: number): void {
+function awaitAgreement(world: World, { isEvicting = false, convergeMs = 30_000 }: Promises): void {
+  const boundMs = convergeMs;
   const keys = [...world.history.byKey().keys()];
-  if (world.runUntil(() => findDivergence(world, keys).length === 0, boundMs)) return;
-  const divergent = findDivergence(world, keys);
+  if (world.runUntil(() => findDivergence(world, keys, isEvicting).length === 0, boundMs)) return;
+  const divergent = findDivergence(world, keys, isEvicting);
   throw new Violation(
     "convergence",
     `${divergent.length} of ${keys.length} keys differ between replicas after ${boundMs} ms of quiet:\n${divergent.slice(0, 10).join("\n")}`,
@@ -72,13 +80,17 @@ export function readEverything(world: World): void {
 export function judge(world: World, promises: Promises): void {
   const registers = new Map<string, Recorded[]>();
   const expiring = new Map<string, Recorded[]>();
-  for (const [key, operations] of world.history.byKey()) {
+  const conditional = new Map<string, Recorded[]>();
+  for (const [key, all] of world.history.byKey()) {
+    const operations = promises.isEvicting === true ? all.filter((each) => !isMiss(each)) : all;
     const kind = /-([a-z])[^-]*$/.exec(key)?.[1];
     if (kind === "r") registers.set(key, operations);
     if (kind === "t") expiring.set(key, operations);
+    if (kind === "a") conditional.set(key, operations);
     if (kind === "n") checkCounter(key, operations, promises.isSharedCounterExact ?? false);
     if (kind === "o") checkCounter(key, operations, promises.isOwnCounterExact ?? true);
   }
+  checkNoPhantoms(new Map([...registers, ...expiring, ...conditional]));
   checkNoExpiredReads(expiring, promises.expiryAllowanceMs ?? 1000);
   const isBinding = ({ operation }: Recorded) => operation.f !== "get" && operation.write !== "async";
   checkNoStaleReads("no acknowledged write lost", registers, {
@@ -90,6 +102,10 @@ export function judge(world: World, promises: Promises): void {
     const unknown = checkLinearizable(quorumOnly(registers));
     if (unknown.length > 0) world.eventCounts.set("sim: search given up", unknown.length);
   }
+}
+
+function isMiss({ operation, type, value }: Recorded): boolean {
+  return operation.f === "get" && type === "ok" && value === undefined;
 }
 
 /** Histories without asynchronous writes, and without reads of one replica. */

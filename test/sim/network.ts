@@ -71,6 +71,13 @@ export class Network {
     return counted(this.#cuts, pairs, 1);
   }
 
+  /** Whether any fault cuts, slows or thins out what the host sends or receives. */
+  isDisturbed(host: string): boolean {
+    if (this.profile.lossChance > 0 || this.#slow.has(host)) return true;
+    const touches = (pair: string) => pair.startsWith(`${host}>`) || pair.endsWith(`>${host}`);
+    return [...this.#cuts.keys(), ...this.#loss.keys()].some(touches);
+  }
+
   /** Splits hosts into groups that do not hear each other; hosts in no group hear everybody. */
   partition(groups: readonly (readonly string[])[]): Heal {
     const heals: Heal[] = [];

@@ -8,7 +8,7 @@ import { CONTROLS, controlNamed } from "./controls.ts";
 import { describePlan, minimise } from "./minimise.ts";
 import { describeFailure, type RunOptions, runOnce, runSeed, type Scenario } from "./run-seed.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
-import { drawDensePlan, drawPlan, runPlan, type SwarmPlan } from "./swarm-plan.ts";
+import { drawDensePlan, drawPlan, drawPressurePlan, runPlan, type SwarmPlan } from "./swarm-plan.ts";
 import { runOnWorkers, serveJobs } from "./workers.ts";
 
 const PROGRESS_MS = 5000;
@@ -44,7 +44,7 @@ const HELP = `npm run sim -- [options]
   --once                without the second run of each seed that compares fingerprints
   --twice-every N       run only every Nth seed twice
   --control NAME        with a deliberately broken part, which must be caught
-  --minimise            with --seed of swarm or dense: shrinks the failure and writes its plan to a file
+  --minimise            with --seed of swarm, dense or pressure: shrinks the failure and writes its plan to a file
   --plan FILE           with --seed: runs such a plan
   --trace               print every step; --match TEXT only lines that hold TEXT
   --full                all 16,384 slots and every limit as in production (test/sim/scaled/constants.ts has the others)
@@ -107,16 +107,24 @@ function scenarioOf(plan: SwarmPlan): Scenario {
   return { name: "plan", title: describePlan(plan), run: (make) => runPlan(make, plan) };
 }
 
+const PLANS: Readonly<Record<string, (seed: number) => SwarmPlan>> = {
+  swarm: drawPlan,
+  dense: drawDensePlan,
+  pressure: drawPressurePlan,
+};
+
 async function minimiseSeed(seed: number): Promise<void> {
   const options = await runOptions();
-  const isDense = values.scenario === "dense";
-  const plan = isDense ? drawDensePlan(seed) : drawPlan(seed);
+  const scenario = values.scenario ?? "swarm";
+  const draw = PLANS[scenario];
+  if (draw === undefined) throw new Error(`Only ${Object.keys(PLANS).join(", ")} are made of plans`);
+  const plan = draw(seed);
   const first = runOnce(seed, scenarioOf(plan), options).violation;
   if (first === undefined) throw new Error(`Seed ${seed} breaks nothing`);
   console.log(`seed ${seed} breaks "${first.invariant}": ${describePlan(plan)}`);
   const fails = (candidate: SwarmPlan) =>
     runOnce(seed, scenarioOf(candidate), options).violation?.invariant === first.invariant;
-  const file = `${isDense ? "dense" : "swarm"}-${seed}.plan.json`;
+  const file = `${scenario}-${seed}.plan.json`;
   writeFileSync(file, JSON.stringify(minimise(plan, fails, console.log), undefined, 1));
   console.log(`repeat: npm run sim -- --seed ${seed} --plan ${file}`);
 }

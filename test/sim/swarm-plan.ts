@@ -16,6 +16,8 @@ export interface SwarmPlan {
   readonly membership: Partial<MembershipOptions>;
   readonly replication: Partial<ReplicationOptions>;
   readonly workload: WorkloadOptions;
+  /** Store budget of each node. Small ones evict all the time. */
+  readonly storeBytesMax?: number;
   /** How long faults go on. */
   readonly durationMs: number;
   readonly faults: readonly Fault[];
@@ -79,10 +81,31 @@ export function drawDensePlan(seed: number): SwarmPlan {
   };
 }
 
+/** Draws a swarm whose stores are far too small for its keys: every node evicts all the time, and each something else. */
+export function drawPressurePlan(seed: number): SwarmPlan {
+  const plan = drawPlan(seed);
+  const chance = prngFor(seed, "pressure");
+  const keys = chance.pick([20, 60, 200])!;
+  const weights = { get: 5, set: 5, delete: 1, ownIncrement: 1, ttl: 1 };
+  return {
+    ...plan,
+    durationMs: plan.durationMs / 2,
+    faults: plan.faults.filter(({ atMs }) => atMs < plan.durationMs / 2),
+    workload: { ...plan.workload, keys, weights, restMs: 100 * plan.workload.callers },
+    // An entry counts as some 900 bytes.
+    storeBytesMax: 1_000 * Math.round(keys * (0.3 + 0.5 * chance.float())),
+  };
+}
+
 /** A safety phase with the plan's faults, then a liveness phase: they stop, and the cluster must come to rest. */
 export function runPlan(make: WorldMaker, plan: SwarmPlan): void {
   const { network, membership, replication, durationMs } = plan;
-  const world = make({ network: { ...network, lossChance: 0 }, node: { membership, replication } });
+  const { storeBytesMax } = plan;
+  const world = make({
+    network: { ...network, lossChance: 0 },
+    node: { membership, replication },
+    ...(storeBytesMax === undefined ? {} : { storeBytesMax }),
+  });
   world.bootCluster(plan.nodes);
   for (let count = 1; count <= plan.clients; count++) world.startClient(`c${count}`);
   world.startWorkload(plan.workload);
@@ -93,5 +116,5 @@ export function runPlan(make: WorldMaker, plan: SwarmPlan): void {
   world.drainWorkloads();
   // Long enough for every fault under way to end by itself: the dead come back.
   world.run(9000);
-  finish(world);
+  finish(world, storeBytesMax === undefined ? {} : { isEvicting: true, isOwnCounterExact: false });
 }

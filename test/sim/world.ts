@@ -12,6 +12,8 @@ import type { NodeStatus } from "../../src/core/status.ts";
 import { SegmentStore } from "../../src/core/store/segment-store.ts";
 import type { Store } from "../../src/core/store/store.ts";
 import { AcknowledgementAuditor } from "./checkers/acknowledgements.ts";
+import { checkBounds } from "./checkers/bounds.ts";
+import { checkEviction } from "./checkers/evictions.ts";
 import { RingRegistry } from "./checkers/rings.ts";
 import type { ClientMachine } from "./client-adapter.ts";
 import { ClientProcess } from "./client-process.ts";
@@ -181,6 +183,7 @@ export class World implements NodeObserver {
         if (this.queue.nowMs > secondEndsMs) {
           secondEndsMs = this.queue.nowMs + 1000;
           firstEvent = this.queue.count;
+          checkBounds(this);
         } else if (this.queue.count - firstEvent > EVENTS_PER_SECOND_MAX) {
           throw new Violation("progress", `${EVENTS_PER_SECOND_MAX} events within one second`);
         }
@@ -326,11 +329,13 @@ export class World implements NodeObserver {
     this.eventCounts.set(event.type, (this.eventCounts.get(event.type) ?? 0) + 1);
     this.digest.addText(event.type);
     if (event.type === "ringChanged") this.rings.seen(node);
+    if (event.type === "evicting") checkEviction(this, node, event.member);
     this.onEvent(node, event);
   }
 
   request(node: NodeProcess, client: ClientHandle, request: ClientRequest): void {
-    this.#auditor.request(node, client, request);
+    // Where stores evict, that a replica holds nothing says nothing.
+    if (this.#options.storeBytesMax === undefined) this.#auditor.request(node, client, request);
   }
 
   reply(node: NodeProcess, client: ClientHandle, message: ClientReply): void {

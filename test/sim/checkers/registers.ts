@@ -153,3 +153,27 @@ export function checkNoExpiredReads(
     }
   }
 }
+
+/**
+ * No read returns what nobody wrote: a value that was never called for, that certainly failed, that was refused by its condition
+ * or that was called for only after the read.
+ *
+ * @throws {Violation} at the first such read
+ */
+export function checkNoPhantoms(byKey: ReadonlyMap<string, readonly Recorded[]>): void {
+  for (const [key, operations] of byKey) {
+    const writes = new Map<string, Recorded>();
+    for (const recorded of operations) {
+      if (recorded.operation.f === "set") writes.set(recorded.operation.value, recorded);
+    }
+    for (const read of operations) {
+      if (read.operation.f !== "get" || read.type !== "ok" || read.value === undefined) continue;
+      const write = writes.get(read.value);
+      const wasWritten = write !== undefined && write.type !== "fail" && write.outcome !== false;
+      if (!wasWritten || write.callMs > read.returnMs) {
+        const cause = write === undefined ? "nobody wrote it" : describeRecorded(write);
+        throw new Violation("no phantom", `key ${key}: ${describeRecorded(read)}, but ${cause}`);
+      }
+    }
+  }
+}

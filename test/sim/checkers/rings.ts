@@ -1,9 +1,9 @@
-// Ring invariants as an onlooker sees them: two nodes that name the same ring id have the same members, hence the same table.
-// Keeps the tables by id for the other checkers.
+// Ring invariants as an onlooker sees them: two nodes that name the same ring id have the same members, hence the same table;
+// every table has its copies on distinct members and keeps to the caps. Keeps the tables by id for the other checkers.
 
 import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
-import type { MemberId, RingId } from "../../../src/base/ids.ts";
+import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../../../src/base/ids.ts";
 import { isInRing } from "../../../src/core/messages.ts";
 import { Ring, type RingMember, ringParameters } from "../../../src/core/ring/ring.ts";
 import type { NodeProcess } from "../node-process.ts";
@@ -35,6 +35,7 @@ export class RingRegistry {
       if (ring.id !== status.ringId) {
         throw new Violation("ring id", `${node.id} says ${status.ringId} for the members of ${ring.id}`);
       }
+      checkTable(ring);
       this.#members.set(status.ringId, listed);
       this.#rings.set(status.ringId, ring);
     } else if (known !== listed) {
@@ -49,5 +50,22 @@ export class RingRegistry {
   /** The natural replicas of a key in a ring that some node has had. */
   replicasOf(ringId: RingId | "", key: string): readonly MemberId[] {
     return this.get(ringId)?.preferenceList(slotOfKey(key)) ?? [];
+  }
+}
+
+/** Every slot has min(replicas, members) distinct members, and nobody owns more than its cap (106 % of its share, and one). */
+function checkTable(ring: Ring): void {
+  const copies = Math.min(ring.replicas, ring.members.length);
+  for (let slot = 0; slot < SLOT_COUNT; slot++) {
+    const list = ring.preferenceList(slot as Slot);
+    if (list.length !== copies || new Set(list).size !== copies || list[0] !== ring.ownerOf(slot as Slot)) {
+      throw new Violation("distinct replicas", `slot ${slot} of ring ${ring.id}: ${list.join()}`);
+    }
+  }
+  for (const { id } of ring.members) {
+    const owned = ring.slotsOwnedBy(id);
+    if (owned > 1.06 * ring.idealShare(id) * SLOT_COUNT + 1) {
+      throw new Violation("balanced ring", `${id} owns ${owned} slots of ring ${ring.id}`);
+    }
   }
 }

@@ -8,7 +8,7 @@ import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.
 import { joinAndLeave } from "./membership.ts";
 import { longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
-import { dense, swarm } from "./swarm.ts";
+import { dense, pressure, swarm } from "./swarm.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
   calm,
@@ -27,6 +27,7 @@ export const SCENARIOS: readonly Scenario[] = [
   clockOffset,
   swarm,
   dense,
+  pressure,
 ];
 
 /** @throws {Error} naming the scenarios there are */

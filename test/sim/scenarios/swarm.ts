@@ -1,7 +1,7 @@
 // Everything at once, or only some of it: each seed draws its own kind of bad luck (swarm testing, Groce et al. 2012).
 
 import type { Scenario } from "../run-seed.ts";
-import { drawDensePlan, drawPlan, runPlan } from "../swarm-plan.ts";
+import { drawDensePlan, drawPlan, drawPressurePlan, runPlan } from "../swarm-plan.ts";
 
 export const swarm: Scenario = {
   name: "swarm",
@@ -17,5 +17,14 @@ export const dense: Scenario = {
   title: "The same for a short time under a dense load: many operations of one key at any instant.",
   run(make, seed) {
     runPlan(make, drawDensePlan(seed));
+  },
+};
+
+export const pressure: Scenario = {
+  name: "pressure",
+  title:
+    "A swarm whose stores are far too small: misses are no loss, but nothing that was overwritten or deleted comes back.",
+  run(make, seed) {
+    runPlan(make, drawPressurePlan(seed));
   },
 };
