@@ -125,6 +125,39 @@ export class WriteTask implements Task {
 
   /** What is there, held by a majority: a write is never built on a version that might still be lost. */
   #readCurrent(now: Now): void {
+    const { change, write } = this.#request;
+    if (change.type === "delete" && write !== "async") this.#lookForAny(now);
+    else this.#readNewest(now);
+  }
+
+  /**
+   * A delete of nothing needs no tombstone only when nobody holds anything: the majority may have evicted the newest value, and
+   * another replica may have missed it and hold the one before, which would be all that is left.
+   */
+  #lookForAny(now: Now): void {
+    const { key } = this.#request;
+    const operation = { opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 };
+    const request = {
+      key,
+      slot: this.#slot,
+      mode: "quorum",
+      ...operation,
+      deadlineMs: this.#deadlineMs,
+      wantsAll: true,
+    } as const;
+    const heard = (result: GatherResult, at: Now) => {
+      if (this.#isOver) return;
+      const isNowhere =
+        result.status === "ok" &&
+        result.isComplete &&
+        result.answers.every(({ reply }) => reply.entry === undefined);
+      if (isNowhere) this.#succeed(false, at);
+      else this.#readNewest(at);
+    };
+    new Gather(this.#context, request, heard).start(now);
+  }
+
+  #readNewest(now: Now): void {
     const mode = this.#request.write === "async" ? "degraded" : "quorum";
     const request = { key: this.#request.key, slot: this.#slot, mode, deadlineMs: this.#deadlineMs } as const;
     const decideOn = (result: ReadResult, at: Now) => {
@@ -135,6 +168,9 @@ export class WriteTask implements Task {
         // An earlier issue of this very write was the newest, and reading has just completed it.
         this.#entry = undefined;
         this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
+      } else if (result.entry === undefined && mode === "quorum" && this.#request.change.type === "delete") {
+        // Somebody holds something, or cannot be asked.
+        this.#markDeleted(at);
       } else {
         this.#decide(result.entry, at);
       }
@@ -304,6 +340,21 @@ export class WriteTask implements Task {
     this.#outcome = decision.outcome;
     const entry = { key, version, origin, expiresAt, format, value, opClient, opSeq, opAttempt: attempt };
     this.#issue(entry, needsCurrent(change) ? (held?.version ?? 0) : version - 1, now);
+  }
+
+  /** A tombstone, although nothing was found. */
+  #markDeleted(now: Now): void {
+    const { clock, origin } = this.#context;
+    const { key, opClient, opSeq, attempt, notAfter } = this.#request;
+    if (isTooLate(notAfter, now)) {
+      this.#failTooLate(now);
+      return;
+    }
+    this.#base = undefined;
+    this.#outcome = false;
+    const version = clock.next(now.wallMs);
+    const tombstone = { key, version, origin, expiresAt: 0, format: 0, value: undefined } as const;
+    this.#issue({ ...tombstone, opClient, opSeq, opAttempt: attempt }, 0, now);
   }
 
   // ---- replicate

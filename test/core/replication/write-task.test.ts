@@ -212,6 +212,31 @@ describe("WriteTask", () => {
       },
     );
 
+    test("delete of a value that only one replica still holds leaves a tombstone and says that there was none", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.put("c", entry({ key, value: bytes("old"), format: 1 }));
+      trio.held.add("c");
+      const id = trio.write(key, { type: "delete" });
+      trio.run(1_000);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: false });
+      expect(trio.entryIn("b", key)).toMatchObject({ value: undefined });
+      trio.release("c");
+      trio.run(3_000);
+      expect(textOf(trio.reply(trio.get(key)))).toBeUndefined();
+    });
+
+    test("delete of a key that nobody holds leaves nothing behind", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      const id = trio.write(key, { type: "delete" });
+      trio.run(10);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: false });
+      for (const member of ["a", "b", "c"]) expect(trio.entryIn(member, key)).toBeUndefined();
+    });
+
     test("increment is not built on what another node's write left on one replica", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");
