@@ -1,0 +1,59 @@
+// One client process: connects to a target, fills it or measures one work on it, prints the result as a line of JSON. Every measurement runs in a
+// process of its own, so that no client is slowed down by what another one left in the heap or taught the compiler.
+//
+// Run by `measureApart` with the spec as its only argument.
+
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { openTarget } from "./clients.ts";
+import type { TargetSpec } from "./target.ts";
+import { fill, type Measurement, measure, type Work } from "./work.ts";
+
+/** What the process is to do; `fill` instead of measuring. */
+export interface ClientTask {
+  readonly target: TargetSpec;
+  readonly work: Work;
+  readonly isFill?: boolean;
+}
+
+/** A measurement that hangs is given up after its own time and this. */
+const PATIENCE_MS = 60_000;
+
+/** Runs the task in a process of its own. @throws {Error} with what it printed, when it fails */
+export function runApart(task: ClientTask, execArgv: readonly string[] = []): Promise<Measurement> {
+  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(task)], {
+    stdio: ["ignore", "inherit", "pipe", "ipc"],
+    execArgv: [...process.execArgv, ...execArgv],
+  });
+  let errors = "";
+  child.stderr?.on("data", (chunk) => {
+    errors = (errors + String(chunk)).slice(-4_000);
+  });
+  const timer = setTimeout(
+    () => child.kill("SIGKILL"),
+    task.work.warmupMs + task.work.measureMs + PATIENCE_MS,
+  );
+  return new Promise((resolve, reject) => {
+    let result: Measurement | undefined;
+    child.on("message", (message) => {
+      result = message as Measurement;
+    });
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      if (result !== undefined) resolve(result);
+      else reject(new Error(`The client process ended with ${code}: ${errors.trim() || "no words"}`));
+    });
+  });
+}
+
+async function run({ target: spec, work, isFill }: ClientTask): Promise<void> {
+  const target = await openTarget(spec);
+  if (spec.client === "null" || isFill === true) await fill(target, work);
+  const result = isFill === true ? {} : await measure(target, work, spec.pids);
+  await target.close();
+  process.send?.(result, () => process.disconnect());
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2]?.startsWith("{") === true) {
+  await run(JSON.parse(process.argv[2]) as ClientTask);
+}
