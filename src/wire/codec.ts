@@ -1,15 +1,17 @@
 // Frames: the bytes of one WebSocket message, which are all messages of one turn. `[FRAME_VERSION, group, group, ...]` in
-// msgpack, where a group is one message or a run of one frequent kind as columns.
+// msgpack, where a group is one message, or a run of one frequent kind as packed columns.
 //
 // Encoding trusts its input. Decoding trusts nothing and never throws: first the header walk (`scan.ts`), then msgpackr, then
 // every field's type and range and whether that kind of message may come from there. Value bytes are not copied on the way in.
 
 import { Packr, Unpackr } from "msgpackr";
 import type { Message } from "../core/messages.ts";
-import { columnsOf } from "./columns.ts";
+import { columnsOf, readRun, writeRun } from "./columns.ts";
 import { check, InvalidField } from "./fields.ts";
+import { FRAME_ITEMS_MAX } from "./limits.ts";
+import { PackedReader, PackedWriter } from "./packed.ts";
 import { type ScanLimits, scanFrame } from "./scan.ts";
-import { allowedFrom, kindOf, packMessage, parseMessage, type Source } from "./schema.ts";
+import { allowedFrom, codeOf, kindOf, packMessage, parseMessage, type Source } from "./schema.ts";
 
 /** The first item of every frame: its layout. Another one is refused. */
 export const FRAME_VERSION = 1;
@@ -18,6 +20,16 @@ export const FRAME_VERSION = 1;
 // doubles, which hold all safe integers; 64-bit integers, which other encoders may send, are read as numbers too.
 const packr = new Packr({ useRecords: false });
 const unpackr = new Unpackr({ useRecords: false, int64AsType: "number" });
+const writer = new PackedWriter();
+
+// The first bytes of values in msgpack, for the parts that are written and read here.
+const ARRAY_32 = 0xdd;
+const ARRAY_OF_2 = 0x92;
+const BYTES_32 = 0xc6;
+/** Before the groups: the array's header, and the version. */
+const HEAD_BYTES = 6;
+/** Before the bytes of a run: the group's header, its kind, and the bytes' header. */
+const RUN_HEAD_BYTES = 7;
 
 /** The result of {@link decodeFrame}; `reason` names what was wrong, and no value. */
 export type Decoded =
@@ -26,25 +38,33 @@ export type Decoded =
 
 /** Encodes the messages, in order, as one frame. The result is the caller's; byte arrays of the messages are copied into it. */
 export function encodeFrame(messages: readonly Message[]): Uint8Array {
-  const frame: unknown[] = [FRAME_VERSION];
-  for (let start = 0; start < messages.length; ) {
-    const end = endOfRun(messages, start);
+  writer.begin();
+  writer.byte(ARRAY_32);
+  const countAt = writer.reserveUint32();
+  writer.byte(FRAME_VERSION);
+  let groups = 0;
+  for (let start = 0; start < messages.length; groups++) {
     const first = messages[start]!;
-    const columns = end - start > 1 ? columnsOf(first.kind) : undefined;
-    frame.push(columns === undefined ? packMessage(first) : columns.pack(messages.slice(start, end)));
+    const columns = columnsOf(first.kind);
+    if (columns === undefined || !columns.takes(first)) {
+      writer.raw(packr.pack(packMessage(first)));
+      start++;
+      continue;
+    }
+    let end = start + 1;
+    while (end < messages.length && messages[end]!.kind === first.kind && columns.takes(messages[end]!))
+      end++;
+    writer.byte(ARRAY_OF_2);
+    // A small negative integer is its own byte.
+    writer.byte(0x100 - codeOf(first.kind));
+    writer.byte(BYTES_32);
+    const lengthAt = writer.reserveUint32();
+    writeRun(columns, end - start === messages.length ? messages : messages.slice(start, end), writer);
+    writer.patchUint32(lengthAt, writer.length - lengthAt - 4);
     start = end;
   }
-  return packValue(frame);
-}
-
-/** The index after the run of messages that can share columns with the one at `start`; `start + 1` when none can. */
-function endOfRun(messages: readonly Message[], start: number): number {
-  const { kind } = messages[start]!;
-  const columns = columnsOf(kind);
-  let end = start + 1;
-  if (columns === undefined || !columns.takes(messages[start]!)) return end;
-  while (end < messages.length && messages[end]!.kind === kind && columns.takes(messages[end]!)) end++;
-  return end;
+  writer.patchUint32(countAt, groups + 1);
+  return writer.finish();
 }
 
 /**
@@ -52,18 +72,36 @@ function endOfRun(messages: readonly Message[], start: number): number {
  * range that their interfaces state, or the reason why not. Byte arrays in them are views of `frame`.
  */
 export function decodeFrame(frame: Uint8Array, source: Source, limits?: Partial<ScanLimits>): Decoded {
-  const unpacked = unpackValue(frame, limits);
-  if (!unpacked.ok) return unpacked;
   try {
-    return { ok: true, messages: parseFrame(unpacked.value, allowedFrom(source)) };
+    const allowed = allowedFrom(source);
+    const run = onlyRun(frame);
+    if (run !== undefined) {
+      return { ok: true, messages: parseRun(run.code, run.bytes, { allowed, countMax: FRAME_ITEMS_MAX }) };
+    }
+    const unpacked = unpackValue(frame, limits);
+    return unpacked.ok ? { ok: true, messages: parseFrame(unpacked.value, allowed) } : unpacked;
   } catch (error) {
     if (error instanceof InvalidField) return { ok: false, reason: error.message };
     throw error;
   }
 }
 
+/** The run of a frame that is nothing but one run, as most are: there is nothing to walk over. */
+function onlyRun(frame: Uint8Array): { readonly code: number; readonly bytes: Uint8Array } | undefined {
+  const start = HEAD_BYTES + RUN_HEAD_BYTES;
+  if (frame.length < start || frame[0] !== ARRAY_32 || readUint32(frame, 1) !== 2) return undefined;
+  if (frame[5] !== FRAME_VERSION || frame[6] !== ARRAY_OF_2 || frame[7]! < 0xe0) return undefined;
+  if (frame[8] !== BYTES_32 || readUint32(frame, 9) !== frame.length - start) return undefined;
+  const bytes = new Uint8Array(frame.buffer, frame.byteOffset + start, frame.length - start);
+  return { code: frame[7]! - 0x100, bytes };
+}
+
+function readUint32(bytes: Uint8Array, at: number): number {
+  return bytes[at]! * 0x100_0000 + (bytes[at + 1]! << 16) + (bytes[at + 2]! << 8) + bytes[at + 3]!;
+}
+
 /** @throws {InvalidField} */
-function parseFrame(frame: unknown, allowed: ReadonlySet<string>): Message[] {
+function parseFrame(frame: unknown, allowed: ReadonlySet<string>): readonly Message[] {
   check(Array.isArray(frame), "a frame");
   check(frame[0] === FRAME_VERSION, `a frame of version ${FRAME_VERSION}`);
   const messages: Message[] = [];
@@ -76,13 +114,24 @@ function parseFrame(frame: unknown, allowed: ReadonlySet<string>): Message[] {
       messages.push(parseMessage(group, allowed));
       continue;
     }
-    const kind = kindOf(-code);
-    const columns = kind === undefined ? undefined : columnsOf(kind);
-    check(kind !== undefined && columns !== undefined, "a kind that has columns");
-    if (!allowed.has(kind)) throw new InvalidField(`no ${kind} here`);
-    for (const message of columns.parse(group)) messages.push(message);
+    check(group.length === 2 && group[1] instanceof Uint8Array, "the bytes of columns");
+    const countMax = FRAME_ITEMS_MAX - messages.length;
+    for (const message of parseRun(code, group[1], { allowed, countMax })) messages.push(message);
   }
   return messages;
+}
+
+/** @throws {InvalidField} */
+function parseRun(
+  code: number,
+  bytes: Uint8Array,
+  { allowed, countMax }: { readonly allowed: ReadonlySet<string>; readonly countMax: number },
+): Message[] {
+  const kind = kindOf(-code);
+  const columns = kind === undefined ? undefined : columnsOf(kind);
+  check(kind !== undefined && columns !== undefined, "a kind that has columns");
+  if (!allowed.has(kind)) throw new InvalidField(`no ${kind} here`);
+  return readRun(columns, new PackedReader(bytes), countMax);
 }
 
 /** One value in msgpack. The result is the caller's. */

@@ -1,149 +1,241 @@
-// Runs of one frequent kind of message as columns: `[-number, ids, field, field, ...]`. A field that is the same in the whole run
-// is sent once, as itself; one that differs is an array with an item per message. Against one small array per message this
-// spares the headers of the arrays and, mostly, the fields that never change, such as the ring id.
+// The frequent kinds of message as columns: `[-number, bytes]`, where the bytes hold the count and then one packed column (`packed.ts`)
+// per field. Against one small array per message this spares the headers, and, mostly, the fields that never change, such as
+// the ring id; and no value needs a branch of a general decoder.
 //
 // Invariants:
-// 1. The ids are always an array, and its length is the number of messages: a group cannot announce more messages than it has
-//    bytes.
-// 2. No field of a column is itself an array, so that an array is always a column.
-// 3. The fields are those of the single message (`schema.ts`), nested ones spread out, checked by the same code.
+// 1. Every message takes at least one byte (its id), so a group cannot announce more messages than it has bytes; and a frame
+//    holds at most FRAME_ITEMS_MAX messages.
+// 2. The fields are those of the single message (`schema.ts`), in their order, nested ones spread out, with the same ranges.
 
+import type { RingId } from "../base/ids.ts";
 import type {
+  Condition,
   Entry,
   GetReply,
   GetRequest,
   Message,
+  Outcome,
+  ReadMode,
   ReadReplica,
   ReadReplicaReply,
   Replicate,
   ReplicateReply,
+  ReplicateStatus,
+  ValueFormat,
+  Want,
+  WriteMode,
   WriteReply,
   WriteRequest,
 } from "../core/messages.ts";
-import {
-  bool,
-  bytes,
-  check,
-  count,
-  type Field,
-  identity,
-  key,
-  millis,
-  outcome,
-  positive,
-  ringId,
-  uint32,
-} from "./fields.ts";
-import { codeOf } from "./schema.ts";
-import {
-  condition,
-  format,
-  purpose,
-  readMode,
-  readStatus,
-  replicateStatus,
-  value,
-  want,
-  writeMode,
-} from "./shapes.ts";
+import { check } from "./fields.ts";
+import { FRAME_ITEMS_MAX, KEY_BYTES_MAX } from "./limits.ts";
+import type { NumberRange, PackedReader, PackedWriter, Scratch } from "./packed.ts";
 
 /** How runs of one kind travel. */
 export interface Columns<M> {
   /** Whether the message can be part of a run. */
   takes(message: M): boolean;
-  /** The group of a run of at least one message. */
-  pack(run: readonly M[]): unknown[];
-  /** @throws {InvalidField} when it is no such group */
-  parse(group: readonly unknown[]): M[];
+  /** Writes the columns of at least one message. */
+  write(run: readonly M[], out: PackedWriter): void;
+  /** Reads that many messages. @throws {InvalidField} */
+  read(bytes: PackedReader, count: number): M[];
 }
 
-/** A column, or the one value of a run in which it never changes. */
-function fold<M, T>(run: readonly M[], field: Field<T>, read: (message: M) => T): unknown {
-  const first = read(run[0]!);
-  const values = new Array<T>(run.length);
-  let isConstant = true;
-  for (let index = 0; index < run.length; index++) {
-    const value = read(run[index]!);
-    values[index] = value;
-    if (value !== first) isConstant = false;
+// ---- ranges, in the words of the single fields
+
+const UINT32: NumberRange = { min: 0, max: 0xffff_ffff, expected: "an integer from 0 to 2^32 - 1" };
+const COUNT: NumberRange = {
+  min: 0,
+  max: Number.MAX_SAFE_INTEGER,
+  expected: "an integer from 0 to 2^53 - 1",
+};
+const POSITIVE: NumberRange = {
+  min: 1,
+  max: Number.MAX_SAFE_INTEGER,
+  expected: "an integer from 1 to 2^53 - 1",
+};
+const MILLIS: NumberRange = { min: 0, max: Number.MAX_SAFE_INTEGER, expected: "milliseconds" };
+const FINITE: NumberRange = { min: -Number.MAX_VALUE, max: Number.MAX_VALUE, expected: "a finite number" };
+const KEY: NumberRange = { min: 1, max: KEY_BYTES_MAX, expected: `text of 1 to ${KEY_BYTES_MAX} bytes` };
+const RING_ID: NumberRange = { min: 16, max: 16, expected: "a ring id" };
+const BYTES: NumberRange = { min: 0, max: 0xffff_ffff, expected: "bytes" };
+const BOOL = below(2);
+
+function below(count: number): NumberRange {
+  return { min: 0, max: count - 1, expected: "a known constant" };
+}
+
+/** A closed set as numbers from 0. The record must name every member. */
+function choice<T extends string>(numbers: Readonly<Record<T, number>>) {
+  const values: T[] = [];
+  for (const [value, number] of Object.entries(numbers) as [T, number][]) values[number] = value;
+  return { numbers, values, range: below(values.length) };
+}
+
+const READ = choice<ReadMode>({ one: 0, quorum: 1 });
+const WANT = choice<Want>({ value: 0, entry: 1, exists: 2 });
+const WRITE = choice<WriteMode>({ async: 0, quorum: 1, all: 2 });
+const CONDITION = choice<Condition>({ none: 0, absent: 1, present: 2, version: 3 });
+const READ_STATUS = choice<ReadReplicaReply["status"]>({ ok: 0, ring: 1, notReplica: 2 });
+const PURPOSE = choice<Replicate["purpose"]>({ client: 0, repair: 1, hint: 2, rehearsal: 3 });
+const STATUS = choice<ReplicateStatus>({
+  stored: 0,
+  newer: 1,
+  fenced: 2,
+  late: 3,
+  clock: 4,
+  ring: 5,
+  notReplica: 6,
+  full: 7,
+});
+const FORMAT = below(4);
+
+// ---- reading
+
+/** Numbers being read, one array per column; meaningless between two groups. */
+class Room {
+  readonly #columns: Scratch[] = [];
+  #next = 0;
+
+  reset(): void {
+    this.#next = 0;
   }
-  if (isConstant) return field.pack(first);
-  return field.pack === identity ? values : values.map((value) => field.pack(value));
+
+  take(count: number): Scratch {
+    const index = this.#next++;
+    const known = this.#columns[index];
+    if (known !== undefined && known.length >= count) return known;
+    const fresh = new Float64Array(Math.max(64, Math.min(FRAME_ITEMS_MAX, 2 * count)));
+    this.#columns[index] = fresh;
+    return fresh;
+  }
 }
 
-/** The opposite of {@link fold}: one checked value per message. Takes the array over. */
-function unfold<T>(raw: unknown, length: number, field: Field<T>): readonly T[] {
-  if (!Array.isArray(raw)) return new Array<T>(length).fill(field.parse(raw));
-  check(raw.length === length, "columns of equal length");
-  for (let index = 0; index < length; index++) raw[index] = field.parse(raw[index]);
-  return raw as T[];
+const room = new Room();
+
+function readIntegers(bytes: PackedReader, count: number, range: NumberRange): Scratch {
+  return bytes.integers(room.take(count), count, range);
 }
 
-/** The ids of a group that must have `fields` fields after them. */
-function unfoldIds(group: readonly unknown[], fields: number): readonly number[] {
-  check(group.length === fields + 2, "all columns and no more");
-  const raw = group[1];
-  check(Array.isArray(raw), "a column of ids");
-  check(raw.length > 0, "at least one message");
-  return unfold(raw, raw.length, uint32);
+function readMillis(bytes: PackedReader, count: number): Scratch {
+  return bytes.numbers(room.take(count), count, MILLIS);
 }
+
+function readKeys(bytes: PackedReader, count: number): string[] {
+  return bytes.texts(count, room.take(count), KEY);
+}
+
+/** A number that fits becomes a small integer of the engine, which needs no memory of its own. */
+function small(value: number): number {
+  const integer = value | 0;
+  return integer === value ? integer : value;
+}
+
+// ---- kinds
 
 const always = () => true;
 
+function keysOf(run: readonly { readonly key: string }[]): string[] {
+  const keys = new Array<string>(run.length);
+  for (let index = 0; index < run.length; index++) keys[index] = run[index]!.key;
+  return keys;
+}
+
+function writeIds(run: readonly { readonly id: number }[], out: PackedWriter): void {
+  const scratch = out.scratch(run.length);
+  for (let index = 0; index < run.length; index++) scratch[index] = run[index]!.id;
+  out.numbers(scratch, run.length, 1);
+}
+
+function writeNotAfters(run: readonly { readonly notAfter: number }[], out: PackedWriter): void {
+  const scratch = out.scratch(run.length);
+  for (let index = 0; index < run.length; index++) scratch[index] = run[index]!.notAfter;
+  out.numbers(scratch, run.length);
+}
+
+/** One field of every message, as a number. */
+function write<M>(run: readonly M[], out: PackedWriter, read: (message: M) => number): void {
+  const scratch = out.scratch(run.length);
+  for (let index = 0; index < run.length; index++) scratch[index] = read(run[index]!);
+  out.numbers(scratch, run.length);
+}
+
 const get: Columns<GetRequest> = {
   takes: always,
-  pack: (run) => [
-    -codeOf("get"),
-    run.map((message) => message.id),
-    fold(run, key, (message) => message.key),
-    fold(run, readMode, (message) => message.read),
-    fold(run, want, (message) => message.want),
-    fold(run, millis, (message) => message.notAfter),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 4);
-    const keys = unfold(group[2], ids.length, key);
-    const reads = unfold(group[3], ids.length, readMode);
-    const wants = unfold(group[4], ids.length, want);
-    const notAfters = unfold(group[5], ids.length, millis);
-    return ids.map((id, index) => ({
-      kind: "get",
-      id,
-      key: keys[index]!,
-      read: reads[index]!,
-      want: wants[index]!,
-      notAfter: notAfters[index]!,
-    }));
+  write(run, out) {
+    const count = run.length;
+    writeIds(run, out);
+    out.texts(keysOf(run));
+    let scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = READ.numbers[run[index]!.read];
+    out.numbers(scratch, count);
+    scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = WANT.numbers[run[index]!.want];
+    out.numbers(scratch, count);
+    writeNotAfters(run, out);
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const keys = readKeys(bytes, count);
+    const reads = readIntegers(bytes, count, READ.range);
+    const wants = readIntegers(bytes, count, WANT.range);
+    const notAfters = readMillis(bytes, count);
+    const messages = new Array<GetRequest>(count);
+    for (let index = 0; index < count; index++) {
+      messages[index] = {
+        kind: "get",
+        id: ids[index]! >>> 0,
+        key: keys[index]!,
+        read: READ.values[reads[index]!]!,
+        want: WANT.values[wants[index]!]!,
+        notAfter: small(notAfters[index]!),
+      };
+    }
+    return messages;
   },
 };
 
 const got: Columns<GetReply> = {
   takes: always,
-  pack: (run) => [
-    -codeOf("got"),
-    run.map((message) => message.id),
-    fold(run, bool, (message) => message.found),
-    fold(run, format, (message) => message.format),
-    fold(run, bytes, (message) => message.value),
-    fold(run, count, (message) => message.version),
-    fold(run, millis, (message) => message.expiresAt),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 5);
-    const founds = unfold(group[2], ids.length, bool);
-    const formats = unfold(group[3], ids.length, format);
-    const values = unfold(group[4], ids.length, bytes);
-    const versions = unfold(group[5], ids.length, count);
-    const expiries = unfold(group[6], ids.length, millis);
-    return ids.map((id, index) => ({
-      kind: "got",
-      id,
-      found: founds[index]!,
-      format: formats[index]!,
-      value: values[index]!,
-      version: versions[index]!,
-      expiresAt: expiries[index]!,
-    }));
+  write(run, out) {
+    const count = run.length;
+    writeIds(run, out);
+    let scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = run[index]!.found ? 1 : 0;
+    out.numbers(scratch, count);
+    scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = run[index]!.format;
+    out.numbers(scratch, count);
+    const values = new Array<Uint8Array>(count);
+    for (let index = 0; index < count; index++) values[index] = run[index]!.value;
+    out.bytes(values);
+    scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = run[index]!.version;
+    out.numbers(scratch, count);
+    scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = run[index]!.expiresAt;
+    out.numbers(scratch, count);
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const founds = readIntegers(bytes, count, BOOL);
+    const formats = readIntegers(bytes, count, FORMAT);
+    const values = bytes.bytes(count, room.take(count), BYTES);
+    const versions = readIntegers(bytes, count, COUNT);
+    const expiries = readMillis(bytes, count);
+    const messages = new Array<GetReply>(count);
+    for (let index = 0; index < count; index++) {
+      messages[index] = {
+        kind: "got",
+        id: ids[index]! >>> 0,
+        found: founds[index] === 1,
+        format: (formats[index]! | 0) as ValueFormat,
+        value: values[index]!,
+        version: small(versions[index]!),
+        expiresAt: small(expiries[index]!),
+      };
+    }
+    return messages;
   },
 };
 
@@ -155,234 +247,318 @@ function setOf(message: WriteRequest) {
 }
 
 /** Only writes of type `set`; the others are rare and travel alone. */
-const write: Columns<WriteRequest> = {
+const writeColumns: Columns<WriteRequest> = {
   takes: (message) => message.change.type === "set",
-  pack: (run) => [
-    -codeOf("write"),
-    run.map((message) => message.id),
-    fold(run, key, (message) => message.key),
-    fold(run, bytes, (message) => setOf(message).value),
-    fold(run, format, (message) => setOf(message).format),
-    fold(run, millis, (message) => setOf(message).ttlMs),
-    fold(run, condition, (message) => setOf(message).condition),
-    fold(run, count, (message) => setOf(message).ifVersion),
-    fold(run, writeMode, (message) => message.write),
-    fold(run, count, (message) => message.opClient),
-    fold(run, count, (message) => message.opSeq),
-    fold(run, uint32, (message) => message.attempt),
-    fold(run, millis, (message) => message.notAfter),
-    fold(run, millis, (message) => message.begunAt),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 12);
-    const keys = unfold(group[2], ids.length, key);
-    const values = unfold(group[3], ids.length, bytes);
-    const formats = unfold(group[4], ids.length, format);
-    const ttls = unfold(group[5], ids.length, millis);
-    const conditions = unfold(group[6], ids.length, condition);
-    const ifVersions = unfold(group[7], ids.length, count);
-    const writes = unfold(group[8], ids.length, writeMode);
-    const opClients = unfold(group[9], ids.length, count);
-    const opSeqs = unfold(group[10], ids.length, count);
-    const attempts = unfold(group[11], ids.length, uint32);
-    const notAfters = unfold(group[12], ids.length, millis);
-    const begunAts = unfold(group[13], ids.length, millis);
-    return ids.map((id, index) => ({
-      kind: "write",
-      id,
-      key: keys[index]!,
-      change: {
-        type: "set",
-        value: values[index]!,
-        format: formats[index]!,
-        ttlMs: ttls[index]!,
-        condition: conditions[index]!,
-        ifVersion: ifVersions[index]!,
-      },
-      write: writes[index]!,
-      opClient: opClients[index]!,
-      opSeq: opSeqs[index]!,
-      attempt: attempts[index]!,
-      notAfter: notAfters[index]!,
-      begunAt: begunAts[index]!,
-    }));
+  write(run, out) {
+    writeIds(run, out);
+    out.texts(keysOf(run));
+    const values = new Array<Uint8Array>(run.length);
+    for (let index = 0; index < run.length; index++) values[index] = setOf(run[index]!).value;
+    out.bytes(values);
+    write(run, out, (message) => setOf(message).format);
+    write(run, out, (message) => setOf(message).ttlMs);
+    write(run, out, (message) => CONDITION.numbers[setOf(message).condition]);
+    write(run, out, (message) => setOf(message).ifVersion);
+    write(run, out, (message) => WRITE.numbers[message.write]);
+    write(run, out, (message) => message.opClient);
+    write(run, out, (message) => message.opSeq);
+    write(run, out, (message) => message.attempt);
+    writeNotAfters(run, out);
+    write(run, out, (message) => message.begunAt);
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const keys = readKeys(bytes, count);
+    const values = bytes.bytes(count, room.take(count), BYTES);
+    const formats = readIntegers(bytes, count, FORMAT);
+    const ttls = readMillis(bytes, count);
+    const conditions = readIntegers(bytes, count, CONDITION.range);
+    const ifVersions = readIntegers(bytes, count, COUNT);
+    const modes = readIntegers(bytes, count, WRITE.range);
+    const opClients = readIntegers(bytes, count, COUNT);
+    const opSeqs = readIntegers(bytes, count, COUNT);
+    const attempts = readIntegers(bytes, count, UINT32);
+    const notAfters = readMillis(bytes, count);
+    const begunAts = readMillis(bytes, count);
+    const messages = new Array<WriteRequest>(count);
+    for (let index = 0; index < count; index++) {
+      messages[index] = {
+        kind: "write",
+        id: ids[index]! >>> 0,
+        key: keys[index]!,
+        change: {
+          type: "set",
+          value: values[index]!,
+          format: (formats[index]! | 0) as ValueFormat,
+          ttlMs: small(ttls[index]!),
+          condition: CONDITION.values[conditions[index]!]!,
+          ifVersion: small(ifVersions[index]!),
+        },
+        write: WRITE.values[modes[index]!]!,
+        opClient: small(opClients[index]!),
+        opSeq: small(opSeqs[index]!),
+        attempt: attempts[index]! >>> 0,
+        notAfter: small(notAfters[index]!),
+        begunAt: small(begunAts[index]!),
+      };
+    }
+    return messages;
   },
 };
+
+// What an outcome is: `false`, `true`, or the number in the column after it.
+const OUTCOME = below(3);
 
 const written: Columns<WriteReply> = {
   takes: always,
-  pack: (run) => [
-    -codeOf("written"),
-    run.map((message) => message.id),
-    fold(run, outcome, (message) => message.outcome),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 1);
-    const outcomes = unfold(group[2], ids.length, outcome);
-    return ids.map((id, index) => ({ kind: "written", id, outcome: outcomes[index]! }));
+  write(run, out) {
+    writeIds(run, out);
+    write(run, out, ({ outcome }) => (typeof outcome === "number" ? 2 : outcome ? 1 : 0));
+    write(run, out, ({ outcome }) => (typeof outcome === "number" ? outcome : 0));
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const types = readIntegers(bytes, count, OUTCOME);
+    const numbers = bytes.numbers(room.take(count), count, FINITE);
+    const messages = new Array<WriteReply>(count);
+    for (let index = 0; index < count; index++) {
+      const type = types[index];
+      const outcome: Outcome = type === 2 ? small(numbers[index]!) : type === 1;
+      messages[index] = { kind: "written", id: ids[index]! >>> 0, outcome };
+    }
+    return messages;
   },
 };
+
+/** Ring ids: mostly one for the whole run, and then it is there once. */
+function writeRingIds(run: readonly { readonly ringId: RingId }[], out: PackedWriter): void {
+  const first = run[0]!.ringId;
+  const isOne = run.every(({ ringId }) => ringId === first);
+  out.byte(isOne ? 1 : 0);
+  out.texts(isOne ? [first] : run.map(({ ringId }) => ringId));
+}
+
+const RING_ID_PATTERN = /^[0-9a-f]{16}$/;
+
+function readRingIds(bytes: PackedReader, count: number): readonly RingId[] {
+  const mode = bytes.byte();
+  check(mode <= 1, "a mode of ring ids");
+  const texts = bytes.texts(mode === 1 ? 1 : count, room.take(count), RING_ID);
+  for (const text of texts) check(RING_ID_PATTERN.test(text), "a ring id");
+  return (mode === 1 ? new Array<string>(count).fill(texts[0]!) : texts) as RingId[];
+}
 
 const read: Columns<ReadReplica> = {
   takes: always,
-  pack: (run) => [
-    -codeOf("read"),
-    run.map((message) => message.id),
-    fold(run, ringId, (message) => message.ringId),
-    fold(run, key, (message) => message.key),
-    fold(run, count, (message) => message.opClient),
-    fold(run, count, (message) => message.opSeq),
-    fold(run, uint32, (message) => message.attempt),
-    fold(run, millis, (message) => message.begunAt),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 6);
-    const ringIds = unfold(group[2], ids.length, ringId);
-    const keys = unfold(group[3], ids.length, key);
-    const opClients = unfold(group[4], ids.length, count);
-    const opSeqs = unfold(group[5], ids.length, count);
-    const attempts = unfold(group[6], ids.length, uint32);
-    const begunAts = unfold(group[7], ids.length, millis);
-    return ids.map((id, index) => ({
-      kind: "read",
-      id,
-      ringId: ringIds[index]!,
-      key: keys[index]!,
-      opClient: opClients[index]!,
-      opSeq: opSeqs[index]!,
-      attempt: attempts[index]!,
-      begunAt: begunAts[index]!,
-    }));
+  write(run, out) {
+    writeIds(run, out);
+    writeRingIds(run, out);
+    out.texts(keysOf(run));
+    write(run, out, (message) => message.opClient);
+    write(run, out, (message) => message.opSeq);
+    write(run, out, (message) => message.attempt);
+    write(run, out, (message) => message.begunAt);
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const ringIds = readRingIds(bytes, count);
+    const keys = readKeys(bytes, count);
+    const opClients = readIntegers(bytes, count, COUNT);
+    const opSeqs = readIntegers(bytes, count, COUNT);
+    const attempts = readIntegers(bytes, count, UINT32);
+    const begunAts = readMillis(bytes, count);
+    const messages = new Array<ReadReplica>(count);
+    for (let index = 0; index < count; index++) {
+      messages[index] = {
+        kind: "read",
+        id: ids[index]! >>> 0,
+        ringId: ringIds[index]!,
+        key: keys[index]!,
+        opClient: small(opClients[index]!),
+        opSeq: small(opSeqs[index]!),
+        attempt: attempts[index]! >>> 0,
+        begunAt: small(begunAts[index]!),
+      };
+    }
+    return messages;
   },
 };
 
-/** The nine columns of entries. */
-function packEntries<M>(run: readonly M[], entryOf: (message: M) => Entry): unknown[] {
-  return [
-    fold(run, key, (message) => entryOf(message).key),
-    fold(run, positive, (message) => entryOf(message).version),
-    fold(run, uint32, (message) => entryOf(message).origin),
-    fold(run, millis, (message) => entryOf(message).expiresAt),
-    fold(run, format, (message) => entryOf(message).format),
-    fold(run, value, (message) => entryOf(message).value),
-    fold(run, count, (message) => entryOf(message).opClient),
-    fold(run, count, (message) => entryOf(message).opSeq),
-    fold(run, uint32, (message) => entryOf(message).opAttempt),
-  ];
+/** The ten columns of entries; a tombstone is an entry whose value is not there. */
+function writeEntries(entries: readonly Entry[], out: PackedWriter): void {
+  const count = entries.length;
+  out.texts(keysOf(entries));
+  let scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.version;
+  out.numbers(scratch, count);
+  scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.origin;
+  out.numbers(scratch, count);
+  scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.expiresAt;
+  out.numbers(scratch, count);
+  scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.format;
+  out.numbers(scratch, count);
+  scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.value === undefined ? 0 : 1;
+  out.numbers(scratch, count);
+  const values = new Array<Uint8Array>(count);
+  for (let index = 0; index < count; index++) values[index] = entries[index]!.value ?? NO_BYTES;
+  out.bytes(values);
+  scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.opClient;
+  out.numbers(scratch, count);
+  scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.opSeq;
+  out.numbers(scratch, count);
+  scratch = out.scratch(count);
+  for (let index = 0; index < count; index++) scratch[index] = entries[index]!.opAttempt;
+  out.numbers(scratch, count);
 }
 
-/** The entries of nine columns that begin at `start`. */
-function parseEntries(group: readonly unknown[], start: number, length: number): Entry[] {
-  const keys = unfold(group[start], length, key);
-  const versions = unfold(group[start + 1], length, positive);
-  const origins = unfold(group[start + 2], length, uint32);
-  const expiries = unfold(group[start + 3], length, millis);
-  const formats = unfold(group[start + 4], length, format);
-  const values = unfold(group[start + 5], length, value);
-  const opClients = unfold(group[start + 6], length, count);
-  const opSeqs = unfold(group[start + 7], length, count);
-  const opAttempts = unfold(group[start + 8], length, uint32);
-  return keys.map((key, index) => ({
-    key,
-    version: versions[index]!,
-    origin: origins[index]!,
-    expiresAt: expiries[index]!,
-    format: formats[index]!,
-    value: values[index],
-    opClient: opClients[index]!,
-    opSeq: opSeqs[index]!,
-    opAttempt: opAttempts[index]!,
-  }));
+const NO_BYTES = new Uint8Array(0);
+
+function readEntries(bytes: PackedReader, count: number): Entry[] {
+  const keys = readKeys(bytes, count);
+  const versions = readIntegers(bytes, count, POSITIVE);
+  const origins = readIntegers(bytes, count, UINT32);
+  const expiries = readMillis(bytes, count);
+  const formats = readIntegers(bytes, count, FORMAT);
+  const haveValues = readIntegers(bytes, count, BOOL);
+  const values = bytes.bytes(count, room.take(count), BYTES);
+  const opClients = readIntegers(bytes, count, COUNT);
+  const opSeqs = readIntegers(bytes, count, COUNT);
+  const opAttempts = readIntegers(bytes, count, UINT32);
+  const entries = new Array<Entry>(count);
+  for (let index = 0; index < count; index++) {
+    const value = values[index]!;
+    check(haveValues[index] === 1 || value.length === 0, "no bytes of a value that is not there");
+    entries[index] = {
+      key: keys[index]!,
+      version: versions[index]!,
+      origin: origins[index]! >>> 0,
+      expiresAt: small(expiries[index]!),
+      format: (formats[index]! | 0) as ValueFormat,
+      value: haveValues[index] === 1 ? value : undefined,
+      opClient: small(opClients[index]!),
+      opSeq: small(opSeqs[index]!),
+      opAttempt: opAttempts[index]! >>> 0,
+    };
+  }
+  return entries;
 }
 
 /** Only replies that hold an entry and know no operation: the others are short. */
 const readReply: Columns<ReadReplicaReply> = {
   takes: (message) => message.entry !== undefined && message.known === undefined,
-  pack: (run) => [
-    -codeOf("readReply"),
-    run.map((message) => message.id),
-    fold(run, readStatus, (message) => message.status),
-    fold(run, bool, (message) => message.counts),
-    fold(run, count, (message) => message.clearedVersion),
+  write(run, out) {
+    writeIds(run, out);
+    write(run, out, (message) => READ_STATUS.numbers[message.status]);
+    write(run, out, (message) => (message.counts ? 1 : 0));
+    write(run, out, (message) => message.clearedVersion);
     // `takes` saw to it that there is an entry.
-    ...packEntries(run, (message) => message.entry!),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 12);
-    const statuses = unfold(group[2], ids.length, readStatus);
-    const counts = unfold(group[3], ids.length, bool);
-    const clearedVersions = unfold(group[4], ids.length, count);
-    const entries = parseEntries(group, 5, ids.length);
-    return ids.map((id, index) => ({
-      kind: "readReply",
-      id,
-      status: statuses[index]!,
-      counts: counts[index]!,
-      entry: entries[index],
-      clearedVersion: clearedVersions[index]!,
-      known: undefined,
-    }));
+    writeEntries(
+      run.map((message) => message.entry!),
+      out,
+    );
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const statuses = readIntegers(bytes, count, READ_STATUS.range);
+    const counts = readIntegers(bytes, count, BOOL);
+    const clearedVersions = readIntegers(bytes, count, COUNT);
+    const entries = readEntries(bytes, count);
+    const messages = new Array<ReadReplicaReply>(count);
+    for (let index = 0; index < count; index++) {
+      messages[index] = {
+        kind: "readReply",
+        id: ids[index]! >>> 0,
+        status: READ_STATUS.values[statuses[index]!]!,
+        counts: counts[index] === 1,
+        entry: entries[index],
+        clearedVersion: small(clearedVersions[index]!),
+        known: undefined,
+      };
+    }
+    return messages;
   },
 };
 
 const replicate: Columns<Replicate> = {
   takes: always,
-  pack: (run) => [
-    -codeOf("replicate"),
-    run.map((message) => message.id),
-    fold(run, ringId, (message) => message.ringId),
-    fold(run, purpose, (message) => message.purpose),
-    fold(run, count, (message) => message.over),
-    fold(run, millis, (message) => message.notAfter),
-    ...packEntries(run, (message) => message.entry),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 13);
-    const ringIds = unfold(group[2], ids.length, ringId);
-    const purposes = unfold(group[3], ids.length, purpose);
-    const overs = unfold(group[4], ids.length, count);
-    const notAfters = unfold(group[5], ids.length, millis);
-    const entries = parseEntries(group, 6, ids.length);
-    return ids.map((id, index) => ({
-      kind: "replicate",
-      id,
-      ringId: ringIds[index]!,
-      purpose: purposes[index]!,
-      entry: entries[index]!,
-      over: overs[index]!,
-      notAfter: notAfters[index]!,
-    }));
+  write(run, out) {
+    const count = run.length;
+    writeIds(run, out);
+    writeRingIds(run, out);
+    write(run, out, (message) => PURPOSE.numbers[message.purpose]);
+    const entries = new Array<Entry>(count);
+    for (let index = 0; index < count; index++) entries[index] = run[index]!.entry;
+    writeEntries(entries, out);
+    write(run, out, (message) => message.over);
+    writeNotAfters(run, out);
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const ringIds = readRingIds(bytes, count);
+    const purposes = readIntegers(bytes, count, PURPOSE.range);
+    const entries = readEntries(bytes, count);
+    const overs = readIntegers(bytes, count, COUNT);
+    const notAfters = readMillis(bytes, count);
+    const messages = new Array<Replicate>(count);
+    for (let index = 0; index < count; index++) {
+      messages[index] = {
+        kind: "replicate",
+        id: ids[index]! >>> 0,
+        ringId: ringIds[index]!,
+        purpose: PURPOSE.values[purposes[index]!]!,
+        entry: entries[index]!,
+        over: small(overs[index]!),
+        notAfter: small(notAfters[index]!),
+      };
+    }
+    return messages;
   },
 };
 
 const replicated: Columns<ReplicateReply> = {
   takes: always,
-  pack: (run) => [
-    -codeOf("replicated"),
-    run.map((message) => message.id),
-    fold(run, replicateStatus, (message) => message.status),
-    fold(run, bool, (message) => message.counts),
-    fold(run, count, (message) => message.heldVersion),
-  ],
-  parse(group) {
-    const ids = unfoldIds(group, 3);
-    const statuses = unfold(group[2], ids.length, replicateStatus);
-    const counts = unfold(group[3], ids.length, bool);
-    const heldVersions = unfold(group[4], ids.length, count);
-    return ids.map((id, index) => ({
-      kind: "replicated",
-      id,
-      status: statuses[index]!,
-      counts: counts[index]!,
-      heldVersion: heldVersions[index]!,
-    }));
+  write(run, out) {
+    const count = run.length;
+    writeIds(run, out);
+    let scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = STATUS.numbers[run[index]!.status];
+    out.numbers(scratch, count);
+    scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = run[index]!.counts ? 1 : 0;
+    out.numbers(scratch, count);
+    scratch = out.scratch(count);
+    for (let index = 0; index < count; index++) scratch[index] = run[index]!.heldVersion;
+    out.numbers(scratch, count);
+  },
+  read(bytes, count) {
+    const ids = readIntegers(bytes, count, UINT32);
+    const statuses = readIntegers(bytes, count, STATUS.range);
+    const counts = readIntegers(bytes, count, BOOL);
+    const heldVersions = readIntegers(bytes, count, COUNT);
+    const messages = new Array<ReplicateReply>(count);
+    for (let index = 0; index < count; index++) {
+      messages[index] = {
+        kind: "replicated",
+        id: ids[index]! >>> 0,
+        status: STATUS.values[statuses[index]!]!,
+        counts: counts[index] === 1,
+        heldVersion: small(heldVersions[index]!),
+      };
+    }
+    return messages;
   },
 };
 
 const COLUMNS: Readonly<Record<string, Columns<Message>>> = {
   get,
   got,
-  write,
+  write: writeColumns,
   written,
   read,
   readReply,
@@ -393,4 +569,26 @@ const COLUMNS: Readonly<Record<string, Columns<Message>>> = {
 /** The columns of a frequent kind; `undefined` for the others. */
 export function columnsOf(kind: string): Columns<Message> | undefined {
   return Object.hasOwn(COLUMNS, kind) ? COLUMNS[kind] : undefined;
+}
+
+/** Writes the count and the columns of a run. */
+export function writeRun(columns: Columns<Message>, run: readonly Message[], out: PackedWriter): void {
+  out.uint32(run.length);
+  columns.write(run, out);
+}
+
+/**
+ * Reads the messages of a group.
+ *
+ * @param countMax Messages that the frame may still hold.
+ * @throws {InvalidField}
+ */
+export function readRun(columns: Columns<Message>, bytes: PackedReader, countMax: number): Message[] {
+  const count = bytes.uint32();
+  check(count > 0, "at least one message");
+  check(count <= countMax && count <= bytes.left, "no more messages than there can be");
+  room.reset();
+  const messages = columns.read(bytes, count);
+  bytes.end();
+  return messages;
 }

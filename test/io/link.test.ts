@@ -462,7 +462,7 @@ describe("a link", () => {
     ["bytes that are no frame", new Uint8Array(20).fill(0xdd), 1002, "protocol: cut short"],
     ["a reply sent as a request", encodeFrame([got(1)]), 1002, "protocol: no got here"],
     ["a message of another path", encodeFrame([{ kind: "nack", seq: 1 }]), 1002, "protocol: no nack here"],
-    ["an empty key", encodeFrame([get(1, "")]), 1002, "protocol: get.key: expected text of 1 to 1024 bytes"],
+    ["an empty key", encodeFrame([get(1, "")]), 1002, "protocol: expected text of 1 to 1024 bytes"],
   ])("is closed by %s", async (_name, data, code, reason) => {
     const acceptor = await startAcceptor();
     const raw = await connectGreeted(acceptor.address, "client");

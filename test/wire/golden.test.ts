@@ -47,7 +47,7 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
     "one get",
     FROM_CLIENT,
     [{ kind: "get", id: 1, key: "user:1", read: "one", want: "value", notAfter: 0 }],
-    "9201960101a6757365723a31000000",
+    "dd000000020192ffc600000015010000001101001006757365723a31100010001000",
   ],
   [
     "three gets",
@@ -60,7 +60,8 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
       want: "entry",
       notAfter: 12.5,
     })),
-    "920196ff930102cd012c93a26b31a26b32a46b3330300101cb4029000000000000",
+    "dd000000020192ffc600000026030000001201000001002b0111020000026b316b326b333030100110018000" +
+      "00000000002940",
   ],
   [
     "a set, alone and in a run",
@@ -100,8 +101,8 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
         begunAt: 5,
       },
     ],
-    "93019efe920102a16b92c40201ffc40202ff02cdea60010001cb42700000000000009201020100009a0203a16e" +
-      "920392ff00020109020005",
+    "dd000000030192fec600000032020000001101000110016b6b100201ff02ff10024060ea0000100110001001" +
+      "800000000000007042110100011001100010009a0203a16e920392ff00020109020005",
   ],
   [
     "replies",
@@ -113,7 +114,8 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
       { kind: "written", id: 4, outcome: 41.5 },
       { kind: "failed", id: 5, code: "ERR_NO_QUORUM", message: "1 of 2", applied: "no", elsewhere: true },
     ],
-    "940197f892010292c3c20192c40161c400000093f792030492c3cb4044c00000000000960e0503a631206f66" + "203200c3",
+    "dd000000040192f8c600000017020000001101000111000100100111000100611000100092f7c60000001d02" +
+      "00000011030001110100010800000000000000000000000000c04440960e0503a631206f66203200c3",
   ],
   [
     "a replicate with a value and its answer",
@@ -122,8 +124,9 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
       { kind: "replicate", id: 7, ringId: RING, purpose: "hint", entry: ENTRY, over: 2 ** 52, notAfter: 0 },
       { kind: "replicated", id: 7, status: "stored", counts: true, heldVersion: ENTRY.version },
     ],
-    "9301971307b0303132333435363738396162636465660299a16bcb4330000000000001cedeadbeefcb4278bc" +
-      "fe5680000001c40268694dcd012c01cb43300000000000000095140700c3cb4330000000000001",
+    "dd000000030192edc6000000520100000011070001101030313233343536373839616263646566100210016b" +
+      "80010000000000304340efbeadde8000008056febc78421001100110026869104d402c010000100180000000" +
+      "0000003043100092ecc6000000140100000011070010001001800100000000003043",
   ],
   [
     "a run of replicates with a tombstone",
@@ -140,8 +143,9 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
         notAfter: 9,
       },
     ],
-    "92019fed920809b03031323334353637383961626364656600000992a16ba16ccb4330000000000001cedead" +
-      "beef92cb4278bcfe56800000000192c4026869c04dcd012c01",
+    "dd000000020192edc60000005902000000110800010110103031323334353637383961626364656610001001" +
+      "6b6c80010000000000304340efbeadde0800008056febc784200000000000000001001110001001100020068" +
+      "69104d402c010000100110001009",
   ],
   [
     "a pull",
@@ -160,7 +164,7 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
         after: "",
       },
     ],
-    "9201971901b030313233343536373839616263646566c29200cd3fff9292000092cb433fffffffffffff03a0",
+    "dd0000000201971901b030313233343536373839616263646566c29200cd3fff9292000092cb433fffffffff" + "ffff03a0",
   ],
   [
     "a probe with an update",
@@ -173,8 +177,8 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
         updates: [{ record: { ...RECORD, liveness: "suspect" }, accuser: "n3" as MemberId }],
       },
     ],
-    "9201941d01a26e3291929ba26e31ae3132372e302e302e313a37343030a161010500010202b0303132333435" +
-      "36373839616263646566a0a26e33",
+    "dd0000000201941d01a26e3291929ba26e31ae3132372e302e302e313a37343030a161010500010202b03031" +
+      "3233343536373839616263646566a0a26e33",
   ],
 ];
 
