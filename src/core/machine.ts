@@ -43,6 +43,13 @@ export type Input =
       readonly request: ClientRequest;
       readonly to?: MemberId;
     }
+  /** What one frame held, in order: one step does for all of it. */
+  | { readonly kind: "peerBatch"; readonly from: MemberId; readonly messages: readonly PeerMessage[] }
+  | {
+      readonly kind: "clientBatch";
+      readonly client: ClientHandle;
+      readonly requests: readonly ClientRequest[];
+    }
   | { readonly kind: "clientOpened"; readonly client: ClientHandle }
   | { readonly kind: "clientClosed"; readonly client: ClientHandle }
   /** A peer or gossip connection to a member was established or lost. */

@@ -239,6 +239,19 @@ export class NodeCore implements Machine<Input, Effect> {
           this.#client(input.client, input.request, now, realNow);
         else this.#handOn(input, input.to, now);
         break;
+      case "peerBatch":
+        if (this.#links.heard(input.from, now)) this.#peerIsBack(input.from, now);
+        for (const message of input.messages) {
+          this.#peer(input.from, message, now, realNow);
+          this.#refreshView(now);
+        }
+        break;
+      case "clientBatch":
+        for (const request of input.requests) {
+          this.#client(input.client, request, now, realNow);
+          this.#refreshView(now);
+        }
+        break;
       case "clientOpened":
         this.#clients.add(input.client);
         this.#outbox.reply(input.client, this.#topology());

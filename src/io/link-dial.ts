@@ -122,6 +122,7 @@ export class Dial {
       remote,
       limits: this.#limits,
       isPaced: false,
+      isAsking: this.#options.path === "client",
     });
     link.start(this.#options.onLink);
     this.#settle.resolve(link);

@@ -3,6 +3,11 @@
 // Batching: all messages of one turn of the event loop leave as one frame, sent in the turn's check phase (`setImmediate`). That
 // comes after every callback and promise continuation of the turn, so that what many callers say at once shares a frame,
 // and before the loop waits again, so that a lone message loses no time. A microtask would run before the other callers' continuations.
+// What is said in answer to a frame while it is being dealt with leaves at once: nobody else will join it.
+//
+// A side that asks (`isAsking`) sends no small frame after one that nothing has come back for yet, for a millisecond at most: answers that
+// trickle in would make questions that trickle out, and frames of one or two messages cost ten times as much per message as
+// frames of twenty. A lone call never waits, because nothing is unanswered.
 //
 // Bounds: output that the other side does not take is cut off at `outputBytesMax` (a slow reader). On the client path a node
 // also stops reading requests while more than a megabyte of answers waits, and hands on a large batch in portions, so that a client
@@ -29,8 +34,19 @@ const FRAME_COST: FrameCost = { bytes: 16, items: 2 };
 const OUTPUT_HIGH_BYTES = 1024 * 1024;
 const OUTPUT_LOW_BYTES = 256 * 1024;
 
-/** Requests handed on between two looks at the waiting output. */
-const PORTION_MESSAGES = 16;
+// Requests handed on between two looks at the waiting output: the fewer, the larger their answers have been.
+const PORTION_MESSAGES_MIN = 16;
+const PORTION_MESSAGES_MAX = 1_024;
+
+/** Messages that make a frame worth sending although the one before it is not answered. */
+const GATHERED_MESSAGES = 64;
+/** How long fewer messages wait for such an answer. Timers know nothing shorter. */
+const GATHER_MS = 1;
+/** Unanswered messages that are no crowd yet: what follows them does not wait. */
+const FEW_MESSAGES = 4;
+/** Messages between two looks at the bound of the output, unless they are large. */
+const LOOK_MESSAGES = 64;
+const LOOK_BYTES = 16 * 1024;
 
 /** A reader that takes nothing for this long while requests wait for it is cut. */
 const STALL_MS = 10_000;
@@ -60,6 +76,8 @@ export interface LinkParts {
   readonly limits: LinkLimits;
   /** Whether this side answers requests: then it reads no faster than it is read. */
   readonly isPaced: boolean;
+  /** Whether this side only asks, and is answered: then small frames wait for answers. */
+  readonly isAsking: boolean;
 }
 
 /** See the top of the file. The owner calls {@link start} once, before anything else. */
@@ -75,8 +93,17 @@ export class WebSocketLink implements Link {
   /** Messages of this turn, and their size from above. */
   #queue: Message[] = [];
   #queuedBytes = 0;
+  #queuedItems = 0;
+  /** A flush is scheduled for this turn. */
+  #isFlushDue = false;
+  /** Within {@link #receive}, which flushes at its end. */
+  #isReceiving = false;
+  /** Messages in the last frame, until anything comes back. */
+  #unanswered = 0;
+  #gatherTimer: NodeJS.Timeout | undefined;
+  #portion = PORTION_MESSAGES_MIN;
   /** Received messages that wait for output to be read; only on a paced link. */
-  #inbox: Message[] = [];
+  #inbox: readonly Message[] = [];
   #isDelivering = false;
   #stallTimer: NodeJS.Timeout | undefined;
 
@@ -109,11 +136,35 @@ export class WebSocketLink implements Link {
 
   send(message: Message): void {
     if (this.#state !== "open") return;
-    if (this.#queue.length === 0) setImmediate(() => this.#flush());
-    this.#queue.push(message);
-    this.#queuedBytes += costOf(message).bytes;
-    if (this.bufferedBytes > this.#parts.limits.outputBytesMax[this.path]) this.terminate("slow reader");
+    const { bytes, items } = costOf(message);
+    const count = this.#queue.push(message);
+    this.#queuedBytes += bytes;
+    this.#queuedItems += items;
+    const mustLook = count % LOOK_MESSAGES === 1 || bytes > LOOK_BYTES;
+    if (mustLook && this.bufferedBytes > this.#parts.limits.outputBytesMax[this.path]) {
+      this.terminate("slow reader");
+    } else if (!this.#isFlushDue && !this.#isReceiving) {
+      this.#scheduleFlush();
+    }
   }
+
+  /** For this turn, or, where small frames wait, for the next answer. */
+  #scheduleFlush(): void {
+    const isCrowd = this.#parts.isAsking && this.#unanswered > FEW_MESSAGES;
+    if (isCrowd && this.#queue.length < GATHERED_MESSAGES && this.#queuedBytes < LOOK_BYTES) {
+      this.#gatherTimer ??= setTimeout(this.#onGathered, GATHER_MS);
+    } else {
+      this.#isFlushDue = true;
+      setImmediate(this.#onTurnEnd);
+    }
+  }
+
+  readonly #onTurnEnd = (): void => this.#flush();
+
+  readonly #onGathered = (): void => {
+    this.#gatherTimer = undefined;
+    this.#flush();
+  };
 
   close(): void {
     if (this.#state !== "open") return;
@@ -138,11 +189,26 @@ export class WebSocketLink implements Link {
 
   /** Sends what the turn has queued, in as many frames as it takes. */
   #flush(): void {
+    this.#isFlushDue = false;
     if (this.#state !== "open" || this.#queue.length === 0) return;
+    if (this.#gatherTimer !== undefined) {
+      clearTimeout(this.#gatherTimer);
+      this.#gatherTimer = undefined;
+    }
     const queue = this.#queue;
+    const bytesMax = this.#parts.limits.frameBytesMax[this.path];
+    const fits =
+      this.#queuedBytes + FRAME_COST.bytes <= bytesMax &&
+      this.#queuedItems + FRAME_COST.items <= FRAME_ITEMS_MAX;
     this.#queue = [];
     this.#queuedBytes = 0;
-    const bytesMax = this.#parts.limits.frameBytesMax[this.path];
+    this.#queuedItems = 0;
+    this.#unanswered = queue.length;
+    if (fits) this.#sendFrame(queue);
+    else this.#sendInParts(queue, bytesMax);
+  }
+
+  #sendInParts(queue: readonly Message[], bytesMax: number): void {
     let batch: Message[] = [];
     let { bytes, items } = FRAME_COST;
     for (const message of queue) {
@@ -180,6 +246,17 @@ export class WebSocketLink implements Link {
 
   #receive(data: Uint8Array, isBinary: boolean): void {
     if (this.#state !== "open") return;
+    this.#isReceiving = true;
+    this.#take(data, isBinary);
+    this.#isReceiving = false;
+    this.#unanswered = 0;
+    if (this.#queue.length === 0) return;
+    // An asking side has nothing to answer: what has been waiting leaves with what the answers lead to.
+    if (this.#parts.isAsking) this.#scheduleFlush();
+    else this.#flush();
+  }
+
+  #take(data: Uint8Array, isBinary: boolean): void {
     if (!isBinary) {
       this.#close(CLOSE_CODES.notBinary, "protocol: a text frame");
       return;
@@ -188,7 +265,8 @@ export class WebSocketLink implements Link {
     if (!decoded.ok) {
       this.#close(CLOSE_CODES.protocolError, `protocol: ${decoded.reason}`);
     } else if (this.#parts.isPaced) {
-      for (const message of decoded.messages) this.#inbox.push(message);
+      if (this.#inbox.length === 0) this.#inbox = decoded.messages;
+      else this.#inbox = [...this.#inbox, ...decoded.messages];
       this.#deliver();
     } else if (decoded.messages.length > 0) {
       this.#handlers?.onMessages(decoded.messages);
@@ -201,13 +279,23 @@ export class WebSocketLink implements Link {
     this.#isDelivering = true;
     let start = 0;
     while (start < this.#inbox.length && this.#state === "open" && this.bufferedBytes <= OUTPUT_HIGH_BYTES) {
-      const portion = this.#inbox.slice(start, start + PORTION_MESSAGES);
+      const isAll = start === 0 && this.#inbox.length <= this.#portion;
+      const portion = isAll ? this.#inbox : this.#inbox.slice(start, start + this.#portion);
+      const queuedBytes = this.#queuedBytes;
       start += portion.length;
       this.#handlers?.onMessages(portion);
+      this.#choosePortion((this.#queuedBytes - queuedBytes) / portion.length);
     }
-    this.#inbox = this.#inbox.slice(start);
+    this.#inbox = start < this.#inbox.length ? this.#inbox.slice(start) : NO_MESSAGES;
     this.#isDelivering = false;
     this.#setPaused(this.#inbox.length > 0 || this.bufferedBytes > OUTPUT_HIGH_BYTES);
+  }
+
+  /** So many requests that answers of this size stay far from the bound; grows slowly, shrinks at once. */
+  #choosePortion(answerBytes: number): void {
+    const portion = Math.floor(OUTPUT_LOW_BYTES / Math.max(1, answerBytes));
+    const grown = Math.min(PORTION_MESSAGES_MAX, 2 * this.#portion);
+    this.#portion = Math.max(PORTION_MESSAGES_MIN, Math.min(grown, portion));
   }
 
   #setPaused(isPaused: boolean): void {
@@ -237,8 +325,10 @@ export class WebSocketLink implements Link {
     if (this.#state === "open") this.#state = "closing";
     this.#queue = [];
     this.#queuedBytes = 0;
-    this.#inbox = [];
+    this.#queuedItems = 0;
+    this.#inbox = NO_MESSAGES;
     clearTimeout(this.#stallTimer);
+    clearTimeout(this.#gatherTimer);
   }
 
   #noteReason(reason: string): void {
@@ -252,6 +342,8 @@ export class WebSocketLink implements Link {
     this.#handlers?.onClose(this.#reason ?? reason);
   }
 }
+
+const NO_MESSAGES: readonly Message[] = Object.freeze([]);
 
 /** A close frame holds at most 123 bytes of reason, and ours are ASCII. */
 const CLOSE_REASON_MAX = 120;

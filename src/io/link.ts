@@ -243,7 +243,10 @@ export class LinkAcceptor {
       end();
       const { remote } = step;
       const isPaced = path === "client";
-      this.#establish(new WebSocketLink({ webSocket, socket, path, remote, limits: this.#limits, isPaced }));
+      const limits = this.#limits;
+      this.#establish(
+        new WebSocketLink({ webSocket, socket, path, remote, limits, isPaced, isAsking: false }),
+      );
     };
     const timer = setTimeout(() => {
       refuse("ERR_TIMEOUT", `It did not finish the handshake within ${this.#limits.handshakeMs} ms`);

@@ -16,16 +16,33 @@ export interface ClientLinksPorts {
   refusal(requestId: number): Failure;
 }
 
-/** One client. `underWay`: when each unanswered request came, by its id; the core bounds how many it takes on. */
+/** What kind of request it is, and when it came. */
+interface Arrival {
+  readonly kind: RequestKind;
+  readonly sinceMs: number;
+}
+
+/** One client. `underWay`: unanswered requests by id; the core bounds how many it takes on. */
 interface Client {
   readonly link: Link;
-  readonly underWay: Map<number, { readonly kind: RequestKind; readonly sinceMs: number }>;
+  readonly underWay: Map<number, Arrival>;
+}
+
+/** Requests that the core works on at this moment: most are answered before it returns, and need no place in a table. */
+interface Feeding {
+  readonly handle: ClientHandle;
+  readonly sinceMs: number;
+  /** Ids of the answers that came meanwhile. */
+  readonly answered: number[];
 }
 
 /** See the top of the file. */
 export class ClientLinks {
   readonly #ports: ClientLinksPorts;
   readonly #clients = new Map<ClientHandle, Client>();
+  #feeding: Feeding | undefined;
+  /** What a failure is counted as that came at once: the kind of the frame's first request. */
+  #feedingKind: RequestKind = "get";
   #lastHandle = 0;
   #isDraining = false;
   #underWayCount = 0;
@@ -63,12 +80,20 @@ export class ClientLinks {
     if (client === undefined) return;
     client.link.send(message);
     if (message.kind === "pong" || message.kind === "topology") return;
-    const request = client.underWay.get(message.id);
-    if (request === undefined) return;
-    client.underWay.delete(message.id);
-    this.#underWayCount--;
-    const outcome = message.kind === "failed" ? message.code : "ok";
-    this.#ports.metrics.observe(request.kind, outcome, nowMs - request.sinceMs);
+    const arrival = client.underWay.size === 0 ? undefined : client.underWay.get(message.id);
+    if (arrival !== undefined) {
+      client.underWay.delete(message.id);
+      this.#underWayCount--;
+      this.#observe(message, arrival.kind, nowMs - arrival.sinceMs);
+    } else if (this.#feeding?.handle === handle) {
+      this.#feeding.answered.push(message.id);
+      const kind = message.kind === "failed" ? undefined : REQUEST_OF[message.kind];
+      this.#observe(message, kind ?? this.#feedingKind, nowMs - this.#feeding.sinceMs);
+    }
+  }
+
+  #observe(message: ClientReply, kind: RequestKind, ms: number): void {
+    this.#ports.metrics.observe(kind, message.kind === "failed" ? message.code : "ok", ms);
   }
 
   /** From now on every new request is refused. */
@@ -82,22 +107,43 @@ export class ClientLinks {
   }
 
   #receive(handle: ClientHandle, client: Client, messages: readonly Message[]): void {
-    const sinceMs = this.#ports.nowMs();
-    for (const message of messages) {
-      // The wire lets only requests pass in this direction.
-      const request = message as ClientRequest;
-      if (request.kind !== "ping") {
-        if (this.#isDraining) {
-          client.link.send(this.#ports.refusal(request.id));
-          this.#ports.metrics.observe(request.kind, "ERR_CLOSED", 0);
-          continue;
-        }
-        // An id in use again is the client's mistake: it gets two answers, and the first is timed.
-        if (!client.underWay.has(request.id)) this.#underWayCount++;
-        client.underWay.set(request.id, { kind: request.kind, sinceMs });
-      }
-      this.#ports.feed({ kind: "client", client: handle, request });
+    // The wire lets only requests pass in this direction.
+    const received = messages as readonly ClientRequest[];
+    const requests = this.#isDraining ? this.#refuse(client, received) : received;
+    if (requests.length === 0) return;
+    const feeding = { handle, sinceMs: this.#ports.nowMs(), answered: [] as number[] };
+    this.#feeding = feeding;
+    this.#feedingKind = kindOf(requests[0]!);
+    if (requests.length === 1) this.#ports.feed({ kind: "client", client: handle, request: requests[0]! });
+    else this.#ports.feed({ kind: "clientBatch", client: handle, requests });
+    this.#feeding = undefined;
+    this.#noteUnanswered(handle, requests, feeding);
+  }
+
+  /** Remembers what the core has not answered at once. */
+  #noteUnanswered(handle: ClientHandle, requests: readonly ClientRequest[], feeding: Feeding): void {
+    const client = this.#clients.get(handle);
+    const { answered, sinceMs } = feeding;
+    if (client === undefined || answered.length >= requests.length) return;
+    const isAnswered = answered.length > 0 ? new Set(answered) : undefined;
+    let arrival: Arrival | undefined;
+    for (const request of requests) {
+      if (request.kind === "ping" || isAnswered?.has(request.id) === true) continue;
+      if (arrival?.kind !== request.kind) arrival = { kind: request.kind, sinceMs };
+      // An id in use again is the client's mistake: it gets two answers, and one is timed.
+      if (!client.underWay.has(request.id)) this.#underWayCount++;
+      client.underWay.set(request.id, arrival);
     }
+  }
+
+  /** While draining: refuses all requests, and returns the heartbeats among them. */
+  #refuse(client: Client, requests: readonly ClientRequest[]): readonly ClientRequest[] {
+    return requests.filter((request) => {
+      if (request.kind === "ping") return true;
+      client.link.send(this.#ports.refusal(request.id));
+      this.#ports.metrics.observe(request.kind, "ERR_CLOSED", 0);
+      return false;
+    });
   }
 
   /** A reply larger than a frame may be is replaced by one that says so. */
@@ -121,4 +167,17 @@ export class ClientLinks {
     this.#underWayCount -= client.underWay.size;
     this.#ports.feed({ kind: "clientClosed", client: handle });
   }
+}
+
+const REQUEST_OF = {
+  got: "get",
+  written: "write",
+  scanned: "scan",
+  cleared: "clear",
+  counted: "count",
+  commanded: "command",
+} as const;
+
+function kindOf(request: ClientRequest): RequestKind {
+  return request.kind === "ping" ? "get" : request.kind;
 }

@@ -207,17 +207,27 @@ export class PeerLinks {
   #receive(link: Link, messages: readonly Message[]): void {
     const { feed } = this.#ports;
     const from = link.remote.id as MemberId;
-    for (const message of messages) {
-      if (link.path === "gossip") {
-        // The wire lets only messages of the link's path pass.
-        feed({ kind: "gossip", from, fromAddress: link.remote.address, message: message as GossipMessage });
-      } else if (message.kind === "forward" && this.#isDraining) {
-        const reply = this.#ports.refusal(message.request.id);
-        link.send({ kind: "forwarded", id: message.id, reply });
-      } else {
-        feed({ kind: "peer", from, message: message as PeerMessage });
+    // The wire lets only messages of the link's path pass.
+    if (link.path === "gossip") {
+      const fromAddress = link.remote.address;
+      for (const message of messages as readonly GossipMessage[]) {
+        feed({ kind: "gossip", from, fromAddress, message });
       }
+      return;
     }
+    const taken = this.#isDraining ? this.#refuseForwards(link, messages) : (messages as PeerMessage[]);
+    if (taken.length === 1) feed({ kind: "peer", from, message: taken[0]! });
+    else if (taken.length > 1) feed({ kind: "peerBatch", from, messages: taken });
+  }
+
+  /** Returns the messages that are no forwarded requests. */
+  #refuseForwards(link: Link, messages: readonly Message[]): readonly PeerMessage[] {
+    return messages.filter((message): message is PeerMessage => {
+      if (message.kind !== "forward") return true;
+      const reply = this.#ports.refusal(message.request.id);
+      link.send({ kind: "forwarded", id: message.id, reply });
+      return false;
+    });
   }
 
   #cut(link: Link, reason: string): void {

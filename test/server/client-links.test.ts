@@ -59,8 +59,7 @@ describe("ClientLinks", () => {
 
     expect(inputs).toEqual([
       { kind: "clientOpened", client: 1 },
-      { kind: "client", client: 1, request: get(1) },
-      { kind: "client", client: 1, request: { kind: "ping", sentMs: 5 } },
+      { kind: "clientBatch", client: 1, requests: [get(1), { kind: "ping", sentMs: 5 }] },
       { kind: "clientClosed", client: 1 },
     ]);
   });
