@@ -149,7 +149,7 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const comparisons = await chosen(values);
+  const comparisons = chosen(values);
   const systems = await startSystems(comparisons);
   const rows: Row[] = [];
   try {
@@ -174,17 +174,17 @@ type Values = {
 };
 
 /** The comparisons asked for, with those contenders that can be had. */
-async function chosen({ only, clients }: Values): Promise<Comparison[]> {
+function chosen({ only, clients }: Values): Comparison[] {
   const names = only?.split(",");
   const unknown = names?.filter((name) => !COMPARISONS.some((comparison) => comparison.name === name)) ?? [];
   if (unknown.length > 0) throw new Error(`Unknown comparison ${unknown.join(", ")}`);
   const parts = clients?.split(",");
   const missing = new Set<string>();
-  const able = async (contender: Contender) => {
+  const able = (contender: Contender) => {
     const program = contender.system === "memcached" ? "memcached" : "redis-server";
     const isPeer = contender.system !== "ringhold" && contender.system !== "none";
     if (isPeer && versionOf(program) === undefined) missing.add(`${program} is not installed`);
-    else if (!(await hasClient(contender.client)))
+    else if (!hasClient(contender.client))
       missing.add(`the package for ${contender.client} is not installed`);
     else return true;
     return false;
@@ -195,7 +195,7 @@ async function chosen({ only, clients }: Values): Promise<Comparison[]> {
     const contenders: Contender[] = [];
     for (const contender of comparison.contenders) {
       const isWanted = parts === undefined || parts.some((part) => contender.name.includes(part));
-      if (isWanted && (await able(contender))) contenders.push(contender);
+      if (isWanted && able(contender)) contenders.push(contender);
     }
     result.push({ ...comparison, contenders });
   }

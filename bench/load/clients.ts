@@ -1,8 +1,12 @@
-// Connects the clients that can be measured. The peers' packages are loaded only when they are asked for, and by names that the
+// Connects the clients that can be measured. The peers' packages are loaded only when they are asked for, in a way that the
 // compiler does not follow: they are there for comparisons, and nothing else may come to need them.
 
+import { createRequire } from "node:module";
+import { slotOfKey } from "../../src/base/hash.ts";
 import { connect } from "../../src/index.ts";
 import type { Target, TargetSpec } from "./target.ts";
+
+const require = createRequire(import.meta.url);
 
 /** Connects. Rejects when the client's package is not installed or its servers do not answer. */
 export async function openTarget(spec: TargetSpec): Promise<Target> {
@@ -22,7 +26,7 @@ export async function openTarget(spec: TargetSpec): Promise<Target> {
 }
 
 /** Whether the client's package is installed. */
-export async function hasClient(client: TargetSpec["client"]): Promise<boolean> {
+export function hasClient(client: TargetSpec["client"]): boolean {
   const packages = {
     null: "",
     ringhold: "",
@@ -34,7 +38,7 @@ export async function hasClient(client: TargetSpec["client"]): Promise<boolean> 
   const name = packages[client];
   if (name === "") return true;
   try {
-    await import(name);
+    require.resolve(name);
     return true;
   } catch {
     return false;
@@ -101,14 +105,8 @@ interface IoredisModule {
   ) => Ioredis & { slots: readonly (readonly string[])[] };
 }
 
-/** The name is a variable so that the compiler does not look for the package. */
-async function load<T>(name: string): Promise<T> {
-  return (await import(name)) as T;
-}
-
 async function openIoredis({ client, addresses, timeoutMs }: TargetSpec): Promise<Target> {
-  const { Cluster } = await load<IoredisModule>("ioredis");
-  const { slotOfKey } = await import("../../src/base/hash.ts");
+  const { Cluster } = require("ioredis") as IoredisModule;
   const cluster = new Cluster(hostsOf(addresses), {
     enableAutoPipelining: client === "ioredis+auto",
     ...(timeoutMs === undefined ? {} : { redisOptions: { commandTimeout: timeoutMs } }),
@@ -145,7 +143,7 @@ interface NodeRedisModule {
 }
 
 async function openNodeRedis({ addresses }: TargetSpec): Promise<Target> {
-  const { createCluster } = await load<NodeRedisModule>("redis");
+  const { createCluster } = require("redis") as NodeRedisModule;
   const cluster = createCluster({ rootNodes: addresses.map((address) => ({ url: `redis://${address}` })) });
   cluster.on("error", () => {});
   await cluster.connect();
@@ -168,7 +166,7 @@ interface MemjsModule {
 }
 
 async function openMemjs({ addresses }: TargetSpec): Promise<Target> {
-  const { Client } = await load<MemjsModule>("memjs");
+  const { Client } = require("memjs") as MemjsModule;
   const client = Client.create(addresses.join(","));
   const get = async (key: string) => (await client.get(key)).value?.toString();
   return {

@@ -44,7 +44,10 @@ import { callMany } from "./many.ts";
 import { type CacheOptions, type ConnectTarget, resolveClientOptions } from "./options.ts";
 import { scanKeys, sweepSlots } from "./sweep.ts";
 import { decodeValue, encodeValue } from "./values.ts";
-import type { CallResult } from "./waiters.ts";
+import { type CallResult, decodedValue, OutcomeWaiter, outcomeIn, ValueWaiter } from "./waiters.ts";
+
+const NO_OPTIONS: SetOptions = Object.freeze({});
+const UNCONDITIONAL = { condition: "none", ifVersion: 0 } as const;
 
 /** A value with what the cluster knows of it. */
 export interface CacheEntry<T = unknown> {
@@ -146,9 +149,19 @@ export class Cache {
    * const user = await cache.get<{ name: string }>("user:1");
    * ```
    */
-  async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
-    const reply = await this.#read(key, "value", options);
-    return reply.found ? (decodeValue(reply.format, reply.value) as T) : undefined;
+  get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
+    // No async function: it would be a second promise, and two turns of the queue, for every call.
+    return new Promise<T | undefined>((resolve, reject) => {
+      checkKey(key);
+      const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
+      const request = this.#getRequest(key, "value", given);
+      if (given.signal === undefined) {
+        const waiter = new ValueWaiter(resolve as (value: unknown) => void, reject);
+        this.#driver.startWithin(request, given.timeout ?? this.#driver.options.timeoutMs, waiter);
+      } else {
+        resolve(this.#driver.call(request, this.#limits(given)).then((reply) => decodedValue(reply) as T));
+      }
+    });
   }
 
   /**
@@ -195,11 +208,20 @@ export class Cache {
    * const isFirst = await cache.set("lock:1", process.pid, { ttl: 30_000, ifAbsent: true });
    * ```
    */
-  async set(key: string, value: unknown, options?: SetOptions | Ttl): Promise<boolean> {
-    checkKey(key);
-    const given = checkSetOptions(options);
-    const change = this.#setChange(value, given);
-    return (await this.#write(key, change, given)) === true;
+  set(key: string, value: unknown, options?: SetOptions | Ttl): Promise<boolean> {
+    return new Promise<boolean>((resolve, reject) => {
+      checkKey(key);
+      const given = options === undefined ? NO_OPTIONS : checkSetOptions(options);
+      const change = this.#setChange(value, given);
+      if (given.signal === undefined) {
+        // A set ends in true or false.
+        const waiter = new OutcomeWaiter(resolve as (outcome: Outcome) => void, reject);
+        const request = this.#writeRequest(key, change, given);
+        this.#driver.startWithin(request, given.timeout ?? this.#driver.options.timeoutMs, waiter);
+      } else {
+        resolve(this.#write(key, change, given) as Promise<boolean>);
+      }
+    });
   }
 
   /**
@@ -262,10 +284,7 @@ export class Cache {
     const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
     const requests = list.map((key) => this.#getRequest(key, "value", given));
     const results = await callMany(this.#driver, requests, { ...this.#limits(given), isAllOrNothing: true });
-    return results.map((result) => {
-      const reply = result as GetReply;
-      return reply.found ? (decodeValue(reply.format, reply.value) as T) : undefined;
-    });
+    return results.map((result) => decodedValue(result as GetReply) as T | undefined);
   }
 
   /**
@@ -446,7 +465,7 @@ export class Cache {
 
   async #write(key: string, change: Change, given: WriteOptions): Promise<Outcome> {
     const reply = await this.#driver.call(this.#writeRequest(key, change, given), this.#limits(given));
-    return reply.kind === "written" ? reply.outcome : false;
+    return outcomeIn(reply);
   }
 
   /** Waits for all, so that the error can say how many have failed. */
@@ -469,7 +488,7 @@ export class Cache {
   }
 
   #setChange(value: unknown, given: SetOptions): Change {
-    const { condition, ifVersion } = checkCondition(given);
+    const { condition, ifVersion } = given === NO_OPTIONS ? UNCONDITIONAL : checkCondition(given);
     const ttlMs = checkOptionalTtl(given.ttl);
     const { format, bytes } = encodeValue(value, this.#driver.core.view.valueBytesMax);
     return { type: "set", value: bytes, format, ttlMs, condition, ifVersion };

@@ -3,6 +3,7 @@
 // `applied` (DESIGN: never lie): "no" needs certainty. A try that ended in "no" leaves none; one without an answer, on a broken link,
 // or that ended in "maybe" means that the write may have happened, or may still happen until its `notAfter`.
 
+import type { Alarmed } from "../base/alarms.ts";
 import { type Applied, CacheError } from "../base/errors.ts";
 import { slotOfKey } from "../base/hash.ts";
 import type { Slot } from "../base/ids.ts";
@@ -28,7 +29,7 @@ export type CallPhase = "waiting" | "queued" | "sent" | "backoff";
 /** Tries remembered for the message of an error; more are only counted. */
 const TRAIL_MAX = 8;
 
-export class Call {
+export class Call implements Alarmed {
   readonly id: number;
   readonly request: CallRequest;
   readonly startMs: number;
@@ -42,11 +43,16 @@ export class Call {
   readonly opSeq: number;
   phase: CallPhase = "waiting";
   isSettled = false;
-  /** When the call needs a look; entries of the timer heap with another time are stale. */
-  wakeMs = Number.POSITIVE_INFINITY;
-  /** Unanswered tries, the current one last. */
-  readonly attempts: Attempt[] = [];
+  /** When the call needs a look. */
+  alarmMs = Number.POSITIVE_INFINITY;
+  alarmPrevious: Alarmed | undefined;
+  alarmNext: Alarmed | undefined;
+  alarmOrder = 0;
+  /** The latest try, while it is unanswered and nothing else has become of the call. */
   current: Attempt | undefined;
+  /** The first of the unanswered tries, and the later ones: most calls make one, and need no list. */
+  #first: Attempt | undefined;
+  #others: Attempt[] | undefined;
   /** The link whose queue it is in. */
   queuedOn: NodeLink | undefined;
   /** Since when, or since the last look at it. */
@@ -54,11 +60,12 @@ export class Call {
   attemptCount = 0;
   /** Tries in earlier rounds. */
   attemptsBefore = 0;
-  /** Links tried in this round, and rounds finished. */
-  readonly round: NodeLink[] = [];
+  /** Links tried in this round (the first apart, as above), and rounds finished. */
+  #roundFirst: NodeLink | undefined;
+  #roundOthers: NodeLink[] | undefined;
   rounds = 0;
   lastFailure: Failure | undefined;
-  readonly #trail: { readonly address: string; readonly outcome: string }[] = [];
+  #trail: { readonly address: string; readonly outcome: string }[] | undefined;
   #mayBeApplied = false;
 
   constructor(
@@ -77,15 +84,74 @@ export class Call {
     this.isWrite = request.kind === "write" || request.kind === "clear" || request.kind === "command";
   }
 
+  /** Unanswered tries, in order. */
+  get attempts(): readonly Attempt[] {
+    const first = this.#first === undefined ? [] : [this.#first];
+    return this.#others === undefined ? first : [...first, ...this.#others];
+  }
+
+  get isUnanswered(): boolean {
+    return this.#first !== undefined || (this.#others?.length ?? 0) > 0;
+  }
+
+  /** A try has been sent. */
+  addAttempt(attempt: Attempt): void {
+    if (!this.isUnanswered) {
+      this.#first = attempt;
+    } else {
+      this.#others ??= [];
+      this.#others.push(attempt);
+    }
+  }
+
+  /** A try needs no answer any more. */
+  removeAttempt(attempt: Attempt): void {
+    if (this.#first === attempt) this.#first = undefined;
+    else this.#others?.splice(this.#others.indexOf(attempt), 1);
+  }
+
+  /** Any unanswered try. */
+  anyAttempt(): Attempt | undefined {
+    return this.#first ?? this.#others?.[0];
+  }
+
+  /** Links tried in this round. */
+  get round(): readonly NodeLink[] {
+    const first = this.#roundFirst === undefined ? [] : [this.#roundFirst];
+    return this.#roundOthers === undefined ? first : [...first, ...this.#roundOthers];
+  }
+
+  /** Whether the link has been tried in this round. */
+  hasTried(link: NodeLink): boolean {
+    return this.#roundFirst === link || this.#roundOthers?.includes(link) === true;
+  }
+
+  /** Counts the link as tried in this round. */
+  tried(link: NodeLink): void {
+    if (this.#roundFirst === undefined) {
+      this.#roundFirst = link;
+    } else {
+      this.#roundOthers ??= [];
+      this.#roundOthers.push(link);
+    }
+  }
+
+  /** Begins a round in which nothing has been tried. */
+  beginRound(): void {
+    this.#roundFirst = undefined;
+    this.#roundOthers = undefined;
+  }
+
   /** `undefined` for reads. */
   get applied(): Applied | undefined {
     if (!this.isWrite) return undefined;
-    return this.#mayBeApplied || this.attempts.length > 0 ? "maybe" : "no";
+    return this.#mayBeApplied || this.isUnanswered ? "maybe" : "no";
   }
 
   /** A try ended without success. `applied` "maybe" sticks. */
   note(address: string, outcome: string, applied: Applied): void {
     if (applied === "maybe") this.#mayBeApplied = true;
+    this.#trail ??= [];
     if (this.#trail.length < TRAIL_MAX) this.#trail.push({ address, outcome });
   }
 
@@ -99,7 +165,7 @@ export class Call {
     const failure = this.lastFailure;
     const isCertain = this.applied !== "maybe";
     if (failure?.code === "ERR_NO_QUORUM" && isCertain) return this.refused(failure);
-    const tried = this.#trail.map(({ address, outcome }) => `${address}: ${outcome}`);
+    const tried = (this.#trail ?? []).map(({ address, outcome }) => `${address}: ${outcome}`);
     const unanswered = this.attempts.map(({ link }) => `${link.address}: no answer`);
     const story = [...tried, ...unanswered].slice(0, TRAIL_MAX).join("; ");
     return new CacheError(
@@ -129,7 +195,7 @@ export class Call {
     readonly applied?: Applied;
   } {
     const unanswered = this.attempts.map(({ link }) => link.address);
-    const addresses = [...new Set([...this.#trail.map(({ address }) => address), ...unanswered])];
+    const addresses = [...new Set([...(this.#trail ?? []).map(({ address }) => address), ...unanswered])];
     const details = { slot: this.slot, attempts: this.attemptCount, addresses, ...more };
     return this.applied === undefined ? { details } : { details, applied: this.applied };
   }

@@ -12,9 +12,10 @@
 // 3. `applied` "no" is only said when every try ended in "no" (call.ts).
 // 4. Only an unanswered try, and a round after the first, costs a token of the retry budget.
 
+import { Alarms } from "../base/alarms.ts";
 import { CacheError } from "../base/errors.ts";
 import type { Hashes } from "../base/hash.ts";
-import { Heap } from "../base/heap.ts";
+import { IdTable } from "../base/id-table.ts";
 import { compareIds, type MemberId } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
 import type { Machine, Now } from "../core/machine.ts";
@@ -42,7 +43,7 @@ export interface ClientCorePorts {
   readonly prng: Prng;
 }
 
-/** A waiting call is looked at this often, which also keeps the timer heap from holding entries of settled calls for long. */
+/** A waiting call is looked at this often. */
 const WAKE_MS_MAX = 500;
 /** Without a token for another try, the call waits for the ones it has and asks again. */
 const BUDGET_RETRY_MS = 50;
@@ -57,11 +58,6 @@ const FAILURES_MAX = 16;
 /** A tick later than this means that this process stood still. */
 const STALL_MS_MIN = 100;
 
-interface Wake {
-  readonly atMs: number;
-  readonly call: Call;
-}
-
 export class ClientCore implements Machine<ClientInput, ClientEffect> {
   readonly #clientId: number;
   readonly #timing: ClientTiming;
@@ -74,9 +70,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   readonly #calls = new Map<number, Call>();
   /** Calls whose phase is `waiting` for any link; those for one address are woken by its link. */
   readonly #waiting = new Set<Call>();
-  readonly #attempts = new Map<number, Attempt>();
-  readonly #wakes = new Heap<Wake>((a, b) => a.atMs - b.atMs || a.call.id - b.call.id);
-  #attemptId = 0;
+  readonly #attempts = new IdTable<Attempt>();
+  readonly #alarms = new Alarms<Call>();
   #opSeq = 0;
   #isClosed = false;
   #hasStarted = false;
@@ -128,7 +123,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   deadline(): number {
     if (!this.#hasStarted) return Number.NEGATIVE_INFINITY;
-    return Math.min(this.#wakes.peek()?.atMs ?? Number.POSITIVE_INFINITY, this.#links.deadlineMs);
+    return Math.min(this.#alarms.deadline(), this.#links.deadlineMs);
   }
 
   step(input: ClientInput, now: Now): readonly ClientEffect[] {
@@ -143,6 +138,9 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       case "message":
         this.#message(input.address, input.message, now, out);
         break;
+      case "messages":
+        for (const message of input.messages) this.#message(input.address, message, now, out);
+        break;
       case "link":
         this.#link(input, now, out);
         break;
@@ -153,7 +151,6 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
         this.#close(out);
         break;
     }
-    this.#dropStaleWakes();
     return out;
   }
 
@@ -212,10 +209,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     if (this.#hasStarted && lateMs > STALL_MS_MIN) this.#links.forgive(lateMs, now);
     this.#hasStarted = true;
     this.#links.tick(now, out);
-    for (let wake = this.#wakes.peek(); wake !== undefined; wake = this.#wakes.peek()) {
-      if (wake.atMs > now.monoMs) break;
-      this.#wakes.pop();
-      if (!isStale(wake)) this.#wake(wake.call, now, out);
+    for (let due = this.#alarms.takeDue(now.monoMs); due.length > 0; due = this.#alarms.takeDue(now.monoMs)) {
+      for (const call of due) {
+        // What came before may have settled it, or set its alarm anew.
+        if (!call.isSettled && call.alarmMs === Number.POSITIVE_INFINITY) this.#wake(call, now, out);
+      }
     }
   }
 
@@ -223,6 +221,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#isClosed = true;
     for (const call of this.#calls.values()) {
       call.isSettled = true;
+      this.#alarms.clear(call);
       const applied = call.applied === undefined ? {} : { applied: call.applied };
       const result = new CacheError("ERR_CLOSED", "The cache was closed", applied);
       out.push({ kind: "settle", callId: call.id, result });
@@ -292,15 +291,15 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   #send(call: Call, link: NodeLink, now: Now, out: ClientEffect[]): void {
     const untilMs = Math.min(call.deadlineMs, now.monoMs + this.#tryMs(link, call));
-    const id = this.#nextAttemptId();
+    const id = this.#attempts.nextId();
     const bytes = ATTEMPT_BYTES + this.#weight(link, call);
     call.attemptCount += 1;
     const attempt: Attempt = { id, call, number: call.attemptCount, link, sentMs: now.monoMs, bytes };
     call.phase = "sent";
     call.current = attempt;
-    call.attempts.push(attempt);
-    call.round.push(link);
-    this.#attempts.set(id, attempt);
+    call.addAttempt(attempt);
+    call.tried(link);
+    this.#attempts.add(attempt);
     link.inFlight += 1;
     link.bytesInFlight += bytes;
     // A read may still be answered late; a write must not start when the client has moved on.
@@ -348,7 +347,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     this.#unqueue(call);
-    call.round.push(link);
+    call.tried(link);
     this.#attempt(call, now, out);
   }
 
@@ -368,7 +367,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   }
 
   #nextRound(call: Call, now: Now, out: ClientEffect[]): void {
-    call.round.length = 0;
+    call.beginRound();
     // A round in which nothing was sent costs nothing, nor does one with nobody to ask (all of them owe this call an answer).
     const hasCost = call.attemptCount > call.attemptsBefore && this.#router.pick(call) !== undefined;
     if (hasCost && !this.#budget.take(now.monoMs)) {
@@ -436,7 +435,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   #linkDown(link: NodeLink, now: Now, out: ClientEffect[]): void {
     const reason = link.failure?.reason ?? "connection lost";
-    const broken = [...this.#attempts.values()].filter((attempt) => attempt.link === link);
+    const broken = this.#attempts.values().filter((attempt) => attempt.link === link);
     const queued = [...link.queue];
     link.queue.clear();
     for (const attempt of broken) this.#broken(attempt, reason, now, out);
@@ -472,14 +471,17 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#calls.delete(call.id);
     this.#waiting.delete(call);
     this.#unqueue(call);
-    while (call.attempts.length > 0) this.#resolve(call.attempts[0]!, now, out);
+    this.#alarms.clear(call);
+    for (let attempt = call.anyAttempt(); attempt !== undefined; attempt = call.anyAttempt()) {
+      this.#resolve(attempt, now, out);
+    }
   }
 
   /** The try needs no answer any more: its room is free for others. */
   #resolve(attempt: Attempt, now: Now, out: ClientEffect[]): void {
     const { call, link } = attempt;
     this.#attempts.delete(attempt.id);
-    call.attempts.splice(call.attempts.indexOf(attempt), 1);
+    call.removeAttempt(attempt);
     link.inFlight -= 1;
     link.bytesInFlight -= attempt.bytes;
     if (link.queue.size > 0 && link.phase === "up") this.#drain(link, now, out);
@@ -520,27 +522,9 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     return Math.min(TRY_MS_TOTAL_MAX, usualMs + loadMs);
   }
 
-  #nextAttemptId(): number {
-    do {
-      this.#attemptId = (this.#attemptId + 1) >>> 0;
-    } while (this.#attempts.has(this.#attemptId));
-    return this.#attemptId;
-  }
-
   #arm(call: Call, atMs: number): void {
-    call.wakeMs = Math.min(atMs, call.deadlineMs);
-    this.#wakes.push({ atMs: call.wakeMs, call });
+    this.#alarms.set(call, Math.min(atMs, call.deadlineMs));
   }
-
-  #dropStaleWakes(): void {
-    for (let wake = this.#wakes.peek(); wake !== undefined && isStale(wake); wake = this.#wakes.peek()) {
-      this.#wakes.pop();
-    }
-  }
-}
-
-function isStale(wake: Wake): boolean {
-  return wake.call.isSettled || wake.call.wakeMs !== wake.atMs;
 }
 
 /**

@@ -58,6 +58,8 @@ export type ClientInput =
   /** The caller lost interest: no `settle` follows. */
   | { readonly kind: "cancel"; readonly callId: number }
   | { readonly kind: "message"; readonly address: string; readonly message: ClientReply }
+  /** What one frame held, in order. */
+  | { readonly kind: "messages"; readonly address: string; readonly messages: readonly ClientReply[] }
   /** A dial came up, failed, or a connection ended. */
   | {
       readonly kind: "link";

@@ -10,6 +10,7 @@ import { assertNever } from "../base/assert.ts";
 import { CacheError } from "../base/errors.ts";
 import type { Hashes } from "../base/hash.ts";
 import { Prng } from "../base/prng.ts";
+import type { Now } from "../core/machine.ts";
 import type { ClientReply, ClientRequest, Message } from "../core/messages.ts";
 import { readNow } from "../io/clock.ts";
 import { type DialOptions, dialLink, type Link, type LinkHandlers } from "../io/link.ts";
@@ -148,15 +149,31 @@ export class ClientDriver {
     });
   }
 
-  /** Makes one call on behalf of `waiter`; returns the call's id for {@link ClientDriver.cancel}. */
-  start(request: CallRequest, deadlineMs: number, waiter: Waiter): number {
-    const callId = ++this.#lastCallId;
-    if (this.#closing !== undefined) {
-      waiter.settle(closedError(request));
-      return callId;
+  /** As {@link ClientDriver.start} with a deadline `timeoutMs` from now. */
+  startWithin(request: CallRequest, timeoutMs: number, waiter: Waiter): void {
+    if (this.#closing !== undefined || this.#isStepping) {
+      this.start(request, this.nowMs() + timeoutMs, waiter);
+      return;
     }
+    const now = readNow();
+    const callId = this.#enter(waiter);
+    this.#run({ kind: "call", callId, request, deadlineMs: now.monoMs + timeoutMs }, now);
+  }
+
+  #enter(waiter: Waiter): number {
+    const callId = ++this.#lastCallId;
     this.#waiters.set(callId, waiter);
     if (this.options.isUnref && this.#waiters.size === 1) this.#timer?.ref();
+    return callId;
+  }
+
+  /** Makes one call on behalf of `waiter`; returns the call's id for {@link ClientDriver.cancel}. */
+  start(request: CallRequest, deadlineMs: number, waiter: Waiter): number {
+    if (this.#closing !== undefined) {
+      waiter.settle(closedError(request));
+      return ++this.#lastCallId;
+    }
+    const callId = this.#enter(waiter);
     this.feed({ kind: "call", callId, request, deadlineMs });
     return callId;
   }
@@ -204,20 +221,24 @@ export class ClientDriver {
       if (this.#inputs.push(input) > PENDING_MAX) throw new Error("Inputs cause inputs without end");
       return;
     }
-    this.#run(input);
-    this.#onChange?.();
-    this.#arm();
+    this.#run(input, readNow());
   }
 
-  #run(first: ClientInput): void {
+  #run(first: ClientInput, firstNow: Now): void {
     this.#isStepping = true;
+    let now = firstNow;
     try {
-      for (let input: ClientInput | undefined = first; input !== undefined; input = this.#inputs.shift()) {
-        for (const effect of this.core.step(input, readNow())) this.#carryOut(effect);
+      let input: ClientInput | undefined = first;
+      while (input !== undefined) {
+        for (const effect of this.core.step(input, now)) this.#carryOut(effect);
+        input = this.#inputs.shift();
+        if (input !== undefined) now = readNow();
       }
     } finally {
       this.#isStepping = false;
     }
+    this.#onChange?.();
+    this.#arm(now.monoMs);
   }
 
   #carryOut(effect: ClientEffect): void {
@@ -316,7 +337,9 @@ export class ClientDriver {
 
   #receive(address: string, messages: readonly Message[]): void {
     // The wire lets only replies pass in this direction.
-    for (const message of messages) this.feed({ kind: "message", address, message: message as ClientReply });
+    const replies = messages as readonly ClientReply[];
+    if (replies.length === 1) this.feed({ kind: "message", address, message: replies[0]! });
+    else this.feed({ kind: "messages", address, messages: replies });
   }
 
   #failed(address: string, connection: Connection, error: unknown): void {
@@ -383,13 +406,13 @@ export class ClientDriver {
 
   // ---- time
 
-  #arm(): void {
+  #arm(nowMs: number): void {
     if (this.#isOver || this.#isHolding) return;
     const deadlineMs = this.core.deadline();
     if (deadlineMs >= this.#armedForMs) return;
     clearTimeout(this.#timer);
     this.#armedForMs = deadlineMs;
-    const delayMs = Math.min(DELAY_MS_MAX, Math.max(0, deadlineMs - this.nowMs()));
+    const delayMs = Math.min(DELAY_MS_MAX, Math.max(0, deadlineMs - nowMs));
     this.#timer = setTimeout(() => this.#onTimer(), delayMs);
     if (this.options.isUnref && this.#waiters.size === 0) this.#timer.unref();
   }

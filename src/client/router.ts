@@ -34,7 +34,7 @@ export class Router {
     for (const id of list) {
       const member = this.#view.member(id);
       const link = member === undefined ? undefined : this.#links.get(member.address);
-      if (member === undefined || link?.phase !== "up" || call.round.includes(link)) continue;
+      if (member === undefined || link?.phase !== "up" || call.hasTried(link)) continue;
       if (!link.isResponsive) silent ??= link;
       else if (member.liveness !== "alive" || member.ringState === "warming") doubted ??= link;
       else return link;
@@ -53,7 +53,7 @@ export class Router {
     let silent: NodeLink | undefined;
     for (let step = 0; step < up.length; step++) {
       const link = up[(call.slot + step) % up.length];
-      if (link === undefined || !isOther(link) || call.round.includes(link)) continue;
+      if (link === undefined || !isOther(link) || call.hasTried(link)) continue;
       if (link.isResponsive) return link;
       if (!isAwaiting(call, link)) silent ??= link;
     }

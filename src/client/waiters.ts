@@ -1,7 +1,9 @@
 // Who waits for the end of a call: one promise for one call, or one promise for many.
 
 import type { CacheError } from "../base/errors.ts";
+import type { Outcome } from "../core/messages.ts";
 import type { CallReply } from "./client-machine.ts";
+import { decodeValue } from "./values.ts";
 
 /** How a call ended. */
 export type CallResult = CallReply | CacheError;
@@ -29,4 +31,52 @@ export class SingleWaiter implements Waiter {
   reject(error: unknown): void {
     this.#reject(error);
   }
+}
+
+/** The end of one `get` as a promise of its value. */
+export class ValueWaiter implements Waiter {
+  readonly #resolve: (value: unknown) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(resolve: (value: unknown) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  settle(result: CallResult): void {
+    if (result instanceof Error) {
+      this.#reject(result);
+      return;
+    }
+    try {
+      this.#resolve(decodedValue(result));
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
+}
+
+/** The end of one write as a promise of its outcome. */
+export class OutcomeWaiter implements Waiter {
+  readonly #resolve: (outcome: Outcome) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(resolve: (outcome: Outcome) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  settle(result: CallResult): void {
+    if (result instanceof Error) this.#reject(result);
+    else this.#resolve(outcomeIn(result));
+  }
+}
+
+/** The value that a reply to a `get` holds. @throws {CacheError} ERR_PROTOCOL when its bytes are no value */
+export function decodedValue(reply: CallReply): unknown {
+  return reply.kind === "got" && reply.found ? decodeValue(reply.format, reply.value) : undefined;
+}
+
+export function outcomeIn(reply: CallReply): Outcome {
+  return reply.kind === "written" ? reply.outcome : false;
 }
