@@ -30,9 +30,9 @@ export function hasClient(client: TargetSpec["client"]): boolean {
   const packages = {
     null: "",
     ringhold: "",
-    ioredis: "ioredis",
-    "ioredis+auto": "ioredis",
-    "node-redis": "redis",
+    ioredis: "ioredis6",
+    "ioredis+auto": "ioredis6",
+    "node-redis": "redis6",
     memjs: "memjs",
   };
   const name = packages[client];
@@ -106,7 +106,7 @@ interface IoredisModule {
 }
 
 async function openIoredis({ client, addresses, timeoutMs }: TargetSpec): Promise<Target> {
-  const { Cluster } = require("ioredis") as IoredisModule;
+  const { Cluster } = require("ioredis6") as IoredisModule;
   const cluster = new Cluster(hostsOf(addresses), {
     enableAutoPipelining: client === "ioredis+auto",
     ...(timeoutMs === undefined ? {} : { redisOptions: { commandTimeout: timeoutMs } }),
@@ -143,7 +143,7 @@ interface NodeRedisModule {
 }
 
 async function openNodeRedis({ addresses }: TargetSpec): Promise<Target> {
-  const { createCluster } = require("redis") as NodeRedisModule;
+  const { createCluster } = require("redis6") as NodeRedisModule;
   const cluster = createCluster({ rootNodes: addresses.map((address) => ({ url: `redis://${address}` })) });
   cluster.on("error", () => {});
   await cluster.connect();
