@@ -216,8 +216,19 @@ export class PeerLinks {
       return;
     }
     const taken = this.#isDraining ? this.#refuseForwards(link, messages) : (messages as PeerMessage[]);
-    if (taken.length === 1) feed({ kind: "peer", from, message: taken[0]! });
-    else if (taken.length > 1) feed({ kind: "peerBatch", from, messages: taken });
+    // What is not for the core comes one by one, so that it can be told apart.
+    for (let start = 0; start < taken.length; ) {
+      let end = start + 1;
+      if (!isForDoor(taken[start]!)) while (end < taken.length && !isForDoor(taken[end]!)) end++;
+      if (end === start + 1) feed({ kind: "peer", from, message: taken[start]! });
+      else
+        feed({
+          kind: "peerBatch",
+          from,
+          messages: end - start === taken.length ? taken : taken.slice(start, end),
+        });
+      start = end;
+    }
   }
 
   /** Returns the messages that are no forwarded requests. */
@@ -245,6 +256,10 @@ export class PeerLinks {
       this.#ports.feed({ kind: "link", member, path, isUp: false });
     }
   }
+}
+
+function isForDoor({ kind }: PeerMessage): boolean {
+  return kind === "doorAddress" || kind === "publish";
 }
 
 /** Why a link is not used. Reads as "<address> <reason>". */

@@ -272,6 +272,19 @@ describe("PeerLinks", () => {
     expect(links.seedErrors().size).toBe(0);
   });
 
+  test("hands on what a frame held in one piece, but for what is meant for the door", () => {
+    const { accept, inputs } = setUp();
+    const door = { kind: "doorAddress", address: "d:1" } as const;
+
+    accept(new FakeLink("peer", { id: "n3" })).receive(PING, PING, door, PING);
+
+    expect(inputs.slice(1)).toEqual([
+      { kind: "peerBatch", from: "n3", messages: [PING, PING] },
+      { kind: "peer", from: "n3", message: door },
+      { kind: "peer", from: "n3", message: PING },
+    ]);
+  });
+
   test("refuses forwarded requests while draining, and takes everything else", () => {
     const { accept, links, inputs } = setUp();
     const link = accept(new FakeLink("peer"));
