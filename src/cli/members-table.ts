@@ -6,6 +6,7 @@
 import { formatCount, formatShare, type Paint, plainPaint, renderTable } from "../../cluster/text-table.ts";
 import { formatBytes, formatDuration } from "../base/units.ts";
 import type { MemberStatus, NodeStatus } from "../core/status.ts";
+import { changeLine } from "./change-line.ts";
 
 /** What is known of a cluster at one time. */
 export interface ClusterView {
@@ -25,7 +26,7 @@ export interface MemberProcess {
 
 const UNKNOWN = "-";
 
-/** The table, an empty line and the verdict. One row per member in the order of their ids, then processes that are no members. */
+/** The table, an empty line, the change of the ring that is under way, and the verdict. One row per member in the order of their ids, then processes that are no members. */
 export function renderMembers(view: ClusterView, paint: Paint = plainPaint): string[] {
   const { processes } = view;
   const columns = [
@@ -52,7 +53,13 @@ export function renderMembers(view: ClusterView, paint: Paint = plainPaint): str
     paint,
     look: (row, column) => (column === 1 ? lookOfState(rows[row]?.[1] ?? "") : undefined),
   });
-  return [...table, "", renderVerdict(view, paint)];
+  const change = changeLine(view);
+  return [
+    ...table,
+    "",
+    ...(change === undefined ? [] : [paint("yellow", change)]),
+    renderVerdict(view, paint),
+  ];
 }
 
 /** `SAFE: ...` in the words of the asked node, or of the first other node that does not agree that all is safe. */

@@ -12,6 +12,7 @@
 import type { Hashes } from "../base/hash.ts";
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
+import { changeStatus } from "./change-status.ts";
 import { ClusterTime } from "./cluster-time.ts";
 import { PeerLinks } from "./links.ts";
 import type { ClientHandle, Effect, Input, Machine, Now } from "./machine.ts";
@@ -31,6 +32,7 @@ import { CatchUp } from "./replication/catch-up.ts";
 import { HybridClock } from "./replication/clock.ts";
 import type { ClusterView } from "./replication/cluster-view.ts";
 import { Coordinator } from "./replication/coordinator.ts";
+import type { CopyCounts } from "./replication/copy.ts";
 import { Fill } from "./replication/fill.ts";
 import { Hints } from "./replication/hints.ts";
 import { OperationTable } from "./replication/operations.ts";
@@ -75,6 +77,7 @@ export class NodeCore implements Machine<Input, Effect> {
   readonly #clock: HybridClock;
   readonly #hints: Hints;
   readonly #fill: Fill;
+  readonly #copied: CopyCounts = { entriesTotal: 0, bytesTotal: 0 };
   readonly #catchUp: CatchUp;
   readonly #replica: Replica;
   readonly #coordinator: Coordinator;
@@ -126,7 +129,7 @@ export class NodeCore implements Machine<Input, Effect> {
       repair: (key, at) => this.#coordinator.repair(key, at),
     });
     this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
-    this.#fill = new Fill(shared);
+    this.#fill = new Fill({ ...shared, received: this.#copied });
     this.#catchUp = new CatchUp({
       ...shared,
       doubtShared: (member) => this.#doubtShared(member),
@@ -195,6 +198,16 @@ export class NodeCore implements Machine<Input, Effect> {
       records: this.#membership.records(),
       uptimeMs: now.monoMs - this.#startedMs,
       isReachable: (member) => this.#view.isUsable(member),
+      change: changeStatus({
+        records: this.#membership.records(),
+        ringId: this.#ring?.id ?? "",
+        plan: this.#plan,
+        plannedRingId: this.#plannedRing?.id ?? "",
+        rehearsal: this.#fill.rehearsalProgress,
+        warming: this.#fill.warmingProgress,
+        monoMs: now.monoMs,
+      }),
+      copied: this.#copied,
       slots: this.#slots,
       slotsUnderReplicated: this.#countUnderReplicated(),
       hints: { count: this.#hints.count, bytes: this.#hints.bytes },

@@ -2,8 +2,10 @@
 // verdicts behind /readyz and /safez. Plain JSON.
 
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../base/ids.ts";
+import type { ChangeStatus } from "./change-status.ts";
 import { isInRing, type Liveness, type MemberRecord, type RingState } from "./messages.ts";
 import type { NodeCoreOptions } from "./options.ts";
+import type { CopyCounts } from "./replication/copy.ts";
 import type { SlotStates } from "./replication/slot-states.ts";
 import type { Ring } from "./ring/ring.ts";
 import type { StoreStats } from "./store/store.ts";
@@ -42,6 +44,10 @@ export interface NodeStatus {
   /** One line for people: `SAFE: ...` or what is under-replicated. */
   readonly verdict: string;
   readonly members: readonly MemberStatus[];
+  /** The change of the ring that is under way. */
+  readonly change: ChangeStatus;
+  /** What this node copied from others for ring changes, restarts and comparisons, since it started. */
+  readonly copied: Readonly<CopyCounts>;
   /** Slots of this node that are still being filled. */
   readonly slotsWarming: number;
   /** Slots of which some copy is missing, as this node sees it. */
@@ -60,6 +66,8 @@ export interface StatusInput {
   readonly records: readonly MemberRecord[];
   readonly uptimeMs: number;
   readonly isReachable: (member: MemberId) => boolean;
+  readonly change: ChangeStatus;
+  readonly copied: CopyCounts;
   readonly slots: SlotStates;
   readonly slotsUnderReplicated: number;
   readonly hints: { readonly count: number; readonly bytes: number };
@@ -98,6 +106,8 @@ export function nodeStatus(input: StatusInput): NodeStatus {
       replicas: options.replicas,
     }),
     members,
+    change: input.change,
+    copied: { ...input.copied },
     slotsWarming: slots.warmingCount,
     slotsUnderReplicated,
     hints: input.hints,

@@ -71,6 +71,9 @@ function writeStatus(writer: MetricWriter, status: NodeStatus): void {
     store.evictionsTotal,
   );
   writer.single("ringhold_store_expirations_total", "counter", "Values that expired", store.expirationsTotal);
+  const { entriesTotal, bytesTotal } = status.copied;
+  writer.single("ringhold_copied_entries_total", "counter", "Entries copied from other nodes", entriesTotal);
+  writer.single("ringhold_copied_bytes_total", "counter", "Bytes of these entries", bytesTotal);
 }
 
 function writeShell(writer: MetricWriter, shell: ShellCounts): void {

@@ -2,10 +2,11 @@
 // node's whole status.
 
 import { Command } from "commander";
+import { changeLine } from "../change-line.ts";
 import { askAny, collectView } from "../cluster-view.ts";
 import { type ConnectionOptions, httpOptions, withConnectionOptions } from "../connection.ts";
 import { redraw } from "../live-view.ts";
-import { renderMembers, renderVerdict } from "../members-table.ts";
+import { type ClusterView, renderMembers, renderVerdict } from "../members-table.ts";
 import { option } from "../options.ts";
 import { paintFor, printJson, printLine } from "../output.ts";
 import { untilInterrupted } from "../signals.ts";
@@ -48,11 +49,17 @@ async function watch(options: StatusOptions): Promise<void> {
       plain: async () => {
         if (options.json) return (await orReason(askJson(options.server.seeds, http))).join("");
         return (
-          await orReason(collectView(options.server.seeds, http).then((view) => [renderVerdict(view)]))
+          await orReason(collectView(options.server.seeds, http).then((view) => [plainLine(view)]))
         ).join("");
       },
     }),
   );
+}
+
+/** The verdict, and the change of the ring before it if there is one. */
+function plainLine(view: ClusterView): string {
+  const change = changeLine(view);
+  return change === undefined ? renderVerdict(view) : `${change}; ${renderVerdict(view)}`;
 }
 
 async function askJson(...asked: Parameters<typeof askAny>): Promise<string[]> {

@@ -28,6 +28,14 @@ export interface CopyParts {
   readonly view: ClusterView;
   readonly outbox: Outbox;
   readonly nextId: () => number;
+  /** Counts what all copies of this node receive. */
+  readonly received: CopyCounts;
+}
+
+/** Entries of slots that were copied from others, since the start; bytes of keys and values. */
+export interface CopyCounts {
+  entriesTotal: number;
+  bytesTotal: number;
 }
 
 /** What to copy, from whom, and what to do with a slot that is done. */
@@ -173,13 +181,15 @@ export class Copy {
   }
 
   #merge(entries: readonly Entry[], now: Now): void {
-    const { store, clock } = this.#parts;
+    const { store, clock, received } = this.#parts;
     for (const entry of entries) {
+      received.bytesTotal += entry.key.length + (entry.value?.length ?? 0);
       // However far ahead of this node's clock: other replicas took it, and a copy that leaves it out would count all the same.
       clock.observe(entry.version, now.wallMs);
       store.merge(slotOfKey(entry.key), entry, now.wallMs, { cold: true });
     }
     this.#entriesReceived += entries.length;
+    received.entriesTotal += entries.length;
   }
 
   #slotsDone(source: CopySource, slots: readonly Slot[], reply: PullReply, now: Now): void {

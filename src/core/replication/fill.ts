@@ -26,6 +26,13 @@ export interface FillParts extends CopyParts {
   readonly slots: SlotStates;
 }
 
+/** How far one kind of copying is; times are monotonic. */
+export interface FillProgress {
+  readonly slotsDone: number;
+  readonly slotsTotal: number;
+  readonly sinceMs: number;
+}
+
 /** See the top of the file. */
 export class Fill {
   readonly #parts: FillParts;
@@ -39,6 +46,8 @@ export class Fill {
   #doubtful: Copy | undefined;
   #rehearsal: Copy | undefined;
   #rehearsalRing: Ring | undefined;
+  #rehearsalSlots = 0;
+  #rehearsalSinceMs = 0;
   #preparedRingId: RingId | "" = "";
   /** By member: slots that were in doubt while it could not be reached. Bounded by the members of the ring times the slots. */
   readonly #notCompared = new Map<MemberId, Set<Slot>>();
@@ -59,6 +68,21 @@ export class Fill {
   /** The planned ring that is being, or has been, rehearsed. */
   get rehearsalRing(): Ring | undefined {
     return this.#rehearsalRing;
+  }
+
+  /** How much of the planned ring has been rehearsed; `undefined` without one. */
+  get rehearsalProgress(): FillProgress | undefined {
+    if (this.#rehearsalRing === undefined) return undefined;
+    const slotsTotal = this.#rehearsalSlots;
+    const slotsDone = slotsTotal - (this.#rehearsal?.remaining ?? 0);
+    return { slotsDone, slotsTotal, sinceMs: this.#rehearsalSinceMs };
+  }
+
+  /** How many of the slots that the present ring gave to this node count by now; `undefined` when all do. */
+  get warmingProgress(): FillProgress | undefined {
+    if (this.#warming === undefined) return undefined;
+    const slotsTotal = this.#warmingSlots;
+    return { slotsDone: slotsTotal - this.#warming.remaining, slotsTotal, sinceMs: this.#warmingSinceMs };
   }
 
   /** Whether a slot that is not ours now is kept for a planned ring. */
@@ -86,6 +110,8 @@ export class Fill {
     if (target === undefined) return;
     const { slots, view } = this.#parts;
     const wanted = slotsWhere((slot) => target.isReplica(slot, view.self) && !slots.counts(slot));
+    this.#rehearsalSlots = wanted.length;
+    this.#rehearsalSinceMs = now.monoMs;
     this.#rehearsal = new Copy(this.#parts, {
       ringId: target.id,
       isRehearsal: true,

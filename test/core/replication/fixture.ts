@@ -80,6 +80,7 @@ export function makeFixture(
   };
   return {
     nextId,
+    received: { entriesTotal: 0, bytesTotal: 0 },
     options,
     ring,
     view,
