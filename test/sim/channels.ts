@@ -18,6 +18,7 @@ const STABLE_MS_MIN = 1000;
 export interface Peer {
   readonly id: MemberId;
   readonly address: string;
+  readonly generation: number;
 }
 
 /** Where a frame goes: `to` is "" when only an address is known. */
@@ -82,10 +83,20 @@ export class Channels {
     this.#dialSoon(channel);
   }
 
-  /** Takes a connection that has just opened, whoever dialled. */
+  /** Takes a connection that has just opened, whoever dialled. Of two processes of one member, only the later is talked to. */
   opened(connection: Connection, peer: Peer): void {
     const path = connection.path as "peer" | "gossip";
     const channel = this.#channel({ to: peer.id, address: peer.address, path });
+    const generations = channel.links.map((link) => this.#peers.get(link.id)!.generation);
+    if (generations.some((generation) => generation > peer.generation)) {
+      this.#parts.connections.close(connection, this.#sideOf(connection));
+      return;
+    }
+    for (const link of [...channel.links]) {
+      if (this.#peers.get(link.id)!.generation === peer.generation) continue;
+      channel.links.splice(channel.links.indexOf(link), 1);
+      this.#parts.connections.close(link, this.#sideOf(link));
+    }
     this.#peers.set(connection.id, peer);
     channel.links.push(connection);
     channel.openedMs = this.#parts.queue.nowMs;
@@ -187,7 +198,7 @@ export class Channels {
           if (!this.#isCurrent) return;
           accept(() => {
             channel.isDialling = false;
-            const peer = connection.sides[1].endpoint.host as MemberId;
+            const peer = connection.sides[1].endpoint.id as MemberId;
             if (channel.to !== "" && channel.to !== peer) failed();
             // A seed named by address only: what waits for it goes out under its name.
             else if (channel.to === "") this.#handOver(channel, peer);

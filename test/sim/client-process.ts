@@ -16,6 +16,7 @@ export interface ClientEnvironment {
 
 export class ClientProcess implements Endpoint {
   readonly host: string;
+  readonly id: string;
   readonly role = "client" as const;
   readonly epoch = 1;
   readonly isRunning = true;
@@ -30,6 +31,7 @@ export class ClientProcess implements Endpoint {
 
   constructor(host: string, env: ClientEnvironment, create: (loop: ProcessLoop) => ClientMachine) {
     this.host = host;
+    this.id = host;
     this.#env = env;
     this.loop = new ProcessLoop(host, env.queue, {
       tick: () => this.#step({ kind: "tick" }),

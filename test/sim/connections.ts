@@ -14,6 +14,8 @@ import type { Network } from "./network.ts";
 export interface Endpoint {
   /** The machine it runs on, as the network knows it. */
   readonly host: string;
+  /** A node's member id: two hosts may claim one. A client's name. */
+  readonly id: string;
   readonly role: Role;
   /** Number of the process on this host: changes with every start. */
   readonly epoch: number;
@@ -128,7 +130,7 @@ export class Connections {
         return fail("refused", backMs);
       }
       if (!acceptor.isResponsive) return fail("timeout", DIAL_TIMEOUT_MS);
-      if (!isSameCluster(dialler, acceptor)) return fail("mismatch", backMs);
+      if (dialler.id === acceptor.id || !isSameCluster(dialler, acceptor)) return fail("mismatch", backMs);
       if (dialler.epoch !== epoch || !dialler.isRunning) return;
       const connection = this.#create(target.path, dialler, acceptor);
       const [here, peer] = connection.sides;

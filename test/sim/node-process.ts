@@ -91,17 +91,18 @@ export class NodeProcess implements Endpoint {
   #handles = new Map<number, ClientHandle>();
   #nextHandle = 1;
 
-  constructor(id: string, env: NodeEnvironment) {
-    this.host = id;
+  /** @param id The member id; another one's for a process that was started by mistake. */
+  constructor(host: string, env: NodeEnvironment, id = host) {
+    this.host = host;
     this.id = id as MemberId;
     this.#env = env;
-    this.#prng = prngFor(env.seed, `node shell ${id}`);
+    this.#prng = prngFor(env.seed, `node shell ${host}`);
     const machine = {
       tick: () => this.#step({ kind: "tick" }),
       deadline: () => this.#core?.deadline() ?? Number.POSITIVE_INFINITY,
     };
     const clock = new HostClock(Math.round((this.#prng.float() - 0.5) * 2 * USUAL_CLOCK_ERROR_MS));
-    this.loop = new ProcessLoop(id, env.queue, machine, clock);
+    this.loop = new ProcessLoop(host, env.queue, machine, clock);
     this.#channels = this.#newChannels();
   }
 
@@ -145,7 +146,7 @@ export class NodeProcess implements Endpoint {
     this.#generation = Math.max(this.#generation + 1, now.wallMs);
     this.options = resolveNodeCoreOptions({ ...input, id: this.id, generation: this.#generation });
     this.store = createStore(this.options);
-    const prng = prngFor(seed, `node ${this.id} ${this.epoch}`);
+    const prng = prngFor(seed, `node ${this.host} ${this.epoch}`);
     this.#core = createNode(this.options, { store: this.store, hashes, prng }, now);
     this.isRunning = true;
     this.hasLeft = false;
@@ -195,7 +196,8 @@ export class NodeProcess implements Endpoint {
       if (side === 0 && this.genesisId === "" && peer.genesisId !== "") {
         this.#step({ kind: "genesis", genesisId: peer.genesisId });
       }
-      this.#channels.opened(connection, { id: peer.id, address: peer.address });
+      const generation = peer.options?.generation ?? 0;
+      this.#channels.opened(connection, { id: peer.id, address: peer.address, generation });
     });
   }
 
@@ -259,7 +261,7 @@ export class NodeProcess implements Endpoint {
     const core = this.#core;
     if (core === undefined) return;
     const { observer } = this.#env;
-    observer.trace(this.id, () => `<- ${describe(input)}`);
+    observer.trace(this.host, () => `<- ${describe(input)}`);
     let effects: readonly Effect[];
     try {
       effects = core.step(input, this.loop.now);
@@ -283,7 +285,7 @@ export class NodeProcess implements Endpoint {
       else frame.messages.push(message);
     };
     for (const effect of effects) {
-      this.#env.observer.trace(this.id, () => `-> ${describe(effect)}`);
+      this.#env.observer.trace(this.host, () => `-> ${describe(effect)}`);
       if (effect.kind === "send") {
         const { to, address, path } = effect;
         const key = `${path} ${to === "" ? `@${address}` : to}`;

@@ -133,6 +133,22 @@ export class World implements NodeObserver {
     return node;
   }
 
+  /**
+   * Starts a second process under the node's id on a host of its own, as an orchestrator does that takes a slow node for gone. From
+   * now on it is the node; the process before it goes by `<id>-old`.
+   */
+  startTwin(id: string): NodeProcess {
+    const old = this.node(id);
+    this.nodes.set(`${id}-old`, old);
+    const host = `${id}-twin`;
+    const twin = new NodeProcess(host, this.#env, id);
+    this.nodes.set(id, twin);
+    const seeds = this.running.filter((node) => node !== old && node !== twin).map(({ address }) => address);
+    twin.start({ ...this.#options.node, address: `${host}:7400`, seeds, genesisId: "" });
+    this.trace("world", () => `start a twin of ${id}`);
+    return twin;
+  }
+
   /** Starts `count` nodes n1, n2... and waits until they are one settled cluster. */
   bootCluster(count: number, boundMs = 60_000): void {
     for (let index = 1; index <= count; index++) this.startNode(`n${index}`);

@@ -72,7 +72,7 @@ export class AcknowledgementAuditor {
     // By a clock that is far off, a value is gone before it is there.
     const wasClockOff = replicas.some((replica) => replica!.loop.clock.wasOff);
     if (request.change.type === "set" && request.change.ttlMs > 0 && wasClockOff) return;
-    const held = replicas.map((replica) => replica!.store!.peek(slotOfKey(request.key), request.key));
+    const held = replicas.map((replica) => this.#heldBy(replica!, request.key));
     const own = held.find((entry) => isWrittenBy(entry, request));
     if (own === undefined) return;
     this.judgedTotal++;
@@ -85,6 +85,14 @@ export class AcknowledgementAuditor {
         `${node.id} acknowledged ${request.change.type} of ${request.key} (op ${request.opClient}/${request.opSeq}, attempt ${request.attempt}) held by ${holders} of ${needed} needed: ${where.join(" ")}`,
       );
     }
+  }
+
+  /** Until the others have heard of a second process under a node's id, the first one may be the replica. */
+  #heldBy(node: NodeProcess, key: string): Entry | undefined {
+    const slot = slotOfKey(key);
+    const entry = node.store?.peek(slot, key);
+    const older = this.#world.nodes.get(`${node.id}-old`)?.store?.peek(slot, key);
+    return older !== undefined && (entry === undefined || isAtLeast(older, entry)) ? older : entry;
   }
 
   #ringOf(node: NodeProcess): RingId | "" {

@@ -5,7 +5,7 @@ import { loss, stalls } from "./bad-links.ts";
 import { calm } from "./calm.ts";
 import { clockOffset } from "./clocks.ts";
 import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.ts";
-import { joinAndLeave } from "./membership.ts";
+import { joinAndLeave, twin } from "./membership.ts";
 import { longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
 import { dense, pressure, swarm } from "./swarm.ts";
@@ -24,6 +24,7 @@ export const SCENARIOS: readonly Scenario[] = [
   asyncCrash,
   pause,
   joinAndLeave,
+  twin,
   clockOffset,
   swarm,
   dense,
