@@ -85,6 +85,14 @@ class YesSayer extends WrappedNode {
   }
 }
 
+/** Acknowledges what it stored itself and keeps hints for: a sloppy quorum. */
+class SloppyCoordinator extends WrappedNode {
+  override step(input: Input, now: Now): readonly Effect[] {
+    if (input.kind !== "client" || input.request.kind !== "write") return super.step(input, now);
+    return super.step({ ...input, request: { ...input.request, write: "async" } }, now);
+  }
+}
+
 /** A try as a write of its own, without the instant after which it must not start. */
 function withoutOperationIds(message: WriteRequest, fresh: number): WriteRequest {
   return { ...message, opSeq: fresh, attempt: 1, notAfter: 0 };
@@ -124,6 +132,18 @@ export const CONTROLS: readonly Control[] = [
     overrides: { createNode: createWith(EarlyAcknowledger) },
     scenario: "crash",
     catches: ["acknowledged means stored", "no acknowledged write lost", "linearizable", "increment lost"],
+  },
+  {
+    name: "sloppy-quorum",
+    title: "hints count towards a quorum",
+    overrides: { createNode: createWith(SloppyCoordinator) },
+    scenario: "partition",
+    catches: [
+      "acknowledged means stored",
+      "a minority acknowledges nothing",
+      "no acknowledged write lost",
+      "linearizable",
+    ],
   },
   {
     name: "hasty-replica",

@@ -1,0 +1,50 @@
+// Seeds that once broke a promise, with the cause in one line. They are run for ever: a change of the core reshuffles what
+// happens in them, but they cost little, and they say what kinds of bad luck have mattered.
+
+export interface Regression {
+  readonly scenario: string;
+  readonly seed: number;
+  readonly cause: string;
+}
+
+export const REGRESSIONS: readonly Regression[] = [
+  {
+    scenario: "behind",
+    seed: 7103,
+    cause:
+      "a replica that was emptied and filled again vouched that it did not know a write: a repeat applied it twice",
+  },
+  {
+    scenario: "behind",
+    seed: 7207,
+    cause:
+      "a write that began before the process that it was repeated at was taken for younger than that process",
+  },
+  {
+    scenario: "behind",
+    seed: 7241,
+    cause: "the clock offset of a process that was replaced without a word was used for the next one",
+  },
+  {
+    scenario: "dense",
+    seed: 7239,
+    cause: "a reader completed a first attempt after a majority had told the repeat that nobody knows it",
+  },
+  {
+    scenario: "pause",
+    seed: 7225,
+    cause:
+      "an increment was built on a version that another write had left on one replica, and that write was repeated",
+  },
+  {
+    scenario: "swarm",
+    seed: 8037,
+    cause: "a node that had just been cut off evicted two that were well, and both threw away what they held",
+  },
+  {
+    scenario: "pressure",
+    seed: 40,
+    cause:
+      "a delete found nothing on a majority that had evicted the value, and an older one came back from the third replica",
+  },
+];
