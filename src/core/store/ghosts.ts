@@ -86,8 +86,7 @@ function tagOf(mixed: number): number {
   return Math.imul(mixed, 0x9e3779b1) >>> 16;
 }
 
+/** The power of two at or above. */
 function itemsFor(entries: number): number {
-  let items = ITEMS_MIN;
-  while (items < entries) items *= 2;
-  return items;
+  return entries <= ITEMS_MIN ? ITEMS_MIN : 2 ** (32 - Math.clz32(entries - 1));
 }

@@ -43,7 +43,7 @@ import {
 import type { SegmentPool } from "./segment-pool.ts";
 import { SlotIndex } from "./slot-index.ts";
 import { SlotLedger } from "./slot-ledger.ts";
-import { equalsUtf8, readUtf8, utf8Length, writeUtf8 } from "./utf8.ts";
+import { equalsUtf8, readUtf8, writeUtf8 } from "./utf8.ts";
 
 /** Records longer than this part of a segment are cut: what a segment's end cannot take is lost until the segment goes. */
 const INLINE_SHARE = 1 / 16;
@@ -54,6 +54,8 @@ const LOOP_WORDS_MAX = 64;
 export interface Put {
   readonly slot: number;
   readonly hash: number;
+  /** Of the key in UTF-8. */
+  readonly keyBytes: number;
   /** With the bytes as given; they are copied. */
   readonly entry: Entry;
   readonly queue: Queue;
@@ -169,8 +171,7 @@ export class Holdings {
   }
 
   /** At least what an entry takes: its record or records and its bucket in the index. `Infinity` when no segment can hold its header. */
-  bytesFor(entry: Entry, dueMs: number): number {
-    const keyBytes = utf8Length(entry.key);
+  bytesFor(entry: Entry, { keyBytes, dueMs }: { readonly keyBytes: number; readonly dueMs: number }): number {
     const length = entry.value?.length ?? 0;
     const isLarge = length > this.#inlineBytesMax;
     const chunkCount = isLarge ? this.#chunkCountMax(length) : 0;
@@ -200,7 +201,7 @@ export class Holdings {
       slot,
       hash,
       generation: this.ledger.generation(slot),
-      keyBytes: utf8Length(entry.key),
+      keyBytes: put.keyBytes,
       uses: put.uses,
       dueMs: put.dueMs,
       inlineBytes: isLarge ? 0 : (value?.length ?? 0),

@@ -25,6 +25,7 @@ import { DEAD, hashAt, setUsesAt, sizeAt, slotAt, USES_MAX, usesAt } from "./rec
 import { SegmentPool } from "./segment-pool.ts";
 import type { MergeResult, Store, StoreStats } from "./store.ts";
 import { Sweeper } from "./sweeper.ts";
+import { utf8Length } from "./utf8.ts";
 
 /** References have 32 bits and count units of 8 bytes. */
 const BYTES_MAX = 2 ** 35;
@@ -238,12 +239,13 @@ export class SegmentStore implements Store {
   #holdValue({ slot, hash, entry, held }: Arrival, isCold: boolean): MergeResult {
     const holdings = this.#holdings;
     const killed = this.#log.killed;
-    if (holdings.bytesFor(entry, entry.expiresAt) > this.#entryBytesMax) return FULL;
+    const place = { keyBytes: utf8Length(entry.key), dueMs: entry.expiresAt };
+    if (holdings.bytesFor(entry, place) > this.#entryBytesMax) return FULL;
     if (!this.#makeRoom(entry) || !holdings.index.hasRoom(slot, hash)) return FULL;
     // Making room may have moved or evicted it.
     const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, entry.key);
     const { queue, uses } = this.#placeOf(replaced, hash, isCold);
-    holdings.put({ slot, hash, entry, queue, uses, dueMs: entry.expiresAt, replaced });
+    holdings.put({ slot, hash, ...place, entry, queue, uses, replaced });
     return STORED;
   }
 
@@ -262,7 +264,8 @@ export class SegmentStore implements Store {
   #holdTombstone({ slot, hash, entry, held }: Arrival, dropAt: number): void {
     const holdings = this.#holdings;
     const killed = this.#log.killed;
-    const bytes = holdings.bytesFor(entry, dropAt);
+    const place = { keyBytes: utf8Length(entry.key), dueMs: dropAt };
+    const bytes = holdings.bytesFor(entry, place);
     const hasRoom =
       bytes <= this.#tombstoneBytesMax && this.#makeRoom(entry) && holdings.index.hasRoom(slot, hash);
     const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, entry.key);
@@ -272,7 +275,7 @@ export class SegmentStore implements Store {
       this.raiseFloor(slot, entry.version);
       return;
     }
-    holdings.put({ slot, hash, entry, queue: TOMBSTONES, uses: 0, dueMs: dropAt, replaced });
+    holdings.put({ slot, hash, ...place, entry, queue: TOMBSTONES, uses: 0, replaced });
     this.#dropOverShare();
   }
 

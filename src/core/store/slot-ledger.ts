@@ -12,18 +12,22 @@ import type { EntryVersion } from "./entry.ts";
 
 const GENERATIONS = 256;
 
+/** A slot's numbers lie side by side, in one line of the processor's cache: a write needs most of them. */
+const STRIDE = 8;
+const SUM = 0;
+const ALL = 1;
+const VALUES = 2;
+const FLOOR = 3;
+const CLEARED = 4;
+/** At or above the version of every record of the slot. */
+const NEWEST = 5;
+const GENERATION = 6;
+/** Generations begun since the last burial. */
+const RAISED = 7;
+
 /** See the top of the file. Constant cost. */
 export class SlotLedger {
-  readonly #values = new Uint32Array(SLOT_COUNT);
-  readonly #all = new Uint32Array(SLOT_COUNT);
-  readonly #sums = new Float64Array(SLOT_COUNT);
-  readonly #floors = new Float64Array(SLOT_COUNT);
-  readonly #cleared = new Float64Array(SLOT_COUNT);
-  /** At or above the version of every record of the slot. */
-  readonly #newest = new Float64Array(SLOT_COUNT);
-  readonly #generations = new Uint8Array(SLOT_COUNT);
-  /** Generations begun since the last burial. */
-  readonly #raised = new Uint8Array(SLOT_COUNT);
+  readonly #slots = new Float64Array(SLOT_COUNT * STRIDE);
   #valueTotal = 0;
   #total = 0;
 
@@ -38,89 +42,96 @@ export class SlotLedger {
   }
 
   add(slot: number, hash: number, version: EntryVersion, isValue: boolean): void {
-    this.#all[slot]!++;
+    const slots = this.#slots;
+    const at = slot * STRIDE;
+    slots[at + SUM] = addToDigest(slots[at + SUM]!, entryHash(hash, version));
+    slots[at + ALL]!++;
     this.#total++;
     if (isValue) {
-      this.#values[slot]!++;
+      slots[at + VALUES]!++;
       this.#valueTotal++;
     }
-    if (version.version > this.#newest[slot]!) this.#newest[slot] = version.version;
-    this.#sums[slot] = addToDigest(this.#sums[slot]!, entryHash(hash, version));
+    if (version.version > slots[at + NEWEST]!) slots[at + NEWEST] = version.version;
   }
 
   subtract(slot: number, hash: number, version: EntryVersion, isValue: boolean): void {
-    this.#all[slot]!--;
+    const slots = this.#slots;
+    const at = slot * STRIDE;
+    slots[at + SUM] = subtractFromDigest(slots[at + SUM]!, entryHash(hash, version));
+    slots[at + ALL]!--;
     this.#total--;
     if (isValue) {
-      this.#values[slot]!--;
+      slots[at + VALUES]!--;
       this.#valueTotal--;
     }
-    this.#sums[slot] = subtractFromDigest(this.#sums[slot]!, entryHash(hash, version));
   }
 
   valuesIn(slot: number): number {
-    return this.#values[slot]!;
+    return this.#slots[slot * STRIDE + VALUES]!;
   }
 
   allIn(slot: number): number {
-    return this.#all[slot]!;
+    return this.#slots[slot * STRIDE + ALL]!;
   }
 
   digest(slot: number): SlotDigest {
-    return { sum: this.#sums[slot]!, count: this.#all[slot]! };
+    return { sum: this.#slots[slot * STRIDE + SUM]!, count: this.allIn(slot) };
   }
 
   floor(slot: number): number {
-    return this.#floors[slot]!;
+    return this.#slots[slot * STRIDE + FLOOR]!;
   }
 
   raiseFloor(slot: number, version: number): void {
-    if (version > this.#floors[slot]!) this.#floors[slot] = version;
+    if (version > this.floor(slot)) this.#slots[slot * STRIDE + FLOOR] = version;
   }
 
   cleared(slot: number): number {
-    return this.#cleared[slot]!;
+    return this.#slots[slot * STRIDE + CLEARED]!;
   }
 
   /** Raises the cleared version, and the floor with it: it alone decides about absent keys. */
   raiseCleared(slot: number, version: number): void {
     this.raiseFloor(slot, version);
-    if (version > this.#cleared[slot]!) this.#cleared[slot] = version;
+    if (version > this.cleared(slot)) this.#slots[slot * STRIDE + CLEARED] = version;
   }
 
   resetFloors(slot: number): void {
-    this.#floors[slot] = 0;
-    this.#cleared[slot] = 0;
+    this.#slots[slot * STRIDE + FLOOR] = 0;
+    this.#slots[slot * STRIDE + CLEARED] = 0;
   }
 
   /** At or above the version of every record of the slot. */
   newest(slot: number): number {
-    return this.#newest[slot]!;
+    return this.#slots[slot * STRIDE + NEWEST]!;
   }
 
+  /** From 0 to 255. */
   generation(slot: number): number {
-    return this.#generations[slot]!;
+    return this.#slots[slot * STRIDE + GENERATION]!;
   }
 
   /** Whether the slot's records can all be disowned at once. */
   canDisown(slot: number): boolean {
-    return this.#raised[slot]! < GENERATIONS - 1;
+    return this.#slots[slot * STRIDE + RAISED]! < GENERATIONS - 1;
   }
 
   /** Makes all records of the slot foreign, and its counts zero. */
   disown(slot: number): void {
-    this.#generations[slot]!++;
-    this.#raised[slot]!++;
-    this.#total -= this.#all[slot]!;
-    this.#valueTotal -= this.#values[slot]!;
-    this.#all[slot] = 0;
-    this.#values[slot] = 0;
-    this.#sums[slot] = 0;
-    this.#newest[slot] = 0;
+    const slots = this.#slots;
+    const at = slot * STRIDE;
+    this.#total -= slots[at + ALL]!;
+    this.#valueTotal -= slots[at + VALUES]!;
+    slots[at + SUM] = 0;
+    slots[at + ALL] = 0;
+    slots[at + VALUES] = 0;
+    slots[at + NEWEST] = 0;
+    slots[at + GENERATION] = (slots[at + GENERATION]! + 1) % GENERATIONS;
+    slots[at + RAISED]!++;
   }
 
   /** Every foreign record has been buried since the last call of {@link disown}. */
   allBuried(): void {
-    this.#raised.fill(0);
+    for (let slot = 0; slot < SLOT_COUNT; slot++) this.#slots[slot * STRIDE + RAISED] = 0;
   }
 }

@@ -328,6 +328,7 @@ describe("Holdings", () => {
     const put = {
       slot: SLOT,
       hash,
+      keyBytes: 8,
       entry,
       queue: SMALL,
       uses: 0,
