@@ -84,6 +84,8 @@ let gets = new SlowSteps();
 let merges = new SlowSteps();
 let sweeps = new SlowSteps();
 let gc = new GcWatch();
+/** The most records that one merge moved, evicted or replaced. */
+let recordsMax = 0;
 let nextNew = ENTRIES;
 let sweptMs = 0;
 
@@ -96,9 +98,11 @@ function get(key: string, slot: Slot): void {
 function put(key: string, value: Uint8Array | undefined): void {
   const slot = slotOfKey(key);
   const entry = entryOf(key, value);
+  const before = store.recordsKilledTotal;
   merges.time(() => {
     store.merge(slot, entry, Date.now());
   });
+  recordsMax = Math.max(recordsMax, store.recordsKilledTotal - before);
 }
 
 const full = () => bytes.subarray(0, VALUE_SIZE);
@@ -134,7 +138,7 @@ function report(name: string, calls: number, ms: number): void {
     `  budget ${(MEMORY / MIB).toFixed(0)} MiB, accounted ${(stats.bytes / MIB).toFixed(0)}, resident growth ${(rss / MIB).toFixed(0)} (${(rss / stats.entries).toFixed(1)} bytes an entry; ${((100 * rss) / MEMORY).toFixed(1)} % of the budget)`,
   );
   console.log(`  get    ${gets}`);
-  console.log(`  merge  ${merges}`);
+  console.log(`  merge  ${merges}; at most ${recordsMax} records moved or evicted in one`);
   console.log(`  sweep  ${sweeps}`);
   console.log(`  gc     ${gc}`);
 }

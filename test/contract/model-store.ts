@@ -5,7 +5,8 @@ import type { Hashes } from "../../src/base/hash.ts";
 import type { Slot } from "../../src/base/ids.ts";
 import type { Entry, SlotDigest } from "../../src/core/messages.ts";
 import { entryHash } from "../../src/core/store/digest.ts";
-import type { MergeResult, Store, StoreStats } from "../../src/core/store/store.ts";
+import { headOf } from "../../src/core/store/entry.ts";
+import type { EntryHead, MergeResult, Store, StoreStats } from "../../src/core/store/store.ts";
 
 interface Item {
   slot: Slot;
@@ -29,6 +30,11 @@ export class ModelStore implements Store {
 
   peek(slot: Slot, key: string): Entry | undefined {
     return this.#items.find((item) => item.slot === slot && item.entry.key === key)?.entry;
+  }
+
+  head(slot: Slot, key: string): EntryHead | undefined {
+    const entry = this.peek(slot, key);
+    return entry === undefined ? undefined : headOf(entry);
   }
 
   get(slot: Slot, key: string, wallMs: number): Entry | undefined {
@@ -77,6 +83,10 @@ export class ModelStore implements Store {
 
   entries(slot: Slot): Entry[] {
     return this.#items.filter((item) => item.slot === slot).map((item) => item.entry);
+  }
+
+  heads(slot: Slot): EntryHead[] {
+    return this.entries(slot).map(headOf);
   }
 
   count(slot: Slot): number {

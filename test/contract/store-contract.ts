@@ -536,6 +536,7 @@ function describeProperties(make: Make): void {
       return {
         slots: [SLOT, OTHER_SLOT].map((each) => ({
           entries: [...store.entries(each)].sort((a, b) => (a.key < b.key ? -1 : 1)),
+          heads: [...store.heads(each)].sort((a, b) => (a.key < b.key ? -1 : 1)),
           count: store.count(each),
           digest: store.digest(each),
           floor: store.floor(each),
@@ -543,6 +544,7 @@ function describeProperties(make: Make): void {
         })),
         peeks: keys.map((each) => store.peek(slotOf(each), each)),
         gets: keys.map((each) => store.get(slotOf(each), each, wallMs)),
+        heads: keys.map((each) => store.head(slotOf(each), each)),
         stats: { entries, tombstones, expirationsTotal },
       };
     }

@@ -28,7 +28,7 @@ import type {
   ScanRequest,
   WriteRequest,
 } from "../messages.ts";
-import { isLive } from "../store/entry.ts";
+import { isExpired, isLive } from "../store/entry.ts";
 import { ClearTask } from "./clear-task.ts";
 import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
 import { needsCurrent } from "./decide.ts";
@@ -384,9 +384,9 @@ export class Coordinator {
       if (!slots.counts(slot)) break;
       const cursor = index === 0 ? request.after : "";
       const found: string[] = [];
-      for (const entry of store.entries(slot)) {
-        if (entry.key > cursor && isLive(entry, now.wallMs) && entry.key.startsWith(request.prefix))
-          found.push(entry.key);
+      for (const head of store.heads(slot)) {
+        const isLiveNow = head.size !== undefined && !isExpired(head, now.wallMs);
+        if (isLiveNow && head.key > cursor && head.key.startsWith(request.prefix)) found.push(head.key);
       }
       found.sort();
       let taken = 0;

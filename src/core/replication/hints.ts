@@ -220,7 +220,7 @@ export class Hints {
       // The target holds something that this node, which kept the hint, has never seen.
       if (reply.status === "newer" && reply.heldVersion > sent.version) this.#repair(sent.key, now);
       const isDone = reply.status !== "clock" && reply.status !== "late" && reply.status !== "ring";
-      const held = this.#store.peek(hint.slot, hint.key);
+      const held = this.#store.head(hint.slot, hint.key);
       if (isDone && (held === undefined || held.version <= sent.version)) {
         this.#remove(target, sent.key);
         target.replayed++;

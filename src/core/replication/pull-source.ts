@@ -37,18 +37,18 @@ export function answerPull(
       done.push({ slot, isEntitled: true, isSame: true });
       continue;
     }
-    const rest = entriesAfter(store, slot, cursor);
+    const rest = keysAfter(store, slot, cursor);
     let taken = 0;
     while (
       taken < rest.length &&
       (entries.length === 0 || (bytes < ANSWER_BYTES_MAX && entries.length < ANSWER_ENTRIES_MAX))
     ) {
-      const entry = rest[taken++]!;
+      const entry = store.peek(slot, rest[taken++]!)!; // nothing changed since its key was listed
       entries.push(entry);
       bytes += entry.key.length + (entry.value?.length ?? 0) + 32;
     }
     if (taken < rest.length) {
-      after = taken > 0 ? rest[taken - 1]!.key : cursor;
+      after = taken > 0 ? rest[taken - 1]! : cursor;
       break;
     }
     done.push({ slot, isEntitled: true, isSame: false });
@@ -66,8 +66,8 @@ export function answerPull(
   };
 }
 
-function entriesAfter(store: Store, slot: Slot, after: string): Entry[] {
-  const entries: Entry[] = [];
-  for (const entry of store.entries(slot)) if (entry.key > after) entries.push(entry);
-  return entries.sort((a, b) => (a.key < b.key ? -1 : 1));
+function keysAfter(store: Store, slot: Slot, after: string): string[] {
+  const keys: string[] = [];
+  for (const { key } of store.heads(slot)) if (key > after) keys.push(key);
+  return keys.sort();
 }

@@ -25,7 +25,7 @@ import type {
   ReplicateStatus,
 } from "../messages.ts";
 import { compareVersions } from "../store/entry.ts";
-import type { Store } from "../store/store.ts";
+import type { EntryHead, Store } from "../store/store.ts";
 import { type HybridClock, isTooFarAhead, stampOf } from "./clock.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import { numberIn } from "./decide.ts";
@@ -115,7 +115,7 @@ export class Replica {
     const reply = { kind: "replicated", id, counts, heldVersion: entry.version } as const;
     const refusal = this.#refusal(request, slot, from, now);
     if (refusal !== undefined) return { ...reply, status: refusal };
-    const held = store.peek(slot, entry.key);
+    const held = store.head(slot, entry.key);
     const earlierVersion = purpose === "client" ? this.#versionOfEarlierAttempt(entry) : 0;
     if (earlierVersion > 0)
       return { ...reply, status: "newer", heldVersion: Math.max(earlierVersion, held?.version ?? 0) };
@@ -144,7 +144,7 @@ export class Replica {
   #isHeldAsFloor({ entry, purpose }: Replicate, heldVersion: number): boolean {
     if (entry.value !== undefined) return false;
     if (heldVersion === entry.version) return true;
-    return purpose !== "client" && this.#parts.store.peek(slotOfKey(entry.key), entry.key) === undefined;
+    return purpose !== "client" && this.#parts.store.head(slotOfKey(entry.key), entry.key) === undefined;
   }
 
   /** Stored before, and overwritten since: the answer was lost, and "newer" would have it written once more on top. */
@@ -203,7 +203,7 @@ function isOf(entry: Entry | undefined, { opClient, opSeq }: ReadReplica): boole
 }
 
 /** The same attempt of the same operation under a lower version: it replaced nothing that the present one may not replace. */
-function isEarlierIssue(held: Entry, entry: Entry): boolean {
+function isEarlierIssue(held: EntryHead, entry: Entry): boolean {
   const { opClient, opSeq, opAttempt } = held;
   if (opClient === 0 || opClient !== entry.opClient || opSeq !== entry.opSeq) return false;
   return opAttempt === entry.opAttempt && held.version < entry.version;

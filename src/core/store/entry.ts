@@ -2,6 +2,7 @@
 // by the store engines and by replication, so that every replica decides the same.
 
 import type { Entry } from "../messages.ts";
+import type { EntryHead } from "./store.ts";
 
 /** The part of an entry that orders it among the versions of its key. */
 export type EntryVersion = Pick<Entry, "version" | "origin">;
@@ -27,6 +28,12 @@ export function isExpired(entry: Pick<Entry, "expiresAt">, wallMs: number): bool
 /** Whether the entry is a value that a reader may see at `wallMs`. */
 export function isLive(entry: Pick<Entry, "value" | "expiresAt">, wallMs: number): boolean {
   return entry.value !== undefined && !isExpired(entry, wallMs);
+}
+
+/** The entry without its bytes. */
+export function headOf(entry: Entry): EntryHead {
+  const { value, ...head } = entry;
+  return { ...head, size: value?.length };
 }
 
 /** The same version of the same key as a tombstone: without its bytes, and with no expiry of its own. */

@@ -43,6 +43,7 @@ import {
 import type { SegmentPool } from "./segment-pool.ts";
 import { SlotIndex } from "./slot-index.ts";
 import { SlotLedger } from "./slot-ledger.ts";
+import type { EntryHead } from "./store.ts";
 import { equalsUtf8, readUtf8, writeUtf8 } from "./utf8.ts";
 
 /** Records longer than this part of a segment are cut: what a segment's end cannot take is lost until the segment goes. */
@@ -140,6 +141,17 @@ export class Holdings {
             inlineBytesAt(words, at),
           );
     return readEntry(words, at, key, value);
+  }
+
+  /** The entry without its bytes, which are not touched. */
+  headOf(ref: number, key: string): EntryHead {
+    const words = this.log.wordsOf(ref);
+    const at = this.log.wordOf(ref);
+    const { value: _, ...head } = readEntry(words, at, key, undefined);
+    if (this.isTombstone(ref)) return { ...head, size: undefined };
+    const isLarge = (words[at]! & LARGE) !== 0;
+    const size = isLarge ? valueLengthAt(words, at) : inlineBytesAt(words, at);
+    return { ...head, expiresAt: dueAt(words, at), size };
   }
 
   /** What the value would be as a tombstone: its bytes are not touched. */

@@ -20,8 +20,8 @@ import { SLOT_COUNT, type Slot } from "../../base/ids.ts";
 import type { Entry, SlotDigest } from "../messages.ts";
 import { addToDigest, entryHash, subtractFromDigest } from "./digest.ts";
 import { type Due, DueQueue } from "./due-queue.ts";
-import { compareVersions, isExpired, isLive, tombstoneOf } from "./entry.ts";
-import type { MergeResult, Store, StoreStats } from "./store.ts";
+import { compareVersions, headOf, isExpired, isLive, tombstoneOf } from "./entry.ts";
+import type { EntryHead, MergeResult, Store, StoreStats } from "./store.ts";
 import { USE_ORDER_SIZE_MAX, UseOrder } from "./use-order.ts";
 
 /**
@@ -110,6 +110,11 @@ export class LruStore implements Store {
     return this.#slots[slot]?.get(key)?.entry;
   }
 
+  head(slot: Slot, key: string): EntryHead | undefined {
+    const held = this.#slots[slot]?.get(key);
+    return held === undefined ? undefined : headOf(held.entry);
+  }
+
   get(slot: Slot, key: string, wallMs: number): Entry | undefined {
     const held = this.#slots[slot]?.get(key);
     if (held?.order === undefined || !isLive(held.entry, wallMs)) return undefined;
@@ -168,6 +173,10 @@ export class LruStore implements Store {
 
   *entries(slot: Slot): Generator<Entry, void> {
     for (const held of this.#slots[slot]?.values() ?? []) yield held.entry;
+  }
+
+  *heads(slot: Slot): Generator<EntryHead, void> {
+    for (const held of this.#slots[slot]?.values() ?? []) yield headOf(held.entry);
   }
 
   count(slot: Slot): number {

@@ -23,7 +23,7 @@ import { COLD, FIRST_OFFSET, type Log, MAIN, NONE, type Queue, SMALL, TOMBSTONES
 import { Reclaimer } from "./reclaimer.ts";
 import { DEAD, hashAt, setUsesAt, sizeAt, slotAt, USES_MAX, usesAt } from "./record.ts";
 import { SegmentPool } from "./segment-pool.ts";
-import type { MergeResult, Store, StoreStats } from "./store.ts";
+import type { EntryHead, MergeResult, Store, StoreStats } from "./store.ts";
 import { Sweeper } from "./sweeper.ts";
 import { utf8Length } from "./utf8.ts";
 
@@ -138,6 +138,11 @@ export class SegmentStore implements Store {
     return ref === 0 ? undefined : this.#holdings.entryOf(ref, key);
   }
 
+  head(slot: Slot, key: string): EntryHead | undefined {
+    const ref = this.#holdings.find(slot, this.#hashOf(key), key);
+    return ref === 0 ? undefined : this.#holdings.headOf(ref, key);
+  }
+
   get(slot: Slot, key: string, wallMs: number): Entry | undefined {
     const holdings = this.#holdings;
     const ref = holdings.find(slot, this.#hashOf(key), key);
@@ -198,6 +203,12 @@ export class SegmentStore implements Store {
     }
   }
 
+  *heads(slot: Slot): Generator<EntryHead, void> {
+    for (const ref of this.#holdings.index.refs(slot)) {
+      yield this.#holdings.headOf(ref, this.#holdings.keyOf(ref));
+    }
+  }
+
   count(slot: Slot): number {
     return this.#holdings.ledger.valuesIn(slot);
   }
@@ -230,6 +241,11 @@ export class SegmentStore implements Store {
       evictionsTotal: this.#evictionsTotal,
       expirationsTotal: this.#expirationsTotal,
     };
+  }
+
+  /** Records that were overwritten, moved, evicted or removed so far: what single calls cost, counted and not timed. */
+  get recordsKilledTotal(): number {
+    return this.#log.killed;
   }
 
   #hashOf(key: string): number {

@@ -1,5 +1,5 @@
 // What the replication layer needs from a store of entries. Two engines stand behind it: the lru-cache engine (objects on the
-// JavaScript heap: slow, obviously right, the model that others are compared with) and, later, an off-heap one.
+// JavaScript heap: slow, obviously right, the model that others are compared with) and the off-heap one, which nodes use.
 //
 // Rules every engine keeps:
 // 1. A key has at most one entry: a value or a tombstone. The newest by (version, origin) wins, whatever the order of arrival.
@@ -9,8 +9,8 @@
 // 4. An expired entry is a miss from its instant on. It is kept as a tombstone (without its bytes), because it too has
 //    versions to win against.
 // 5. Bytes, tombstones included, stay within the budget; tombstones within their share of it.
-// 6. The store owns its bytes: it copies what it is given, and what it hands out stays valid until the next call that changes
-//    the store (callers that keep a value longer copy it).
+// 6. The store owns its bytes: it copies what it is given, and what it hands out stays as it is for as long as somebody holds it,
+//    whatever happens to the store.
 
 import type { Slot } from "../../base/ids.ts";
 import type { Entry, SlotDigest } from "../messages.ts";
@@ -35,9 +35,17 @@ export interface StoreStats {
   readonly expirationsTotal: number;
 }
 
+/** An entry without its bytes: what can be told at a cost that does not grow with the value. */
+export interface EntryHead extends Omit<Entry, "value"> {
+  /** Length of the value in bytes; `undefined` for a tombstone. */
+  readonly size: number | undefined;
+}
+
 export interface Store {
   /** The entry held under `key`, be it a value, an expired value or a tombstone. Does not count as a use. */
   peek(slot: Slot, key: string): Entry | undefined;
+  /** What {@link Store.peek} answers, without the bytes. */
+  head(slot: Slot, key: string): EntryHead | undefined;
   /** The live value under `key`: not a tombstone, not expired at `wallMs`. Counts as a use for eviction. */
   get(slot: Slot, key: string, wallMs: number): Entry | undefined;
   /**
@@ -55,13 +63,15 @@ export interface Store {
   clear(slot: Slot, version: number): number;
   /** Every entry of the slot, tombstones included, in no particular order; cost proportional to the slot. Not to be interleaved with changes. */
   entries(slot: Slot): Iterable<Entry>;
+  /** What {@link Store.entries} yields, without the bytes. */
+  heads(slot: Slot): Iterable<EntryHead>;
   /** Live values in the slot. */
   count(slot: Slot): number;
   /** Order-free digest of the slot's (key, version, origin), tombstones included. Constant cost. */
   digest(slot: Slot): SlotDigest;
   /** Forgets the slot altogether, floors included: this node is no replica of it any more. */
   drop(slot: Slot): void;
-  /** Does at most `budget` units of upkeep: turns expired values into tombstones, drops old tombstones. Returns when it next has work (wall ms), `Infinity` for none. */
+  /** Does at most `budget` units of upkeep: turns expired values into tombstones, drops old tombstones. Returns when it next has work (wall ms; never later than something falls due, but for engines that rest between two looks), `Infinity` for none. */
   sweep(wallMs: number, budget: number): number;
   stats(): StoreStats;
 }

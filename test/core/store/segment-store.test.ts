@@ -351,3 +351,34 @@ describe("Holdings", () => {
     expect(holdings.entryOf(holdings.find(SLOT, hash, entry.key), entry.key)).toEqual(entry);
   });
 });
+
+describe("SegmentStore's steps", () => {
+  test("stay short while it fills, cleans and evicts: a merge moves or evicts at most a segment's worth of records", () => {
+    // 1,024 segments of 4 KiB, some 30 records each: the same proportions as a gigabyte in segments of 256 KiB.
+    const store = new SegmentStore({ bytesMax: 4 * 1024 * 1024, segmentBytes: 4096 }, TEST_HASHES);
+    let worst = 0;
+    for (let index = 0; index < 60_000; index++) {
+      const isNew = index < 30_000 || index % 3 === 0;
+      const name = `k${isNew ? index : (index * 7919) % 30_000}`;
+      const before = store.recordsKilledTotal;
+      store.merge(SLOT, value(name, index + 1, { value: bytesOf(index, 40 + (index % 60)) }), T0);
+      if (index % 2 === 0) store.get(SLOT, `k${(index * 31) % 30_000}`, T0);
+      worst = Math.max(worst, store.recordsKilledTotal - before);
+    }
+
+    expect(store.stats().evictionsTotal).toBeGreaterThan(1_000);
+    expect(worst).toBeLessThan(64);
+  });
+
+  test("dropping or clearing a large slot removes no record at once", () => {
+    const store = new SegmentStore({ bytesMax: 4 * 1024 * 1024 }, TEST_HASHES);
+    for (let index = 0; index < 10_000; index++) store.merge(SLOT, value(`k${index}`, 1), T0);
+    const before = store.recordsKilledTotal;
+
+    expect(store.clear(SLOT, 1)).toBe(10_000);
+    expect(store.recordsKilledTotal).toBe(before);
+    store.sweep(T0, 100);
+    expect(store.recordsKilledTotal - before).toBeGreaterThan(100);
+    expect(store.recordsKilledTotal - before).toBeLessThan(10_000);
+  });
+});
