@@ -16,7 +16,7 @@ import { resolveClientOptions } from "../src/client/options.ts";
 import type { Failure, Message, Path } from "../src/core/messages.ts";
 import { NodeCore } from "../src/core/node-core.ts";
 import { resolveNodeCoreOptions } from "../src/core/options.ts";
-import { LruStore } from "../src/core/store/lru-store.ts";
+import { SegmentStore } from "../src/core/store/segment-store.ts";
 import { readNow } from "../src/io/clock.ts";
 import { loadHashes } from "../src/io/hashes.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "../src/io/link.ts";
@@ -121,7 +121,7 @@ class LocalNode {
       clusterName: "bench",
       genesisId: index === 0 ? GENESIS : "",
     });
-    const store = new LruStore({ bytesMax: MEMORY_BYTES }, hashes);
+    const store = new SegmentStore({ bytesMax: MEMORY_BYTES }, hashes);
     this.core = new NodeCore(options, { store, hashes, prng: new Prng(index + 1) }, now);
     const feed: Driver["feed"] = (input) => this.#driver.feed(input);
     const nowMs = () => readNow().monoMs;

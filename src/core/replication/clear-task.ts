@@ -7,11 +7,11 @@ import type { Now } from "../machine.ts";
 import type { ClearReplicaReply } from "../messages.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { ASK_AGAIN_MS } from "./gather.ts";
-import type { Task, TaskContext } from "./tasks.ts";
+import type { Registration, Task, TaskContext } from "./tasks.ts";
 
 /** Calls `done` exactly once: true when all slots are cleared on a majority. Goes on for a while to see to the remaining replicas. */
 export class ClearTask implements Task {
-  timerMs = Number.POSITIVE_INFINITY;
+  registration: Registration | undefined;
   readonly #context: TaskContext;
   readonly #slots: readonly Slot[];
   readonly #deadlineMs: number;

@@ -12,7 +12,7 @@ import type { Now } from "../machine.ts";
 import type { Entry, ReadReplicaReply } from "../messages.ts";
 import { compareVersions } from "../store/entry.ts";
 import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
-import type { Task, TaskContext } from "./tasks.ts";
+import type { Registration, Task, TaskContext } from "./tasks.ts";
 
 /** A pause before a replica that could not answer properly is asked again; doubles each time, or waiting would become load. */
 export const ASK_AGAIN_MS = 25;
@@ -59,7 +59,7 @@ export type GatherResult =
 
 /** Runs until `done` is called, exactly once. */
 export class Gather implements Task {
-  timerMs = Number.POSITIVE_INFINITY;
+  registration: Registration | undefined;
   readonly #context: TaskContext;
   readonly #request: GatherRequest;
   readonly #done: (result: GatherResult, now: Now) => void;

@@ -6,6 +6,13 @@
 //   "nobody knows this write" and the first attempt's messages that are still on their way.
 // The table is bounded; the oldest operations are forgotten first. An operation matters only while its caller still waits, so
 // the bound needs to cover the writes of a call's longest timeout.
+//
+// Every write passes here on every replica, mostly to find nothing and to leave one record: so records lie in typed arrays, in a circle from
+// the oldest on, and are found through an open-addressing index (linear probing, deletion by moving back: Knuth 6.4, algorithm R).
+// Invariants: 1. Record `n` is in use exactly while `#clients[n] > 0`. 2. The index holds the number of each record in use, plus
+// one, at or after its home with no gap between. 3. It is at most half full.
+
+import { mix32 } from "../../base/hash.ts";
 
 /** One remembered operation. */
 export interface KnownOperation {
@@ -20,56 +27,136 @@ export interface KnownOperation {
 
 const NOTHING: KnownOperation = Object.freeze({ fence: 0, version: 0, attempt: 0, number: 0 });
 
-/** Bounded memory of operations. */
+const CAPACITY_MIN = 64;
+
+/** Bounded memory of operations. Clients are numbered above 0. */
 export class OperationTable {
   readonly #countMax: number;
-  readonly #byKey = new Map<string, KnownOperation>();
-  /** The keys from the oldest on, as a ring that begins at `#oldest`. A Map's own order would do, but finding its first key costs a step for each key deleted before it. */
-  readonly #order: string[] = [];
-  #oldest = 0;
+  #clients = new Float64Array(0);
+  #seqs = new Float64Array(0);
+  #versions = new Float64Array(0);
+  #numbers = new Float64Array(0);
+  #fences = new Uint32Array(0);
+  #attempts = new Uint32Array(0);
+  #index = new Uint32Array(0);
+  #size = 0;
+  /** Where the next record goes; once the table is full, that is the oldest one's place. */
+  #next = 0;
 
   /** @param countMax Operations kept; the oldest are forgotten first. */
   constructor(countMax: number) {
     this.#countMax = countMax;
+    this.#grow(Math.min(CAPACITY_MIN, countMax));
   }
 
   get size(): number {
-    return this.#byKey.size;
+    return this.#size;
   }
 
   /** What is known of an operation: all zeros when nothing is. */
   find(client: number, seq: number): KnownOperation {
-    return this.#byKey.get(keyOf(client, seq)) ?? NOTHING;
+    const record = this.#find(client, seq);
+    if (record === -1) return NOTHING;
+    return {
+      fence: this.#fences[record]!,
+      version: this.#versions[record]!,
+      attempt: this.#attempts[record]!,
+      number: this.#numbers[record]!,
+    };
   }
 
   /** Refuses attempts below `attempt` from now on. */
   fence(client: number, seq: number, attempt: number): void {
-    const known = this.find(client, seq);
-    if (attempt > known.fence) this.#put(keyOf(client, seq), { ...known, fence: attempt });
+    if (attempt === 0) return;
+    const record = this.#findOrAdd(client, seq);
+    if (attempt > this.#fences[record]!) this.#fences[record] = attempt;
   }
 
   /** Remembers that `attempt` of the operation is stored here as `version`. */
   record(client: number, seq: number, stored: Omit<KnownOperation, "fence">): void {
     if (client === 0) return;
-    const key = keyOf(client, seq);
-    const fence = Math.max(this.#byKey.get(key)?.fence ?? 0, stored.attempt);
-    this.#put(key, { fence, ...stored });
+    const record = this.#findOrAdd(client, seq);
+    if (stored.attempt > this.#fences[record]!) this.#fences[record] = stored.attempt;
+    this.#versions[record] = stored.version;
+    this.#attempts[record] = stored.attempt;
+    this.#numbers[record] = stored.number;
   }
 
-  #put(key: string, known: KnownOperation): void {
-    const isNew = !this.#byKey.has(key);
-    this.#byKey.set(key, known);
-    if (!isNew) return;
-    if (this.#order.length < this.#countMax) {
-      this.#order.push(key);
-      return;
+  /** The number of the record, -1 for none. */
+  #find(client: number, seq: number): number {
+    const mask = this.#index.length - 1;
+    for (let place = hashOf(client, seq) & mask; ; place = (place + 1) & mask) {
+      const record = this.#index[place]! - 1;
+      if (record === -1) return -1;
+      if (this.#seqs[record] === seq && this.#clients[record] === client) return record;
     }
-    this.#byKey.delete(this.#order[this.#oldest]!);
-    this.#order[this.#oldest] = key;
-    this.#oldest = (this.#oldest + 1) % this.#countMax;
+  }
+
+  #findOrAdd(client: number, seq: number): number {
+    const known = this.#find(client, seq);
+    if (known !== -1) return known;
+    const capacity = this.#clients.length;
+    if (this.#size === capacity && capacity < this.#countMax)
+      this.#grow(Math.min(2 * capacity, this.#countMax));
+    const record = this.#next;
+    if (this.#clients[record] !== 0) this.#forget(record);
+    this.#clients[record] = client;
+    this.#seqs[record] = seq;
+    this.#versions[record] = 0;
+    this.#numbers[record] = 0;
+    this.#fences[record] = 0;
+    this.#attempts[record] = 0;
+    this.#enter(record);
+    this.#size++;
+    this.#next = (record + 1) % this.#clients.length;
+    return record;
+  }
+
+  #enter(record: number): void {
+    const mask = this.#index.length - 1;
+    let place = hashOf(this.#clients[record]!, this.#seqs[record]!) & mask;
+    while (this.#index[place] !== 0) place = (place + 1) & mask;
+    this.#index[place] = record + 1;
+  }
+
+  #forget(record: number): void {
+    const mask = this.#index.length - 1;
+    let gap = hashOf(this.#clients[record]!, this.#seqs[record]!) & mask;
+    while (this.#index[gap] !== record + 1) gap = (gap + 1) & mask;
+    for (let place = (gap + 1) & mask; this.#index[place] !== 0; place = (place + 1) & mask) {
+      const other = this.#index[place]! - 1;
+      const home = hashOf(this.#clients[other]!, this.#seqs[other]!) & mask;
+      // It may move back into the gap unless its home lies after the gap.
+      if (((place - home) & mask) < ((place - gap) & mask)) continue;
+      this.#index[gap] = other + 1;
+      gap = place;
+    }
+    this.#index[gap] = 0;
+    this.#clients[record] = 0;
+    this.#size--;
+  }
+
+  /** Only while the circle has not closed: records keep their numbers, and the next one goes behind the last. */
+  #grow(capacity: number): void {
+    const clients = this.#clients;
+    this.#clients = grown(clients, new Float64Array(capacity));
+    this.#seqs = grown(this.#seqs, new Float64Array(capacity));
+    this.#versions = grown(this.#versions, new Float64Array(capacity));
+    this.#numbers = grown(this.#numbers, new Float64Array(capacity));
+    this.#fences = grown(this.#fences, new Uint32Array(capacity));
+    this.#attempts = grown(this.#attempts, new Uint32Array(capacity));
+    this.#index = new Uint32Array(2 ** Math.ceil(Math.log2(2 * capacity)));
+    this.#next = clients.length % capacity;
+    for (let record = 0; record < clients.length; record++) this.#enter(record);
   }
 }
 
-function keyOf(client: number, seq: number): string {
-  return `${client}:${seq}`;
+function grown<T extends Float64Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}
+
+/** Sequence numbers of one client follow each other, so that the low bits alone would do; many clients need the mixing. */
+function hashOf(client: number, seq: number): number {
+  return mix32((seq >>> 0) ^ Math.imul(client >>> 0, 0x9e3779b1) ^ Math.floor(client / 0x1_0000_0000));
 }

@@ -16,7 +16,7 @@ import type { Entry, ReplicateReply } from "../messages.ts";
 import { compareVersions } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { type Answer, Gather, type GatherResult, newestOf } from "./gather.ts";
-import type { Task, TaskContext } from "./tasks.ts";
+import type { Registration, Task, TaskContext } from "./tasks.ts";
 
 /** Gathers again at most this often before giving up: each round lost to a concurrent write. */
 const ROUNDS_MAX = 8;
@@ -35,7 +35,7 @@ export type ReadResult =
 
 /** Runs until `done` is called, exactly once. */
 export class ReadTask implements Task {
-  timerMs = Number.POSITIVE_INFINITY;
+  registration: Registration | undefined;
   readonly #context: TaskContext;
   readonly #request: ReadRequest;
   readonly #done: (result: ReadResult, now: Now) => void;

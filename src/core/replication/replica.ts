@@ -86,14 +86,13 @@ export class Replica {
 
   /** @param now With cluster wall time. */
   replicate(request: Replicate, from: MemberId, now: Now): ReplicateReply {
-    const reply = this.judge(request, from, now);
+    const slot = slotOfKey(request.entry.key);
+    const reply = this.judge(request, { from, slot }, now);
     if (reply.status !== "stored") return reply;
     const { store, operations, clock } = this.#parts;
     const { entry } = request;
     clock.observe(entry.version, now.wallMs);
-    const merged = store.merge(slotOfKey(entry.key), entry, now.wallMs, {
-      cold: request.purpose !== "client",
-    });
+    const merged = store.merge(slot, entry, now.wallMs, request.purpose === "client" ? HOT : COLD);
     const isHeldAsFloor = merged.status === "newer" && this.#isHeldAsFloor(request, merged.heldVersion);
     if (merged.status === "full") return { ...reply, status: "full" };
     // To a repair "stored" would say that nothing newer is here.
@@ -106,10 +105,13 @@ export class Replica {
   }
 
   /** What {@link replicate} would answer before it touches the store: `stored` may still turn into `newer` or `full`. */
-  judge(request: Replicate, from: MemberId, now: Now): ReplicateReply {
+  judge(
+    request: Replicate,
+    { from, slot }: { readonly from: MemberId; readonly slot: Slot },
+    now: Now,
+  ): ReplicateReply {
     const { store, slots, view } = this.#parts;
     const { entry, purpose, id } = request;
-    const slot = slotOfKey(entry.key);
     // A repair is stored under any ring, and counts for the sender's majority only under the same one (invariant 2).
     const counts = slots.counts(slot) && request.ringId === view.ring?.id;
     const reply = { kind: "replicated", id, counts, heldVersion: entry.version } as const;
@@ -124,7 +126,7 @@ export class Replica {
     const isSame = held !== undefined && (compareVersions(held, entry) === 0 || isEarlierIssue(held, entry));
     if (!isSame && !this.#wasStored(entry) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
-    return { ...reply, status: "stored" };
+    return { kind: "replicated", id, status: "stored", counts, heldVersion: entry.version };
   }
 
   /**
@@ -201,6 +203,9 @@ export class Replica {
 function isOf(entry: Entry | undefined, { opClient, opSeq }: ReadReplica): boolean {
   return entry !== undefined && entry.opClient === opClient && entry.opSeq === opSeq;
 }
+
+const HOT = Object.freeze({ cold: false });
+const COLD = Object.freeze({ cold: true });
 
 /** The same attempt of the same operation under a lower version: it replaced nothing that the present one may not replace. */
 function isEarlierIssue(held: EntryHead, entry: Entry): boolean {

@@ -1,7 +1,7 @@
 // The work under way on a node: one task per request that has to wait for other nodes. Tasks are small state machines; this
 // file routes replies to them by message id, wakes them when their timer is due, and tells them about lost members and new rings.
 
-import { Heap } from "../../base/heap.ts";
+import { type Alarmed, Alarms } from "../../base/alarms.ts";
 import type { MemberId } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { ClearReplicaReply, ReadReplicaReply, ReplicateReply } from "../messages.ts";
@@ -16,8 +16,8 @@ import type { SlotStates } from "./slot-states.ts";
 
 /** Something that waits for other nodes. Each method may end the task. */
 export interface Task {
-  /** When {@link timer} is due; kept by {@link TaskContext.wake}. */
-  timerMs: number;
+  /** Kept by {@link Tasks}; `undefined` while the task is not registered. */
+  registration: Registration | undefined;
   timer(now: Now): void;
   memberLost(member: MemberId, now: Now): void;
   ringChanged(now: Now): void;
@@ -50,16 +50,16 @@ export interface TaskContext {
   forget(task: Task): void;
 }
 
-interface Alarm {
-  readonly atMs: number;
+/** A task's message id and alarm. */
+export interface Registration extends Alarmed {
+  id: number;
   readonly task: Task;
 }
 
 /** Registry of tasks. The coordinator bounds how many there are. */
 export class Tasks {
-  readonly #byId = new Map<number, Task>();
-  readonly #ids = new Map<Task, number>();
-  readonly #alarms = new Heap<Alarm>((a, b) => a.atMs - b.atMs);
+  readonly #byId = new Map<number, Registration>();
+  readonly #alarms = new Alarms<Registration>();
   readonly #nextId: () => number;
 
   constructor(nextId: () => number) {
@@ -67,59 +67,74 @@ export class Tasks {
   }
 
   get size(): number {
-    return this.#ids.size;
+    return this.#byId.size;
   }
 
   register(task: Task): number {
-    const before = this.#ids.get(task);
-    if (before !== undefined) this.#byId.delete(before);
     const id = this.#nextId();
-    this.#byId.set(id, task);
-    this.#ids.set(task, id);
+    const before = task.registration;
+    if (before === undefined) {
+      task.registration = newRegistration(id, task);
+      this.#byId.set(id, task.registration);
+    } else {
+      this.#byId.delete(before.id);
+      before.id = id;
+      this.#byId.set(id, before);
+    }
     return id;
   }
 
+  /** Does nothing for a task that is not registered. */
   wake(task: Task, atMs: number): void {
-    // An alarm that is already set no later rings first and sets the next one.
-    if (task.timerMs === atMs) return;
-    task.timerMs = atMs;
-    this.#alarms.push({ atMs, task });
+    const { registration } = task;
+    if (registration !== undefined && registration.alarmMs !== atMs) this.#alarms.set(registration, atMs);
   }
 
   forget(task: Task): void {
-    const id = this.#ids.get(task);
-    if (id !== undefined) this.#byId.delete(id);
-    this.#ids.delete(task);
-    task.timerMs = Number.POSITIVE_INFINITY;
+    const { registration } = task;
+    if (registration === undefined) return;
+    this.#byId.delete(registration.id);
+    this.#alarms.clear(registration);
+    task.registration = undefined;
   }
 
   byId(id: number): Task | undefined {
-    return this.#byId.get(id);
+    return this.#byId.get(id)?.task;
   }
 
   tick(now: Now): void {
-    for (
-      let alarm = this.#alarms.peek();
-      alarm !== undefined && alarm.atMs <= now.monoMs;
-      alarm = this.#alarms.peek()
-    ) {
-      this.#alarms.pop();
-      // Stale alarms (the task ended or was set anew) are dropped here.
-      if (alarm.task.timerMs !== alarm.atMs || !this.#ids.has(alarm.task)) continue;
-      alarm.task.timerMs = Number.POSITIVE_INFINITY;
-      alarm.task.timer(now);
+    for (let due = this.#alarms.takeDue(now.monoMs); due.length > 0; due = this.#alarms.takeDue(now.monoMs)) {
+      for (const registration of due) {
+        // What came before may have ended it, or set its alarm anew.
+        const isDue = registration.alarmMs === Number.POSITIVE_INFINITY;
+        if (isDue && registration.task.registration === registration) registration.task.timer(now);
+      }
     }
   }
 
   memberLost(member: MemberId, now: Now): void {
-    for (const task of [...this.#ids.keys()]) if (this.#ids.has(task)) task.memberLost(member, now);
+    for (const { task } of [...this.#byId.values()]) {
+      if (task.registration !== undefined) task.memberLost(member, now);
+    }
   }
 
   ringChanged(now: Now): void {
-    for (const task of [...this.#ids.keys()]) if (this.#ids.has(task)) task.ringChanged(now);
+    for (const { task } of [...this.#byId.values()])
+      if (task.registration !== undefined) task.ringChanged(now);
   }
 
   deadline(): number {
-    return this.#alarms.peek()?.atMs ?? Number.POSITIVE_INFINITY;
+    return this.#alarms.deadline();
   }
+}
+
+function newRegistration(id: number, task: Task): Registration {
+  return {
+    id,
+    task,
+    alarmMs: Number.POSITIVE_INFINITY,
+    alarmPrevious: undefined,
+    alarmNext: undefined,
+    alarmOrder: 0,
+  };
 }

@@ -22,8 +22,9 @@ import { compareVersions, isLive } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { decide, needsCurrent, outcomeOf } from "./decide.ts";
 import { type Answer, askAgainMs, Gather, type GatherResult, newestOf } from "./gather.ts";
+import { MemberSet } from "./member-set.ts";
 import { type ReadResult, ReadTask } from "./read-task.ts";
-import type { Task, TaskContext } from "./tasks.ts";
+import type { Registration, Task, TaskContext } from "./tasks.ts";
 
 /** A write is re-issued at most this often; each time it lost to a concurrent write of the same key. */
 const ISSUES_MAX = 16;
@@ -49,7 +50,7 @@ export type WriteListener = (result: WriteResult, now: Now) => void;
 
 /** See the top of the file. */
 export class WriteTask implements Task {
-  timerMs = Number.POSITIVE_INFINITY;
+  registration: Registration | undefined;
   readonly #context: TaskContext;
   readonly #request: WriteRequest;
   readonly #slot: Slot;
@@ -67,13 +68,13 @@ export class WriteTask implements Task {
   /** Rounds of sending one issue again. */
   #sendRounds = 0;
   /** Acknowledged and counted; stored by a replica that does not count (yet); sent and not answered. */
-  readonly #counted = new Set<MemberId>();
-  readonly #uncounted = new Set<MemberId>();
-  readonly #waiting = new Set<MemberId>();
+  readonly #counted = new MemberSet();
+  readonly #uncounted = new MemberSet();
+  readonly #waiting = new MemberSet();
   /** Refused for a passing reason (another ring): to be sent again. */
-  readonly #again = new Set<MemberId>();
+  readonly #again = new MemberSet();
   /** Who may hold something this task issued: stored it, or was sent it and has not refused. Kept from issue to issue. */
-  readonly #mayHold = new Set<MemberId>();
+  readonly #mayHold = new MemberSet();
   #mayBeApplied = false;
   #isCompletion = false;
   /** What the last decision was built on; and whether any replica held something newer than that. */
@@ -370,7 +371,10 @@ export class WriteTask implements Task {
     this.#list = view.ring?.preferenceList(this.#slot) ?? [];
     this.#isRefused = false;
     this.#isOwnDue = false;
-    for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
+    this.#counted.clear();
+    this.#uncounted.clear();
+    this.#waiting.clear();
+    this.#again.clear();
     this.#id = this.#context.register(this);
     clock.observe(entry.version, now.wallMs);
     if (this.#list.includes(view.self) && !this.#admitSelf(now)) return;
@@ -387,7 +391,7 @@ export class WriteTask implements Task {
    */
   #admitSelf(now: Now): boolean {
     const { replica, view, clock } = this.#context;
-    const verdict = replica.judge(this.#messageTo(view.self), view.self, now);
+    const verdict = replica.judge(this.#messageTo(view.self), { from: view.self, slot: this.#slot }, now);
     if (verdict.status === "newer") {
       this.#wasOvertaken = true;
       clock.observe(verdict.heldVersion, now.wallMs);
@@ -570,7 +574,7 @@ export class WriteTask implements Task {
   #sendAgain(now: Now): void {
     this.#sendRounds++;
     const { options, view } = this.#context;
-    const members = new Set([...this.#again, ...this.#uncounted]);
+    const members = new Set([...this.#again.values(), ...this.#uncounted.values()]);
     this.#again.clear();
     if (now.monoMs - this.#issuedMs >= options.replicaTimeoutMs) {
       for (const member of this.#list) if (!this.#counted.has(member)) members.add(member);

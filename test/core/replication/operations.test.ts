@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OperationTable } from "../../../src/core/replication/operations.ts";
 
@@ -41,5 +42,42 @@ describe("OperationTable", () => {
     table.record(0, 1, { version: 1, attempt: 1, number: 0 });
 
     expect(table.size).toBe(0);
+  });
+});
+
+describe("OperationTable against a Map", () => {
+  test("agrees after any operations at any bound", () => {
+    const step = fc.record({
+      isFence: fc.boolean(),
+      client: fc.constantFrom(1, 2, 2 ** 40, 2 ** 48 - 1),
+      seq: fc.integer({ min: 1, max: 60 }),
+      attempt: fc.integer({ min: 1, max: 3 }),
+    });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 80 }), fc.array(step, { maxLength: 400 }), (countMax, steps) => {
+        const table = new OperationTable(countMax);
+        const model = new Map<string, { fence: number; version: number; attempt: number; number: number }>();
+
+        for (const [index, { isFence, client, seq, attempt }] of steps.entries()) {
+          const key = `${client}:${seq}`;
+          const known = model.get(key) ?? { fence: 0, version: 0, attempt: 0, number: 0 };
+          const fence = Math.max(known.fence, attempt);
+          const stored = { version: index + 1, attempt, number: -index };
+          if (isFence) table.fence(client, seq, attempt);
+          else table.record(client, seq, stored);
+          model.set(key, isFence ? { ...known, fence } : { fence, ...stored });
+          if (model.size > countMax) model.delete(model.keys().next().value!);
+        }
+
+        expect(table.size).toBe(model.size);
+        for (const client of [1, 2, 2 ** 40, 2 ** 48 - 1]) {
+          for (let seq = 1; seq <= 60; seq++) {
+            const expected = model.get(`${client}:${seq}`) ?? { fence: 0, version: 0, attempt: 0, number: 0 };
+            expect(table.find(client, seq)).toEqual(expected);
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
   });
 });

@@ -1,0 +1,53 @@
+// The table of numbered items against a Map.
+
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { IdTable } from "../../src/base/id-table.ts";
+
+describe("IdTable", () => {
+  test("agrees with a Map after any calls", () => {
+    const step = fc.record({ isDelete: fc.boolean(), pick: fc.nat() });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 600 }), (steps) => {
+        const table = new IdTable<{ readonly id: number }>();
+        const model = new Map<number, { readonly id: number }>();
+
+        for (const { isDelete, pick } of steps) {
+          if (isDelete && model.size > 0) {
+            const id = [...model.keys()][pick % model.size]!;
+            model.delete(id);
+            expect(table.delete(id)).toBe(true);
+            expect(table.delete(id)).toBe(false);
+          } else {
+            const item = { id: table.nextId() };
+            expect(model.has(item.id)).toBe(false);
+            table.add(item);
+            model.set(item.id, item);
+          }
+        }
+
+        expect(table.size).toBe(model.size);
+        expect(table.values()).toEqual([...model.values()]);
+        for (let id = 0; id <= 700; id++) expect(table.get(id)).toBe(model.get(id));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("gives no number again while others come and go", () => {
+    const table = new IdTable<{ readonly id: number }>();
+    const stays = { id: table.nextId() };
+    table.add(stays);
+    const seen = new Set<number>([stays.id]);
+
+    for (let round = 0; round < 10_000; round++) {
+      const item = { id: table.nextId() };
+      table.add(item);
+      table.delete(item.id);
+      seen.add(item.id);
+    }
+
+    expect(seen.size).toBe(10_001);
+    expect(table.get(stays.id)).toBe(stays);
+  });
+});
