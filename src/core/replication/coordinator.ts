@@ -70,6 +70,48 @@ interface PendingForward {
   readonly member: MemberId;
 }
 
+/** A write under way, and who is to be told. */
+interface RunningWrite {
+  readonly request: WriteRequest;
+  readonly slot: Slot;
+  readonly deadlineMs: number;
+  readonly replyTo: ReplyTo;
+  /** Repeats that came here meanwhile; and the latest of their last instants. */
+  others: ReplyTo[] | undefined;
+  notAfter: number;
+  /** The next write with this sequence number, of another client. */
+  next: RunningWrite | undefined;
+}
+
+/** Writes under way by operation. By sequence number alone first: clients that are at the same one are few. */
+class RunningWrites {
+  readonly #bySeq = new Map<number, RunningWrite>();
+
+  find(opClient: number, opSeq: number): RunningWrite | undefined {
+    let running = this.#bySeq.get(opSeq);
+    while (running !== undefined && running.request.opClient !== opClient) running = running.next;
+    return running;
+  }
+
+  add(running: RunningWrite): void {
+    running.next = this.#bySeq.get(running.request.opSeq);
+    this.#bySeq.set(running.request.opSeq, running);
+  }
+
+  delete(running: RunningWrite): void {
+    const { opSeq } = running.request;
+    const first = this.#bySeq.get(opSeq);
+    if (first === running) {
+      if (running.next === undefined) this.#bySeq.delete(opSeq);
+      else this.#bySeq.set(opSeq, running.next);
+      return;
+    }
+    let before = first;
+    while (before !== undefined && before.next !== running) before = before.next;
+    if (before !== undefined) before.next = running.next;
+  }
+}
+
 /** See the top of the file. */
 export class Coordinator {
   readonly #context: TaskContext;
@@ -80,7 +122,7 @@ export class Coordinator {
   /** Per key: the running write that depends on its value, and those waiting. Bounded by the number of tasks. */
   readonly #queues = new Map<string, WriteQueue>();
   /** Writes under way by operation, to join repeats that arrive at the same node. */
-  readonly #running = new Map<string, { readonly replyTo: ReplyTo[]; notAfter: number }>();
+  readonly #running = new RunningWrites();
   readonly #repairs = new Set<string>();
   readonly #uncertain = new Set<string>();
   #isAllUncertain = false;
@@ -246,33 +288,42 @@ export class Coordinator {
   }
 
   #coordinate(request: WriteRequest, slot: Slot, replyTo: ReplyTo, now: Now): void {
-    const operation = `${request.opClient}:${request.opSeq}`;
-    const running = this.#running.get(operation);
-    if (running !== undefined) {
-      running.replyTo.push(replyTo);
-      running.notAfter = Math.max(running.notAfter, request.notAfter);
+    const { opClient, opSeq, notAfter } = request;
+    const known = this.#running.find(opClient, opSeq);
+    if (known !== undefined) {
+      known.others ??= [];
+      known.others.push(replyTo);
+      known.notAfter = Math.max(known.notAfter, notAfter);
       return;
     }
-    const replies = { replyTo: [replyTo], notAfter: request.notAfter };
-    this.#running.set(operation, replies);
-    this.#pending++;
-    const isQueued = needsCurrent(request.change);
     const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
-    const begin = (at: Now) => {
-      const plan = { slot, deadlineMs, canDecideAlone: this.#canDecideAlone(slot, request.key) };
-      const answer = (result: WriteResult, answeredAt: Now) => {
-        this.#pending--;
-        this.#running.delete(operation);
-        for (const to of replies.replyTo) this.#written(to, result);
-        this.#noteCertainty(request.key, result);
-        if (isQueued) this.#leaveQueue(request.key, answeredAt);
-      };
-      // It may have waited for its turn too long.
-      if (isTooLate(replies.notAfter, at) || at.monoMs >= deadlineMs) answer(TOO_LATE, at);
-      else new WriteTask(this.#context, request, plan, answer).start(at);
-    };
-    if (isQueued) this.#enqueue(request.key, begin, now);
-    else begin(now);
+    const running = { request, slot, replyTo, notAfter, deadlineMs, others: undefined, next: undefined };
+    this.#running.add(running);
+    this.#pending++;
+    if (needsCurrent(request.change)) this.#enqueue(request.key, (at) => this.#begin(running, at), now);
+    else this.#begin(running, now);
+  }
+
+  #begin(running: RunningWrite, now: Now): void {
+    const { request, slot, deadlineMs } = running;
+    // It may have waited for its turn too long.
+    if (isTooLate(running.notAfter, now) || now.monoMs >= deadlineMs) {
+      this.#answer(running, TOO_LATE, now);
+      return;
+    }
+    const plan = { slot, deadlineMs, canDecideAlone: this.#canDecideAlone(slot, request.key) };
+    const answer = (result: WriteResult, at: Now) => this.#answer(running, result, at);
+    new WriteTask(this.#context, request, plan, answer).start(now);
+  }
+
+  #answer(running: RunningWrite, result: WriteResult, now: Now): void {
+    const { request } = running;
+    this.#pending--;
+    this.#running.delete(running);
+    this.#written(running.replyTo, result);
+    for (const to of running.others ?? []) this.#written(to, result);
+    this.#noteCertainty(request.key, result);
+    if (needsCurrent(request.change)) this.#leaveQueue(request.key, now);
   }
 
   #enqueue(key: string, begin: (now: Now) => void, now: Now): void {
