@@ -187,7 +187,9 @@ export async function openLocalTarget(write: "async" | "quorum" | "all" = "quoru
   const isReady = () =>
     [...nodes.values()].every(({ core }) => {
       const status = core.status(readNow());
-      return status.slotsUnderReplicated === 0 && status.members.length === 3;
+      const isWhole =
+        status.members.length === 3 && status.members.every((member) => member.ringState === "active");
+      return isWhole && status.slotsUnderReplicated === 0;
     });
   while (!isReady()) await new Promise((resolve) => setTimeout(resolve, 20));
   const options = resolveClientOptions(`ringhold://${[...nodes.keys()].join(",")}`, {

@@ -17,6 +17,7 @@ import { CacheError } from "../base/errors.ts";
 import type { Hashes } from "../base/hash.ts";
 import { IdTable } from "../base/id-table.ts";
 import { compareIds, type MemberId } from "../base/ids.ts";
+import { NumberMap } from "../base/number-map.ts";
 import type { Prng } from "../base/prng.ts";
 import type { Machine, Now } from "../core/machine.ts";
 import { type ClientReply, type Failure, isInRing } from "../core/messages.ts";
@@ -67,7 +68,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   readonly #links: LinkTable;
   readonly #router: Router;
   readonly #budget: RetryBudget;
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new NumberMap<Call>();
   /** Calls whose phase is `waiting` for any link; those for one address are woken by its link. */
   readonly #waiting = new Set<Call>();
   readonly #attempts = new IdTable<Attempt>();

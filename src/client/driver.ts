@@ -9,6 +9,7 @@ import { randomInt } from "node:crypto";
 import { assertNever } from "../base/assert.ts";
 import { CacheError } from "../base/errors.ts";
 import type { Hashes } from "../base/hash.ts";
+import { NumberMap } from "../base/number-map.ts";
 import { Prng } from "../base/prng.ts";
 import type { Now } from "../core/machine.ts";
 import type { ClientReply, ClientRequest, Message } from "../core/messages.ts";
@@ -55,7 +56,7 @@ export class ClientDriver {
   readonly #dial: Dial;
   readonly #clientId = randomInt(1, CLIENT_ID_MAX);
   readonly #connections = new Map<string, Connection>();
-  readonly #waiters = new Map<number, Waiter>();
+  readonly #waiters = new NumberMap<Waiter>();
   readonly #inputs: ClientInput[] = [];
   /** Closed, but not gone yet. */
   readonly #leaving = new Set<Link>();

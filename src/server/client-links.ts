@@ -1,6 +1,7 @@
 // The links that clients opened to this node: hands their requests to the core and its replies back, counts and times both, and
 // can drain: refuse what is new in a way that sends a client on to another node, while what is under way is answered.
 
+import { NumberMap } from "../base/number-map.ts";
 import type { ClientHandle, Input } from "../core/machine.ts";
 import type { ClientReply, ClientRequest, Failure, Message } from "../core/messages.ts";
 import type { Link, LinkHandlers } from "../io/link.ts";
@@ -25,7 +26,7 @@ interface Arrival {
 /** One client. `underWay`: unanswered requests by id; the core bounds how many it takes on. */
 interface Client {
   readonly link: Link;
-  readonly underWay: Map<number, Arrival>;
+  readonly underWay: NumberMap<Arrival>;
 }
 
 /** Requests that the core works on at this moment: most are answered before it returns, and need no place in a table. */
@@ -64,7 +65,7 @@ export class ClientLinks {
   /** Takes a link that a client opened. */
   accept(link: Link): LinkHandlers {
     const handle = ++this.#lastHandle;
-    const client: Client = { link, underWay: new Map() };
+    const client: Client = { link, underWay: new NumberMap() };
     this.#clients.set(handle, client);
     this.#ports.feed({ kind: "clientOpened", client: handle });
     return {

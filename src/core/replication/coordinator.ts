@@ -11,6 +11,7 @@
 import type { ErrorCode } from "../../base/errors.ts";
 import { slotOfKey } from "../../base/hash.ts";
 import type { MemberId, Slot } from "../../base/ids.ts";
+import { NumberMap } from "../../base/number-map.ts";
 import type { ClientHandle, Now } from "../machine.ts";
 import type {
   ClearReplicaReply,
@@ -85,7 +86,7 @@ interface RunningWrite {
 
 /** Writes under way by operation. By sequence number alone first: clients that are at the same one are few. */
 class RunningWrites {
-  readonly #bySeq = new Map<number, RunningWrite>();
+  readonly #bySeq = new NumberMap<RunningWrite>();
 
   find(opClient: number, opSeq: number): RunningWrite | undefined {
     let running = this.#bySeq.get(opSeq);

@@ -3,6 +3,7 @@
 
 import { type Alarmed, Alarms } from "../../base/alarms.ts";
 import type { MemberId } from "../../base/ids.ts";
+import { NumberMap } from "../../base/number-map.ts";
 import type { Now } from "../machine.ts";
 import type { ClearReplicaReply, ReadReplicaReply, ReplicateReply } from "../messages.ts";
 import type { ReplicationOptions } from "../options.ts";
@@ -58,7 +59,7 @@ export interface Registration extends Alarmed {
 
 /** Registry of tasks. The coordinator bounds how many there are. */
 export class Tasks {
-  readonly #byId = new Map<number, Registration>();
+  readonly #byId = new NumberMap<Registration>();
   readonly #alarms = new Alarms<Registration>();
   readonly #nextId: () => number;
 
@@ -113,14 +114,13 @@ export class Tasks {
   }
 
   memberLost(member: MemberId, now: Now): void {
-    for (const { task } of [...this.#byId.values()]) {
+    for (const { task } of this.#byId.values()) {
       if (task.registration !== undefined) task.memberLost(member, now);
     }
   }
 
   ringChanged(now: Now): void {
-    for (const { task } of [...this.#byId.values()])
-      if (task.registration !== undefined) task.ringChanged(now);
+    for (const { task } of this.#byId.values()) if (task.registration !== undefined) task.ringChanged(now);
   }
 
   deadline(): number {
