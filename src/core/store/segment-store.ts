@@ -55,6 +55,9 @@ const IDLE_SHARE = 1 / 16;
 const STORED: MergeResult = Object.freeze({ status: "stored" });
 const FULL: MergeResult = Object.freeze({ status: "full" });
 
+/** No slot has this number. */
+const NO_SLOT = -1;
+
 /** How a {@link SegmentStore} is sized. */
 export interface SegmentStoreOptions {
   /**
@@ -100,6 +103,11 @@ export class SegmentStore implements Store {
   readonly #log: Log;
   readonly #reclaimer: Reclaimer;
   readonly #sweeper: Sweeper;
+  /** What {@link SegmentStore.#find} found last; `NO_SLOT` after any change. */
+  #foundSlot = NO_SLOT;
+  #foundKey = "";
+  #foundHash = 0;
+  #found = 0;
   #evictionsTotal = 0;
   #expirationsTotal = 0;
 
@@ -134,18 +142,18 @@ export class SegmentStore implements Store {
   }
 
   peek(slot: Slot, key: string): Entry | undefined {
-    const ref = this.#holdings.find(slot, this.#hashOf(key), key);
+    const ref = this.#find(slot, key);
     return ref === 0 ? undefined : this.#holdings.entryOf(ref, key);
   }
 
   head(slot: Slot, key: string): EntryHead | undefined {
-    const ref = this.#holdings.find(slot, this.#hashOf(key), key);
+    const ref = this.#find(slot, key);
     return ref === 0 ? undefined : this.#holdings.headOf(ref, key);
   }
 
   get(slot: Slot, key: string, wallMs: number): Entry | undefined {
     const holdings = this.#holdings;
-    const ref = holdings.find(slot, this.#hashOf(key), key);
+    const ref = this.#find(slot, key);
     if (ref === 0 || holdings.isTombstone(ref)) return undefined;
     const dueMs = holdings.dueOf(ref);
     if (dueMs !== 0 && wallMs >= dueMs) return undefined;
@@ -157,8 +165,9 @@ export class SegmentStore implements Store {
   }
 
   merge(slot: Slot, entry: Entry, wallMs: number, options?: { readonly cold?: boolean }): MergeResult {
-    const hash = this.#hashOf(entry.key);
-    const held = this.#holdings.find(slot, hash, entry.key);
+    const held = this.#find(slot, entry.key);
+    const hash = this.#foundHash;
+    this.#foundSlot = NO_SLOT;
     if (held === 0) {
       const floor = this.#holdings.ledger.floor(slot);
       if (entry.version <= floor) return { status: "newer", heldVersion: floor };
@@ -189,6 +198,7 @@ export class SegmentStore implements Store {
   }
 
   clear(slot: Slot, version: number): number {
+    this.#foundSlot = NO_SLOT;
     const { ledger } = this.#holdings;
     const before = ledger.valuesIn(slot);
     if (version >= ledger.newest(slot)) this.#removeAll(slot);
@@ -218,11 +228,13 @@ export class SegmentStore implements Store {
   }
 
   drop(slot: Slot): void {
+    this.#foundSlot = NO_SLOT;
     this.#removeAll(slot);
     this.#holdings.ledger.resetFloors(slot);
   }
 
   sweep(wallMs: number, budget: number): number {
+    this.#foundSlot = NO_SLOT;
     this.#sweeper.sweep(wallMs, budget);
     if (budget > 0) {
       if (this.#pool.freeCount < this.#freeWanted) this.#reclaimer.work(budget * RECLAIM_PER_UNIT);
@@ -248,8 +260,17 @@ export class SegmentStore implements Store {
     return this.#log.killed;
   }
 
-  #hashOf(key: string): number {
-    return this.#hashes.hash32(key) | 0;
+  /**
+   * The record held under the key, 0 for none. A replica looks at what it holds and then merges: the second search of a key
+   * is spared, unless something has changed in between.
+   */
+  #find(slot: Slot, key: string): number {
+    if (this.#foundSlot === slot && this.#foundKey === key) return this.#found;
+    this.#foundHash = this.#hashes.hash32(key) | 0;
+    this.#foundKey = key;
+    this.#foundSlot = slot;
+    this.#found = this.#holdings.find(slot, this.#foundHash, key);
+    return this.#found;
   }
 
   #holdValue({ slot, hash, entry, held }: Arrival, isCold: boolean): MergeResult {
