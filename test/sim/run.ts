@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { type Job, type JobResult, jobResult, jobsOf, Tally } from "./campaign.ts";
 import { CONTROLS, controlNamed } from "./controls.ts";
+import { type MembershipFigures, measureMembership, membershipTable } from "./membership-scale.ts";
 import { describePlan, minimise } from "./minimise.ts";
 import { describeFailure, type RunOptions, runOnce, runSeed, type Scenario } from "./run-seed.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     "twice-every": { type: "string" },
     "keep-going": { type: "boolean" },
     minimise: { type: "boolean" },
+    nodes: { type: "string" },
     plan: { type: "string" },
     full: { type: "boolean" },
     worker: { type: "boolean" },
@@ -46,6 +48,7 @@ const HELP = `npm run sim -- [options]
   --control NAME        with a deliberately broken part, which must be caught
   --minimise            with --seed of swarm, dense or pressure: shrinks the failure and writes its plan to a file
   --plan FILE           with --seed: runs such a plan
+  --nodes A,B           membership alone at these sizes, as a table; --seeds seeds each (default 3)
   --trace               print every step; --match TEXT only lines that hold TEXT
   --full                all 16,384 slots and every limit as in production (test/sim/scaled/constants.ts has the others)
 
@@ -56,9 +59,18 @@ ${CONTROLS.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join("\n")}
 
 if (values.help) console.log(HELP);
 else if (values.worker) await serve();
+else if (values.nodes !== undefined) measure(values.nodes.split(",").map(Number));
 else if (values.minimise) await minimiseSeed(Number(values.seed));
 else if (values.plan !== undefined) process.exitCode = await runPlanFile(values.plan);
 else process.exitCode = await campaign();
+
+function measure(sizes: readonly number[]): void {
+  const rows: MembershipFigures[] = [];
+  for (const nodes of sizes) {
+    for (let seed = 1; seed <= Number(values.seeds ?? 3); seed++) rows.push(measureMembership(nodes, seed));
+  }
+  console.log(membershipTable(rows));
+}
 
 async function serve(): Promise<void> {
   const options = await runOptions();

@@ -1,0 +1,91 @@
+// Membership alone at any size, `npm run sim -- --nodes 1000`: how long a death takes to be known, how much is said, and whether
+// anybody healthy is declared dead. The world is that of test/core/membership/swim-sim.ts.
+
+import { Prng } from "../../src/base/prng.ts";
+import { SwimSim } from "../core/membership/swim-sim.ts";
+
+/** One row of the table. Times in ms. */
+export interface MembershipFigures {
+  readonly nodes: number;
+  readonly firstSuspectMs: number;
+  readonly firstDeadMs: number;
+  readonly deadEverywhereMs: number;
+  readonly messagesPerNodeSecond: number;
+  /** Verdicts of death on healthy members, in a minute of 1 % loss in which each tenth member stalls for 500 ms every 10 s. */
+  readonly falseDeaths: number;
+}
+
+const QUIET_MS = 10_000;
+const CRASH_MS_MAX = 60_000;
+const STALLS_MS = 60_000;
+
+/** Measures one seed. Cost grows with the square of the nodes: a minute at 1,000. */
+export function measureMembership(nodes: number, seed: number): MembershipFigures {
+  const sim = new SwimSim({ seed, nodes });
+  sim.runUntilTrue(() => sim.nodes.every(({ membership }) => membership.records().length === nodes), 120_000);
+  const sentBefore = sim.nodes.reduce((sum, { sent }) => sum + sent, 0);
+  sim.runFor(QUIET_MS);
+  const sent = sim.nodes.reduce((sum, node) => sum + node.sent, 0) - sentBefore;
+
+  stallSome(sim, seed);
+  const stallsFromMs = sim.nowMs;
+  sim.loss = 0.01;
+  sim.runFor(STALLS_MS);
+  sim.loss = 0;
+  const falseDeaths = sim
+    .eventsOf("memberLiveness", stallsFromMs)
+    .filter(({ event }) => event.liveness === "dead").length;
+
+  const crashedMs = sim.nowMs;
+  const victim = sim.node(new Prng(seed).below(nodes));
+  sim.crash(victim);
+  const deadEverywhereMs = sim.runUntilTrue(() => sim.isDeadEverywhere(victim), CRASH_MS_MAX);
+  const first = (liveness: "suspect" | "dead"): number => {
+    const seen = sim
+      .eventsOf("memberLiveness", crashedMs)
+      .find(({ event }) => event.member === victim.id && event.liveness === liveness);
+    return seen === undefined ? Number.NaN : seen.atMs - crashedMs;
+  };
+  return {
+    nodes,
+    firstSuspectMs: first("suspect"),
+    firstDeadMs: first("dead"),
+    deadEverywhereMs: deadEverywhereMs ?? Number.NaN,
+    messagesPerNodeSecond: (sent / nodes / QUIET_MS) * 1000,
+    falseDeaths,
+  };
+}
+
+function stallSome(sim: SwimSim, seed: number): void {
+  const chance = new Prng(seed).fork("stalls");
+  for (const node of sim.nodes) {
+    if (!chance.chance(0.1)) continue;
+    for (let ms = chance.below(10_000); ms < STALLS_MS - 1_000; ms += 5_000 + chance.below(10_000)) {
+      sim.at(sim.nowMs + ms, () => sim.stall(node, 500));
+    }
+  }
+}
+
+/** The figures of some seeds as a table of medians, beside those that ALGORITHMS.md 2.4 gives for the same profile. */
+export function membershipTable(rows: readonly MembershipFigures[]): string {
+  const seconds = (ms: number) => (ms / 1000).toFixed(1).padStart(13);
+  const lines = ["nodes  first suspect  first dead s    dead at all  messages/node/s  false deaths"];
+  for (const nodes of new Set(rows.map((row) => row.nodes))) {
+    const own = rows.filter((row) => row.nodes === nodes);
+    const median = (pick: (row: MembershipFigures) => number) =>
+      own.map(pick).sort((a, b) => a - b)[Math.floor(own.length / 2)]!;
+    lines.push(
+      [
+        String(nodes).padStart(5),
+        seconds(median((row) => row.firstSuspectMs)),
+        seconds(median((row) => row.firstDeadMs)),
+        seconds(median((row) => row.deadEverywhereMs)),
+        median((row) => row.messagesPerNodeSecond)
+          .toFixed(1)
+          .padStart(15),
+        String(own.reduce((sum, row) => sum + row.falseDeaths, 0)).padStart(13),
+      ].join("  "),
+    );
+  }
+  return lines.join("\n");
+}
