@@ -9,7 +9,14 @@ import { type MembershipFigures, measureMembership, membershipTable } from "./me
 import { describePlan, minimise } from "./minimise.ts";
 import { describeFailure, type RunOptions, runOnce, runSeed, type Scenario } from "./run-seed.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
-import { drawDensePlan, drawPlan, drawPressurePlan, runPlan, type SwarmPlan } from "./swarm-plan.ts";
+import {
+  drawDensePlan,
+  drawForgetfulPlan,
+  drawPlan,
+  drawPressurePlan,
+  runPlan,
+  type SwarmPlan,
+} from "./swarm-plan.ts";
 import { runOnWorkers, serveJobs } from "./workers.ts";
 
 const PROGRESS_MS = 5000;
@@ -46,7 +53,7 @@ const HELP = `npm run sim -- [options]
   --once                without the second run of each seed that compares fingerprints
   --twice-every N       run only every Nth seed twice
   --control NAME        with a deliberately broken part, which must be caught
-  --minimise            with --seed of swarm, dense or pressure: shrinks the failure and writes its plan to a file
+  --minimise            with --seed of swarm, dense, pressure or forgetful: shrinks the failure and writes its plan to a file
   --plan FILE           with --seed: runs such a plan
   --nodes A,B           membership alone at these sizes, as a table; --seeds seeds each (default 3)
   --trace               print every step; --match TEXT only lines that hold TEXT
@@ -123,6 +130,7 @@ const PLANS: Readonly<Record<string, (seed: number) => SwarmPlan>> = {
   swarm: drawPlan,
   dense: drawDensePlan,
   pressure: drawPressurePlan,
+  forgetful: drawForgetfulPlan,
 };
 
 async function minimiseSeed(seed: number): Promise<void> {

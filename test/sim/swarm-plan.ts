@@ -18,6 +18,7 @@ export interface SwarmPlan {
   readonly workload: WorkloadOptions;
   /** Store budget of each node. Small ones evict all the time. */
   readonly storeBytesMax?: number;
+  readonly tombstoneShare?: number;
   /** How long faults go on. */
   readonly durationMs: number;
   readonly faults: readonly Fault[];
@@ -97,14 +98,22 @@ export function drawPressurePlan(seed: number): SwarmPlan {
   };
 }
 
+/** Draws a dense swarm whose keys share one slot and whose tombstones are dropped at once: its floor says all that is left of them. */
+export function drawForgetfulPlan(seed: number): SwarmPlan {
+  const plan = drawDensePlan(seed);
+  const weights = { get: 5, set: 4, delete: 3 };
+  return { ...plan, tombstoneShare: 0, workload: { ...plan.workload, name: "{w}", keys: 6, weights } };
+}
+
 /** A safety phase with the plan's faults, then a liveness phase: they stop, and the cluster must come to rest. */
 export function runPlan(make: WorldMaker, plan: SwarmPlan): void {
   const { network, membership, replication, durationMs } = plan;
-  const { storeBytesMax } = plan;
+  const { storeBytesMax, tombstoneShare } = plan;
   const world = make({
     network: { ...network, lossChance: 0 },
     node: { membership, replication },
     ...(storeBytesMax === undefined ? {} : { storeBytesMax }),
+    ...(tombstoneShare === undefined ? {} : { tombstoneShare }),
   });
   world.bootCluster(plan.nodes);
   for (let count = 1; count <= plan.clients; count++) world.startClient(`c${count}`);

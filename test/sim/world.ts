@@ -48,6 +48,8 @@ export interface WorldOptions {
   readonly node?: Partial<Omit<NodeCoreInput, "id" | "generation" | "address" | "seeds">>;
   /** Store budget per node. */
   readonly storeBytesMax?: number;
+  /** Share of it for tombstones; next to nothing makes floors rise with every delete. */
+  readonly tombstoneShare?: number;
   readonly createNode?: NodeFactory;
   readonly createClient?: ClientFactory;
   readonly codec?: Codec;
@@ -360,8 +362,8 @@ export class World implements NodeObserver {
 
   #createStore(_options: NodeCoreOptions): Store {
     // Small segments, so that records cross their ends and are moved all the time.
-    const bytesMax = this.#options.storeBytesMax ?? 64 * 1024 * 1024;
-    return new SegmentStore({ bytesMax, segmentBytes: 4096 }, this.#options.hashes);
+    const { storeBytesMax: bytesMax = 64 * 1024 * 1024, tombstoneShare = 0.05, hashes } = this.#options;
+    return new SegmentStore({ bytesMax, segmentBytes: 4096, tombstoneShare }, hashes);
   }
 
   #numbered(error: unknown): unknown {

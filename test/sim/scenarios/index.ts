@@ -8,7 +8,7 @@ import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.
 import { joinAndLeave, twin } from "./membership.ts";
 import { longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
-import { dense, pressure, swarm } from "./swarm.ts";
+import { dense, forgetful, pressure, swarm } from "./swarm.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
   calm,
@@ -29,6 +29,7 @@ export const SCENARIOS: readonly Scenario[] = [
   swarm,
   dense,
   pressure,
+  forgetful,
 ];
 
 /** @throws {Error} naming the scenarios there are */

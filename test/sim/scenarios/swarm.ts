@@ -1,7 +1,7 @@
 // Everything at once, or only some of it: each seed draws its own kind of bad luck (swarm testing, Groce et al. 2012).
 
 import type { Scenario } from "../run-seed.ts";
-import { drawDensePlan, drawPlan, drawPressurePlan, runPlan } from "../swarm-plan.ts";
+import { drawDensePlan, drawForgetfulPlan, drawPlan, drawPressurePlan, runPlan } from "../swarm-plan.ts";
 
 export const swarm: Scenario = {
   name: "swarm",
@@ -26,5 +26,14 @@ export const pressure: Scenario = {
     "A swarm whose stores are far too small: misses are no loss, but nothing that was overwritten or deleted comes back.",
   run(make, seed) {
     runPlan(make, drawPressurePlan(seed));
+  },
+};
+
+export const forgetful: Scenario = {
+  name: "forgetful",
+  title:
+    "A dense swarm on one slot whose tombstones are dropped at once: no value comes back, and none goes with the deleted ones.",
+  run(make, seed) {
+    runPlan(make, drawForgetfulPlan(seed));
   },
 };
