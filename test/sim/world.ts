@@ -352,8 +352,10 @@ export class World implements NodeObserver {
   }
 
   request(node: NodeProcess, client: ClientHandle, request: ClientRequest): void {
-    // Where stores evict, that a replica holds nothing says nothing.
-    if (this.#options.storeBytesMax === undefined) this.#auditor.request(node, client, request);
+    // Where stores evict or have floors, that a replica holds nothing says nothing.
+    const { storeBytesMax, tombstoneShare } = this.#options;
+    if (storeBytesMax === undefined && tombstoneShare === undefined)
+      this.#auditor.request(node, client, request);
   }
 
   reply(node: NodeProcess, client: ClientHandle, message: ClientReply): void {

@@ -32,7 +32,7 @@ export const pressure: Scenario = {
 export const forgetful: Scenario = {
   name: "forgetful",
   title:
-    "A dense swarm on one slot whose tombstones are dropped at once: no value comes back, and none goes with the deleted ones.",
+    "A dense swarm on one slot whose tombstones are dropped at once: what was there may be missed, and nothing that was deleted comes back.",
   run(make, seed) {
     runPlan(make, drawForgetfulPlan(seed));
   },
