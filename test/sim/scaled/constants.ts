@@ -5,7 +5,7 @@
 // A constant that is not found is an error: whoever renames one learns it here.
 
 /** By file below the root: constants and the values that they have in the simulator. */
-const SCALED: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+export const SCALED: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   // The fewest for which the stratified scores have two blocks. Each node then holds some 150 slots.
   "src/base/ids.ts": { SLOT_COUNT: 256 },
   // Copies take many questions, answers stop in the middle of a slot, and drops take many rounds.
