@@ -18,6 +18,8 @@ export type Operation =
       readonly condition: "none" | "absent" | "present";
     }
   | { readonly f: "delete"; readonly key: string; readonly write: WriteMode }
+  /** Removes everything; `key` is "". */
+  | { readonly f: "clear"; readonly key: string; readonly write: WriteMode }
   | { readonly f: "increment"; readonly key: string; readonly by: number; readonly write: WriteMode };
 
 /** How a call ended. `value` for a get (undefined: absent), `outcome` for a write. */

@@ -59,14 +59,23 @@ export class History {
     recorded.type = isRead || settled.applied === "no" ? "fail" : "info";
   }
 
-  /** Operations by key, each list in the order of calls. Keys in the order of their first use. */
+  /** Operations by key, each list in the order of calls, those on all keys among them. Keys in the order of their first use. */
   byKey(): Map<string, Recorded[]> {
     const byKey = new Map<string, Recorded[]>();
+    const onAll: Recorded[] = [];
     for (const recorded of this.operations) {
       const { key } = recorded.operation;
+      if (key === "") {
+        onAll.push(recorded);
+        continue;
+      }
       const list = byKey.get(key);
       if (list === undefined) byKey.set(key, [recorded]);
       else list.push(recorded);
+    }
+    if (onAll.length > 0) {
+      for (const list of byKey.values()) list.push(...onAll);
+      for (const list of byKey.values()) list.sort((a, b) => a.id - b.id);
     }
     return byKey;
   }

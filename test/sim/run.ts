@@ -10,6 +10,7 @@ import { describePlan, minimise } from "./minimise.ts";
 import { describeFailure, type RunOptions, runOnce, runSeed, type Scenario } from "./run-seed.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios/index.ts";
 import {
+  drawClearingPlan,
   drawDensePlan,
   drawForgetfulPlan,
   drawPlan,
@@ -53,7 +54,7 @@ const HELP = `npm run sim -- [options]
   --once                without the second run of each seed that compares fingerprints
   --twice-every N       run only every Nth seed twice
   --control NAME        with a deliberately broken part, which must be caught
-  --minimise            with --seed of swarm, dense, pressure or forgetful: shrinks the failure and writes its plan to a file
+  --minimise            with --seed of swarm, dense, pressure, forgetful or clearing: shrinks the failure and writes its plan to a file
   --plan FILE           with --seed: runs such a plan
   --nodes A,B           membership alone at these sizes, as a table; --seeds seeds each (default 3)
   --trace               print every step; --match TEXT only lines that hold TEXT
@@ -131,6 +132,7 @@ const PLANS: Readonly<Record<string, (seed: number) => SwarmPlan>> = {
   dense: drawDensePlan,
   pressure: drawPressurePlan,
   forgetful: drawForgetfulPlan,
+  clearing: drawClearingPlan,
 };
 
 async function minimiseSeed(seed: number): Promise<void> {

@@ -1,6 +1,7 @@
 // The real things under test, fitted to the simulator's sockets: NodeCore, ClientCore and the wire codec.
 
 import { CacheError } from "../../src/base/errors.ts";
+import { SLOT_COUNT, type Slot } from "../../src/base/ids.ts";
 import { ClientCore } from "../../src/client/client-core.ts";
 import type { CallReply, CallRequest } from "../../src/client/client-machine.ts";
 import type { Now } from "../../src/core/machine.ts";
@@ -13,6 +14,9 @@ import type { NodeFactory } from "./node-process.ts";
 import { prngFor } from "./randomness.ts";
 import { Violation } from "./violation.ts";
 import type { ClientFactory } from "./world.ts";
+
+/** At most as many as one message takes, in the scaled-down build. */
+const ALL_SLOTS = Array.from({ length: SLOT_COUNT }, (_, slot) => slot as Slot);
 
 export const createCoreNode: NodeFactory = (options, ports, now) => new NodeCore(options, ports, now);
 
@@ -76,6 +80,8 @@ export class CoreClient implements ClientMachine {
         return { kind: "get", key, want: "value", read: operation.read };
       case "delete":
         return { kind: "write", key, change: { type: "delete" }, write: operation.write };
+      case "clear":
+        return { kind: "clear", target: "", slots: ALL_SLOTS };
       case "increment":
         return {
           kind: "write",
@@ -106,6 +112,7 @@ export class CoreClient implements ClientMachine {
       const value = result.found ? this.#decoder.decode(result.value) : undefined;
       return { ok: true, value, outcome: undefined };
     }
+    if (result.kind === "cleared") return { ok: true, value: undefined, outcome: true };
     if (result.kind === "written") return { ok: true, value: undefined, outcome: result.outcome };
     throw new Violation("settle", `a call ended with ${result.kind}`);
   }

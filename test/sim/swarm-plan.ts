@@ -105,6 +105,12 @@ export function drawForgetfulPlan(seed: number): SwarmPlan {
   return { ...plan, tombstoneShare: 0, workload: { ...plan.workload, name: "{w}", keys: 6, weights } };
 }
 
+/** Draws a dense swarm in which everything is removed now and then. */
+export function drawClearingPlan(seed: number): SwarmPlan {
+  const plan = drawDensePlan(seed);
+  return { ...plan, workload: { ...plan.workload, weights: { get: 6, set: 5, delete: 1, clear: 0.5 } } };
+}
+
 /** A safety phase with the plan's faults, then a liveness phase: they stop, and the cluster must come to rest. */
 export function runPlan(make: WorldMaker, plan: SwarmPlan): void {
   const { network, membership, replication, durationMs } = plan;

@@ -39,6 +39,8 @@ export interface WorkloadOptions {
     readonly ttl?: number;
     /** Sets that only create. */
     readonly ifAbsent?: number;
+    /** Everything is removed. */
+    readonly clear?: number;
   };
 }
 
@@ -145,6 +147,8 @@ export class Workload {
         return { f: "get", key: this.#anyKey(caller, number), read };
       case "set":
         return { ...set, key: register };
+      case "clear":
+        return { f: "clear", key: "", write };
       case "delete":
         return { f: "delete", key: register, write };
       case "increment":

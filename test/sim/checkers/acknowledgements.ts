@@ -76,7 +76,11 @@ export class AcknowledgementAuditor {
     const own = held.find((entry) => isWrittenBy(entry, request));
     if (own === undefined) return;
     this.judgedTotal++;
-    const holders = held.filter((entry) => entry !== undefined && isAtLeast(entry, own)).length;
+    const isCleared = (node: NodeProcess) =>
+      (node.store?.clearedVersion(slotOfKey(request.key)) ?? 0) >= own.version;
+    const holders = held.filter(
+      (entry, index) => (entry !== undefined && isAtLeast(entry, own)) || isCleared(replicas[index]!),
+    ).length;
     const needed = copiesNeeded(request.write, replicas.length);
     if (holders < needed) {
       const where = replicas.map((replica, index) => `${replica!.id}:${held[index]?.version ?? "-"}`);

@@ -1,5 +1,6 @@
 // What must stay within its bound at every moment, whatever happens: memory, hints, requests under way.
 
+import { SLOT_COUNT } from "../../../src/base/ids.ts";
 import { Violation } from "../violation.ts";
 import type { World } from "../world.ts";
 
@@ -16,7 +17,8 @@ export function checkBounds(world: World): void {
     };
     over("store bytes", store.bytes, store.bytesMax);
     over("hint bytes", hints.bytes, 4 * hintBytesPerTargetMax);
-    over("hints", hints.count, hintsPerTargetMax * world.nodes.size);
+    // A slot that was cleared is a hint as well, one for each target.
+    over("hints", hints.count, (hintsPerTargetMax + SLOT_COUNT) * world.nodes.size);
     over("requests", pending, pendingMax);
   }
 }

@@ -22,7 +22,7 @@ export function toRegisterOperations(operations: readonly Recorded[]): RegisterO
       if (type === "ok") result.push({ f: "read", state: stateOf(value), callMs, returnMs: end });
     } else if (operation.f === "set") {
       result.push({ f: "write", state: stateOf(operation.value), callMs, returnMs: end });
-    } else if (operation.f === "delete") {
+    } else if (operation.f === "delete" || operation.f === "clear") {
       result.push({ f: "write", state: 0, callMs, returnMs: end });
     }
   }
@@ -78,7 +78,7 @@ export function findStaleReads(
   isReadBound: (read: Recorded) => boolean = () => true,
 ): { readonly read: Recorded; readonly missed: Recorded }[] {
   const writes = operations.filter(
-    ({ operation, type }) => (operation.f === "set" || operation.f === "delete") && type !== "fail",
+    ({ operation, type }) => ["set", "delete", "clear"].includes(operation.f) && type !== "fail",
   );
   const stale: { read: Recorded; missed: Recorded }[] = [];
   for (const read of operations) {

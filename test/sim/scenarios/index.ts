@@ -8,7 +8,7 @@ import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.
 import { joinAndLeave, twin } from "./membership.ts";
 import { longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
-import { dense, forgetful, pressure, swarm } from "./swarm.ts";
+import { clearing, dense, forgetful, pressure, swarm } from "./swarm.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
   calm,
@@ -30,6 +30,7 @@ export const SCENARIOS: readonly Scenario[] = [
   dense,
   pressure,
   forgetful,
+  clearing,
 ];
 
 /** @throws {Error} naming the scenarios there are */

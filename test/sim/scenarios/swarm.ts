@@ -1,7 +1,14 @@
 // Everything at once, or only some of it: each seed draws its own kind of bad luck (swarm testing, Groce et al. 2012).
 
 import type { Scenario } from "../run-seed.ts";
-import { drawDensePlan, drawForgetfulPlan, drawPlan, drawPressurePlan, runPlan } from "../swarm-plan.ts";
+import {
+  drawClearingPlan,
+  drawDensePlan,
+  drawForgetfulPlan,
+  drawPlan,
+  drawPressurePlan,
+  runPlan,
+} from "../swarm-plan.ts";
 
 export const swarm: Scenario = {
   name: "swarm",
@@ -35,5 +42,14 @@ export const forgetful: Scenario = {
     "A dense swarm on one slot whose tombstones are dropped at once: what was there may be missed, and nothing that was deleted comes back.",
   run(make, seed) {
     runPlan(make, drawForgetfulPlan(seed));
+  },
+};
+
+export const clearing: Scenario = {
+  name: "clearing",
+  title:
+    "A dense swarm in which everything is removed now and then: it is gone at once, and what is written later is not.",
+  run(make, seed) {
+    runPlan(make, drawClearingPlan(seed));
   },
 };
