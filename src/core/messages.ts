@@ -302,7 +302,7 @@ export interface ReplicateReply {
   readonly heldVersion: number;
 }
 
-/** Clears whole slots up to a version on one replica. */
+/** Clears whole slots up to a version on one replica. Version 0 only asks how new what they hold is. */
 export interface ClearReplica {
   readonly kind: "clearReplica";
   readonly id: number;
@@ -317,6 +317,8 @@ export interface ClearReplicaReply {
   readonly status: "ok" | "ring";
   /** Per slot of the request: whether this replica counts for it. */
   readonly counts: readonly boolean[];
+  /** At or above the versions of all that the slots held before. */
+  readonly newest: number;
 }
 
 /** A client's request handed on, once, to a node that can coordinate it. Its answer comes back in {@link Forwarded}. */

@@ -164,6 +164,7 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     id,
     status: ringStatus,
     counts: list(bool, SLOTS_MAX),
+    newest: count,
   }),
   forward: schema("forward", 23, {
     id,

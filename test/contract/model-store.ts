@@ -65,6 +65,11 @@ export class ModelStore implements Store {
     return this.#floors.get(slot) ?? 0;
   }
 
+  newest(slot: Slot): number {
+    const versions = this.#items.filter((item) => item.slot === slot).map(({ entry }) => entry.version);
+    return Math.max(0, ...versions);
+  }
+
   clearedVersion(slot: Slot): number {
     return this.#cleared.get(slot) ?? 0;
   }

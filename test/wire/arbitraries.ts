@@ -251,6 +251,7 @@ export const MESSAGE_ARBITRARIES = {
     id,
     status: fc.constantFrom("ok", "ring"),
     counts: fc.array(fc.boolean(), { maxLength: 40 }),
+    newest: count,
   }),
   forward: fc.record({ kind: kind("forward"), id, request: fc.oneof(get, write, scan, countRequest) }),
   forwarded: fc.record({

@@ -178,7 +178,12 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     heldVersion: count,
   },
   clearReplica: { id: uint32, ringId, slots: slots(1024), version: count },
-  clearReplicaReply: { id: uint32, status: among("ok", "ring"), counts: listOf(boolean, 1024) },
+  clearReplicaReply: {
+    id: uint32,
+    status: among("ok", "ring"),
+    counts: listOf(boolean, 1024),
+    newest: count,
+  },
   forward: { id: uint32, request: nested("get", "write", "scan", "count") },
   forwarded: { id: uint32, reply: nested("got", "written", "failed", "scanned", "counted") },
   pull: {

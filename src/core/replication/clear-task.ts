@@ -1,5 +1,6 @@
-// Clears whole slots: one version, sent to every replica of every slot; answered when a majority of each slot's counted replicas
-// has it. Whoever has not said so by the end, for whatever reason, gets it as a hint: it would answer for what was cleared
+// Clears whole slots. First a majority of each slot's counted replicas is asked how new what they hold is: every write that was
+// acknowledged before is known to one of them, and the clear must be newer, whatever this node's clock says. Then one version is
+// sent to every replica of every slot; answered when a majority of each slot's counted replicas has it. Whoever has not said so by the end, for whatever reason, gets it as a hint: it would answer for what was cleared
 // otherwise. Idempotent, so a repeat is harmless.
 
 import type { MemberId, Slot } from "../../base/ids.ts";
@@ -16,7 +17,8 @@ export class ClearTask implements Task {
   readonly #slots: readonly Slot[];
   readonly #deadlineMs: number;
   readonly #done: (isCleared: boolean, now: Now) => void;
-  readonly #version: number;
+  /** 0 while it is asked how new it must be. */
+  #version = 0;
   #acknowledged = new Map<Slot, Set<MemberId>>();
   #byMember = new Map<MemberId, Slot[]>();
   readonly #waiting = new Set<MemberId>();
@@ -28,13 +30,12 @@ export class ClearTask implements Task {
 
   constructor(
     context: TaskContext,
-    request: { readonly slots: readonly Slot[]; readonly deadlineMs: number; readonly version: number },
+    request: { readonly slots: readonly Slot[]; readonly deadlineMs: number },
     done: (isCleared: boolean, now: Now) => void,
   ) {
     this.#context = context;
     this.#slots = request.slots;
     this.#deadlineMs = request.deadlineMs;
-    this.#version = request.version;
     this.#done = done;
   }
 
@@ -71,7 +72,7 @@ export class ClearTask implements Task {
       for (const [member, slots] of this.#byMember) {
         const message = { kind: "clearReplica", id, ringId: ring.id, slots, version: this.#version } as const;
         if (member === view.self) {
-          this.#take(member, replica.clear(message, now));
+          this.#take(member, replica.clear(message, now), now);
         } else if (view.isUsable(member)) {
           this.#waiting.add(member);
           outbox.peer(member, message);
@@ -83,13 +84,14 @@ export class ClearTask implements Task {
 
   clearReplied(from: MemberId, reply: ClearReplicaReply, now: Now): void {
     if (!this.#waiting.delete(from)) return;
-    this.#take(from, reply);
+    this.#take(from, reply, now);
     this.#progress(now);
   }
 
-  #take(from: MemberId, reply: ClearReplicaReply): void {
+  #take(from: MemberId, reply: ClearReplicaReply, now: Now): void {
     if (reply.status !== "ok") return;
-    this.#cleared.add(from);
+    if (this.#version === 0) this.#context.clock.observe(reply.newest, now.wallMs);
+    else this.#cleared.add(from);
     for (const [index, slot] of (this.#byMember.get(from) ?? []).entries()) {
       if (reply.counts[index] === true) this.#acknowledged.get(slot)?.add(from);
     }
@@ -98,6 +100,11 @@ export class ClearTask implements Task {
   /** Answers when enough replicas cleared; ends when nobody is left to wait for. */
   #progress(now: Now): void {
     if (!this.#isAnswered && this.#hasQuorum()) {
+      if (this.#version === 0) {
+        this.#version = this.#context.clock.next(now.wallMs);
+        this.ringChanged(now);
+        return;
+      }
       this.#isAnswered = true;
       this.#done(true, now);
     }
@@ -138,11 +145,15 @@ export class ClearTask implements Task {
   #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#context.forget(this);
+    if (this.#version > 0) this.#keepHints();
+  }
+
+  #keepHints(): void {
     const { view, hints } = this.#context;
     for (const [member, slots] of this.#byMember) {
       if (member === view.self || this.#cleared.has(member)) continue;
       for (const slot of slots) hints.addClear(member, slot, this.#version);
     }
-    this.#context.forget(this);
   }
 }

@@ -477,8 +477,7 @@ export class Coordinator {
     if (this.#isOverloaded(replyTo)) return;
     this.#pending++;
     const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
-    const version = this.#context.clock.next(now.wallMs);
-    new ClearTask(this.#context, { slots: request.slots, deadlineMs, version }, (isCleared) => {
+    new ClearTask(this.#context, { slots: request.slots, deadlineMs }, (isCleared) => {
       this.#pending--;
       if (isCleared) this.#reply(replyTo, { kind: "cleared", id: replyTo.id });
       else

@@ -191,12 +191,17 @@ export class Replica {
         id: request.id,
         status: "ring",
         counts: request.slots.map(() => false),
+        newest: 0,
       };
     }
     clock.observe(request.version, now.wallMs);
-    for (const slot of request.slots) store.clear(slot, request.version);
+    let newest = 0;
+    for (const slot of request.slots) {
+      newest = Math.max(newest, store.newest(slot));
+      if (request.version > 0) store.clear(slot, request.version);
+    }
     const counts = request.slots.map((slot) => slots.counts(slot));
-    return { kind: "clearReplicaReply", id: request.id, status: "ok", counts };
+    return { kind: "clearReplicaReply", id: request.id, status: "ok", counts, newest };
   }
 }
 

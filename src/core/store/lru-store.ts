@@ -86,6 +86,7 @@ export class LruStore implements Store {
   readonly #floors = new Float64Array(SLOT_COUNT);
   readonly #cleared = new Float64Array(SLOT_COUNT);
   readonly #digests = new Float64Array(SLOT_COUNT);
+  readonly #newest = new Float64Array(SLOT_COUNT);
 
   readonly #hot = new UseOrder<Held>();
   readonly #cold = new UseOrder<Held>();
@@ -156,6 +157,10 @@ export class LruStore implements Store {
     return this.#cleared[slot]!;
   }
 
+  newest(slot: Slot): number {
+    return this.#newest[slot]!;
+  }
+
   raiseFloor(slot: Slot, version: number): void {
     if (version > this.#floors[slot]!) this.#floors[slot] = version;
   }
@@ -191,6 +196,7 @@ export class LruStore implements Store {
     for (const held of this.#slots[slot]?.values() ?? []) this.#remove(held);
     this.#floors[slot] = 0;
     this.#cleared[slot] = 0;
+    this.#newest[slot] = 0;
   }
 
   sweep(wallMs: number, budget: number): number {
@@ -295,6 +301,7 @@ export class LruStore implements Store {
       this.#slots[slot] = keys;
     }
     keys.set(entry.key, held);
+    if (entry.version > this.#newest[slot]!) this.#newest[slot] = entry.version;
     this.#bytes += held.bytes;
     this.#digests[slot] = addToDigest(this.#digests[slot]!, entryHash(held.keyHash, entry));
     if (order === undefined) {

@@ -193,6 +193,10 @@ export class SegmentStore implements Store {
     return this.#holdings.ledger.cleared(slot);
   }
 
+  newest(slot: Slot): number {
+    return this.#holdings.ledger.newest(slot);
+  }
+
   raiseFloor(slot: Slot, version: number): void {
     this.#holdings.ledger.raiseFloor(slot, version);
   }

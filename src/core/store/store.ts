@@ -57,6 +57,8 @@ export interface Store {
   floor(slot: Slot): number;
   /** Everything of the slot up to this version has been cleared; 0 for none. */
   clearedVersion(slot: Slot): number;
+  /** At or above the version of everything the slot holds; 0 when it never held anything. Constant cost. */
+  newest(slot: Slot): number;
   /** Raises the floor; lower values do nothing. */
   raiseFloor(slot: Slot, version: number): void;
   /** Removes everything of the slot up to `version`, raises the floor to it and remembers it as cleared. Returns how many live values went. */

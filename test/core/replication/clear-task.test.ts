@@ -3,7 +3,8 @@ import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
-import { setTo, Trio } from "./trio.ts";
+import { entry, version } from "./fixture.ts";
+import { setTo, Trio, textOf } from "./trio.ts";
 
 let hashes: Hashes;
 
@@ -20,6 +21,17 @@ describe("ClearTask", () => {
 
     expect(trio.reply(id)).toMatchObject({ kind: "cleared" });
     for (const member of trio.nodes.keys()) expect(trio.entryIn(member, "k")).toBeUndefined();
+  });
+
+  test("removes what was acknowledged under a version ahead of this node's clock", () => {
+    const trio = new Trio(hashes);
+    for (const member of ["b", "c"])
+      trio.put(member, entry({ key: "k", version: version(trio.now.monoMs + 40) }));
+
+    expect(trio.reply(trio.clear("k"))).toMatchObject({ kind: "cleared" });
+
+    for (const member of trio.nodes.keys()) expect(trio.entryIn(member, "k")).toBeUndefined();
+    expect(textOf(trio.reply(trio.get("k")))).toBeUndefined();
   });
 
   test.each(["before it was asked", "after it was asked"])(

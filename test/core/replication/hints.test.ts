@@ -143,7 +143,7 @@ describe("Hints", () => {
     const [, message] = sent(outbox.take())[0]!;
     expect(message).toMatchObject({ kind: "clearReplica", slots: [slotOfKey("k")], version: version(1) });
     const id = (message as { id: number }).id;
-    hints.clearReplied(TARGET, { kind: "clearReplicaReply", id, status: "ok", counts: [true] });
+    hints.clearReplied(TARGET, { kind: "clearReplicaReply", id, status: "ok", counts: [true], newest: 0 });
     expect(hints.drain(TARGET).isDrained).toBe(true);
   });
 });
