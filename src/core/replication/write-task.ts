@@ -166,8 +166,10 @@ export class WriteTask implements Task {
       if (result.status === "noQuorum") {
         this.#fail("ERR_NO_QUORUM", "No majority of the key's replicas can be reached", at);
       } else if (this.#isOwn(result.entry)) {
-        // An earlier issue of this very write was the newest, and reading has just completed it.
-        this.#entry = undefined;
+        // An earlier issue of this very write was the newest, and reading has just completed it on a majority: not on the others.
+        this.#entry = result.entry;
+        this.#list = this.#context.view.ring?.preferenceList(this.#slot) ?? [];
+        for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
         this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
       } else if (result.entry === undefined && mode === "quorum" && this.#request.change.type === "delete") {
         // Somebody holds something, or cannot be asked.
