@@ -1,6 +1,7 @@
 // `npm run sim`: runs seeds of scenarios and prints what was found. `--help` lists everything it takes.
 
 import { readFileSync, writeFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { type Job, type JobResult, jobResult, jobsOf, Tally } from "./campaign.ts";
@@ -101,6 +102,13 @@ async function campaign(): Promise<number> {
   const tally = new Tally();
   const startedMs = performance.now();
   let lastMs = startedMs;
+  // Whoever ends a campaign early gets the summary of what was run.
+  let isStopped = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      isStopped = true;
+    });
+  }
   const take = (result: JobResult): boolean => {
     tally.add(result);
     if (result.failure !== "") console.log(`\n${result.failure}\n`);
@@ -109,14 +117,18 @@ async function campaign(): Promise<number> {
       lastMs = nowMs;
       console.log(tally.progress(total, nowMs - startedMs));
     }
-    return result.failure === "" || values["keep-going"] === true;
+    return !isStopped && (result.failure === "" || values["keep-going"] === true);
   };
   const workers = Number(values.workers ?? 1);
   if (workers > 1) {
     await runOnWorkers(jobs, workers, take);
   } else {
     const options = await runOptions();
-    for (const job of jobs) if (!take(runJob(job, options))) break;
+    for (const job of jobs) {
+      if (!take(runJob(job, options))) break;
+      // Lets signals in.
+      await setImmediate();
+    }
   }
   console.log(tally.summary(performance.now() - startedMs));
   return tally.failures === 0 ? 0 : 1;
