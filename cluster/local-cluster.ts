@@ -215,12 +215,16 @@ export class LocalCluster {
     return performance.now() - startMs;
   }
 
+  /** The name that {@link add} gives. */
+  nextName(): string {
+    return `node-${1 + Math.max(0, ...this.#directory.demand().nodes.map((node) => numberOf(node.name)))}`;
+  }
+
   /** Starts one more node under the next free name and waits until it is ready. */
   async add(): Promise<LocalNode> {
     const state = this.#directory.demand();
-    const number = 1 + Math.max(0, ...state.nodes.map((node) => numberOf(node.name)));
     const entry: NodeEntry = {
-      name: `node-${number}`,
+      name: this.nextName(),
       port: await nextPort(state, "port"),
       redisPort: state.redisBasePort === undefined ? undefined : await nextPort(state, "redisPort"),
     };

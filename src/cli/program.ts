@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { benchCommand } from "./commands/bench.ts";
 import { clearCommand } from "./commands/clear.ts";
 import { clusterCommand } from "./commands/cluster.ts";
 import { delCommand } from "./commands/del.ts";
@@ -12,6 +13,7 @@ import { incrCommand } from "./commands/incr.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { locateCommand } from "./commands/locate.ts";
 import { nodeCommand } from "./commands/node.ts";
+import { ringCommand } from "./commands/ring.ts";
 import { setCommand } from "./commands/set.ts";
 import { sizeCommand } from "./commands/size.ts";
 import { statusCommand } from "./commands/status.ts";
@@ -50,6 +52,7 @@ export function buildProgram(): Command {
     nodeCommand(),
     clusterCommand(),
     statusCommand(),
+    ringCommand(),
     getCommand(),
     setCommand(),
     delCommand(),
@@ -61,6 +64,7 @@ export function buildProgram(): Command {
     sizeCommand(),
     clearCommand(),
     locateCommand(),
+    benchCommand(),
   ]) {
     program.addCommand(command);
   }

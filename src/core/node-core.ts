@@ -32,7 +32,7 @@ import { CatchUp } from "./replication/catch-up.ts";
 import { HybridClock } from "./replication/clock.ts";
 import type { ClusterView } from "./replication/cluster-view.ts";
 import { Coordinator } from "./replication/coordinator.ts";
-import type { CopyCounts } from "./replication/copy.ts";
+import { type CopyCounts, noCopies } from "./replication/copy.ts";
 import { Fill } from "./replication/fill.ts";
 import { Hints } from "./replication/hints.ts";
 import { OperationTable } from "./replication/operations.ts";
@@ -77,7 +77,7 @@ export class NodeCore implements Machine<Input, Effect> {
   readonly #clock: HybridClock;
   readonly #hints: Hints;
   readonly #fill: Fill;
-  readonly #copied: CopyCounts = { entriesTotal: 0, bytesTotal: 0 };
+  readonly #copied: CopyCounts = noCopies();
   readonly #catchUp: CatchUp;
   readonly #replica: Replica;
   readonly #coordinator: Coordinator;

@@ -45,7 +45,7 @@ function status(id: string, members: readonly MemberStatus[], patch: Partial<Nod
       slotsTotal: 0,
       elapsedMs: 0,
     },
-    copied: { entriesTotal: 0, bytesTotal: 0 },
+    copied: { entriesTotal: 0, bytesTotal: 0, largest: { entries: 0, bytes: 0, ms: 0 } },
     slotsWarming: 0,
     slotsUnderReplicated: 0,
     hints: { count: 0, bytes: 0 },

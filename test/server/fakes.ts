@@ -74,7 +74,7 @@ export function aStatus(changes: Partial<NodeStatus> = {}): NodeStatus {
       slotsTotal: 0,
       elapsedMs: 0,
     },
-    copied: { entriesTotal: 0, bytesTotal: 0 },
+    copied: { entriesTotal: 0, bytesTotal: 0, largest: { entries: 0, bytes: 0, ms: 0 } },
     slotsWarming: 0,
     slotsUnderReplicated: 0,
     hints: { count: 0, bytes: 0 },

@@ -9,11 +9,17 @@ import { renderMembers } from "../members-table.ts";
 import { namedCommand } from "../named-command.ts";
 import { option } from "../options.ts";
 import { paintFor, printJson, printLine } from "../output.ts";
+import { renderPlan } from "../ring-text.ts";
+import { type Simulated, simulate } from "../simulate.ts";
 import { clusterStartCommand } from "./cluster-start.ts";
 
 interface StateOptions {
   readonly state: string;
   readonly json?: boolean;
+}
+
+interface ChangeOptions extends StateOptions {
+  readonly dryRun?: boolean;
 }
 
 /** See the top of the file. */
@@ -35,11 +41,25 @@ export function clusterCommand(): Command {
     ),
   );
   command.addCommand(
-    withState("add", "start one more node").action((options: StateOptions) =>
-      work(options, async (cluster) => {
-        const { name, address, pid } = await cluster.add();
-        return { added: name, address, pid };
-      }),
+    withDryRun(withState("add", "start one more node")).action((options: ChangeOptions) =>
+      options.dryRun
+        ? showPlan(options, (cluster) => ({ verb: "add", count: 1, names: [cluster.nextName()] }))
+        : work(options, async (cluster) => {
+            const { name, address, pid } = await cluster.add();
+            return { added: name, address, pid };
+          }),
+    ),
+  );
+  command.addCommand(
+    withDryRun(
+      withState("remove <name>", "let a node hand its slots over and end; evict it when it is dead"),
+    ).action((name: string, options: ChangeOptions) =>
+      options.dryRun
+        ? showPlan(options, () => ({ verb: "remove", name }))
+        : work(options, async (cluster) => {
+            await cluster.remove(name);
+            return { removed: name };
+          }),
     ),
   );
   for (const { verb, description, done, act } of NODE_VERBS) {
@@ -55,7 +75,7 @@ export function clusterCommand(): Command {
   return command;
 }
 
-/** The commands on one node. */
+/** The other commands on one node. */
 const NODE_VERBS: readonly {
   readonly verb: string;
   readonly description: string;
@@ -63,12 +83,6 @@ const NODE_VERBS: readonly {
   readonly done: string;
   readonly act: (cluster: LocalCluster, name: string) => Promise<void> | void;
 }[] = [
-  {
-    verb: "remove",
-    description: "let a node hand its slots over and end; evict it when it is dead",
-    done: "removed",
-    act: (cluster, name) => cluster.remove(name),
-  },
   {
     verb: "kill",
     description: "end a node at once (SIGKILL)",
@@ -99,6 +113,27 @@ function withState(nameAndArguments: string, description: string): Command {
   return namedCommand(nameAndArguments, description)
     .addOption(option("--state <directory>", "the cluster's state directory", { fallback: ".ringhold" }))
     .addOption(option("--json", "print JSON"));
+}
+
+function withDryRun(command: Command): Command {
+  return command.addOption(option("--dry-run", "only say what would move, and for how long"));
+}
+
+/** Says what a change would move; changes nothing. */
+async function showPlan(
+  options: StateOptions,
+  changeOf: (cluster: LocalCluster) => Simulated,
+): Promise<void> {
+  const { LocalCluster } = await import("../../../cluster/local-cluster.ts");
+  const cluster = LocalCluster.open(options.state);
+  const running = cluster.nodes().filter((node) => node.state === "running");
+  const view = await collectView(
+    running.map((node) => node.address),
+    cluster.http(),
+  );
+  const plan = await simulate(view, changeOf(cluster));
+  if (options.json) printJson(plan);
+  else for (const line of renderPlan(plan)) printLine(line);
 }
 
 /** Opens the cluster, does the work, and prints what was done: `killed node-3`, or the same as JSON. */

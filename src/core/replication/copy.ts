@@ -36,6 +36,20 @@ export interface CopyParts {
 export interface CopyCounts {
   entriesTotal: number;
   bytesTotal: number;
+  /** The finished copy that received the most entries: a measure of how fast this node copies. Zeros before the first. */
+  largest: CopyPace;
+}
+
+/** What one copy received and how long it took. */
+export interface CopyPace {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly ms: number;
+}
+
+/** The counts of a node that has copied nothing yet. */
+export function noCopies(): CopyCounts {
+  return { entriesTotal: 0, bytesTotal: 0, largest: { entries: 0, bytes: 0, ms: 0 } };
 }
 
 /** What to copy, from whom, and what to do with a slot that is done. */
@@ -64,6 +78,7 @@ export class Copy {
   readonly #idle: Set<Slot>;
   #remaining: number;
   #entriesReceived = 0;
+  #bytesReceived = 0;
 
   constructor(parts: CopyParts, job: CopyJob) {
     this.#parts = parts;
@@ -83,6 +98,11 @@ export class Copy {
 
   get entriesReceived(): number {
     return this.#entriesReceived;
+  }
+
+  /** Of keys and values. */
+  get bytesReceived(): number {
+    return this.#bytesReceived;
   }
 
   /** When {@link pump} has something to send. */
@@ -182,14 +202,17 @@ export class Copy {
 
   #merge(entries: readonly Entry[], now: Now): void {
     const { store, clock, received } = this.#parts;
+    let bytes = 0;
     for (const entry of entries) {
-      received.bytesTotal += entry.key.length + (entry.value?.length ?? 0);
+      bytes += entry.key.length + (entry.value?.length ?? 0);
       // However far ahead of this node's clock: other replicas took it, and a copy that leaves it out would count all the same.
       clock.observe(entry.version, now.wallMs);
       store.merge(slotOfKey(entry.key), entry, now.wallMs, { cold: true });
     }
     this.#entriesReceived += entries.length;
+    this.#bytesReceived += bytes;
     received.entriesTotal += entries.length;
+    received.bytesTotal += bytes;
   }
 
   #slotsDone(source: CopySource, slots: readonly Slot[], reply: PullReply, now: Now): void {

@@ -139,6 +139,7 @@ export class Fill {
     if (this.#rehearsal !== undefined) {
       this.#rehearsal.advance(now);
       if (this.#rehearsal.isDone) {
+        this.#notePace(this.#rehearsal, now.monoMs - this.#rehearsalSinceMs);
         this.#rehearsal = undefined;
         this.#preparedRingId = this.#rehearsalRing?.id ?? "";
       }
@@ -185,8 +186,14 @@ export class Fill {
       entries: this.#warming.entriesReceived,
       ms,
     });
+    this.#notePace(this.#warming, ms);
     if (this.#filledFromFew > 0) outbox.event({ type: "filledFromFew", slots: this.#filledFromFew });
     this.#warming = undefined;
+  }
+
+  #notePace({ entriesReceived: entries, bytesReceived: bytes }: Copy, ms: number): void {
+    const { received } = this.#parts;
+    if (entries > received.largest.entries) received.largest = { entries, bytes, ms: Math.round(ms) };
   }
 
   /** Slots that lost their majority of counted replicas with the ring before serve nobody until a newcomer counts. */

@@ -7,6 +7,7 @@ import type { Entry, PeerMessage, Replicate } from "../../../src/core/messages.t
 import { REPLICATION_DEFAULTS } from "../../../src/core/options.ts";
 import { HybridClock, stampOf } from "../../../src/core/replication/clock.ts";
 import type { ClusterView } from "../../../src/core/replication/cluster-view.ts";
+import { noCopies } from "../../../src/core/replication/copy.ts";
 import { Hints } from "../../../src/core/replication/hints.ts";
 import { OperationTable } from "../../../src/core/replication/operations.ts";
 import { Outbox } from "../../../src/core/replication/outbox.ts";
@@ -80,7 +81,7 @@ export function makeFixture(
   };
   return {
     nextId,
-    received: { entriesTotal: 0, bytesTotal: 0 },
+    received: noCopies(),
     options,
     ring,
     view,
