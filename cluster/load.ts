@@ -25,6 +25,16 @@ export interface LoadTarget {
 export const LOAD_CALLS = ["get", "set", "delete", "increment"] as const;
 export type LoadCall = (typeof LOAD_CALLS)[number];
 
+/** How one call went. `missed`: a read found nothing where a key must be; `stale`: it found less than was acknowledged before. */
+export type CallOutcome = "ok" | "failed" | "missed" | "stale";
+
+/** One call that is over. Times in milliseconds, `dueMs` on the scale of `performance.now()`. */
+export interface CallEnd {
+  readonly dueMs: number;
+  readonly tookMs: number;
+  readonly outcome: CallOutcome;
+}
+
 /** Shape and pace of a load. */
 export interface LoadOptions {
   /** Calls a second. @default 2000 */
@@ -41,6 +51,8 @@ export interface LoadOptions {
   readonly seed?: number;
   /** Due calls that may wait behind a slow one, per caller; more are skipped and counted. @default 10000 */
   readonly queueMax?: number;
+  /** Told of every call that is over. Must not throw. */
+  readonly onCall?: (end: CallEnd) => void;
 }
 
 /** What happened. Durations in milliseconds, measured from the instant each call was due. */
@@ -55,6 +67,8 @@ export interface LoadResult {
   readonly skipped: number;
   /** Reads that returned less than what had been acknowledged before they were sent. */
   readonly staleReads: number;
+  /** Those of them that found nothing. */
+  readonly missedReads: number;
   /** Up to ten of them, for people. */
   readonly staleExamples: readonly string[];
   /** The longest time any caller with a call outstanding waited for a completion. */
@@ -110,6 +124,7 @@ export class LoadGenerator {
   #failed = 0;
   #skipped = 0;
   #staleReads = 0;
+  #missedReads = 0;
   #staleExamples: string[] = [];
   #silenceMaxMs = 0;
   #phaseSilenceMaxMs = 0;
@@ -129,6 +144,7 @@ export class LoadGenerator {
       mix: options.mix ?? DEFAULT_MIX,
       seed: options.seed ?? 1,
       queueMax: options.queueMax ?? 10_000,
+      onCall: options.onCall ?? (() => {}),
     };
     this.#prng = new Prng(this.#options.seed).fork("load");
     this.#mixTotal = LOAD_CALLS.reduce((sum, call) => sum + this.#options.mix[call], 0);
@@ -177,7 +193,7 @@ export class LoadGenerator {
     this.#failures = [];
     this.#staleExamples = [];
     this.#latencies = new Histogram();
-    this.#failed = this.#skipped = this.#staleReads = 0;
+    this.#failed = this.#skipped = this.#staleReads = this.#missedReads = 0;
     this.#silenceMaxMs = this.#ownDelayMaxMs = 0;
     this.#sinceMs = performance.now();
     return result;
@@ -194,6 +210,7 @@ export class LoadGenerator {
       failures: [...this.#failures],
       skipped: this.#skipped,
       staleReads: this.#staleReads,
+      missedReads: this.#missedReads,
       staleExamples: [...this.#staleExamples],
       silenceMaxMs: this.#silenceMaxMs,
       ownDelayMaxMs: this.#ownDelayMaxMs,
@@ -291,8 +308,9 @@ export class LoadGenerator {
     caller.isBusy = true;
     this.#inFlight++;
     for (let dueMs = caller.due.shift(); dueMs !== undefined; dueMs = caller.due.shift()) {
-      await this.#call(caller);
+      const outcome = await this.#call(caller);
       const nowMs = performance.now();
+      this.#options.onCall({ dueMs, tookMs: nowMs - dueMs, outcome });
       this.#latencies.record(nowMs - dueMs);
       this.#noteSilence(nowMs - Math.max(dueMs, caller.lastCompletionMs));
       caller.lastCompletionMs = nowMs;
@@ -306,32 +324,37 @@ export class LoadGenerator {
     this.#phaseSilenceMaxMs = Math.max(this.#phaseSilenceMaxMs, ms);
   }
 
-  async #call(caller: Caller): Promise<void> {
+  async #call(caller: Caller): Promise<CallOutcome> {
     const kind = this.#pickKind();
     this.#callsByKind[kind]++;
     try {
-      if (kind === "get") await this.#read();
-      else if (kind === "increment") await this.#increment(caller);
+      if (kind === "get") return await this.#read();
+      if (kind === "increment") await this.#increment(caller);
       else await this.#write(caller, kind === "delete");
+      return "ok";
     } catch (error) {
       this.#failed++;
       const code = error instanceof CacheError ? error.code : error instanceof Error ? error.name : "unknown";
       this.#failedByCode[code] = (this.#failedByCode[code] ?? 0) + 1;
       if (this.#failures.length < EXAMPLES_MAX) this.#failures.push(`${kind}: ${code} ${messageOf(error)}`);
+      return "failed";
     }
   }
 
-  async #read(): Promise<void> {
+  async #read(): Promise<CallOutcome> {
     const mark = this.#ledger.markRead(`key:${this.#prng.below(this.#options.keys)}`);
     const sinceMs = performance.now();
     const value = await this.#target.get(mark.key);
-    if (this.#ledger.judgeRead(mark, value) !== "stale") return;
+    if (this.#ledger.judgeRead(mark, value) !== "stale") return "ok";
+    const outcome = value === undefined ? "missed" : "stale";
     this.#staleReads++;
-    if (this.#staleExamples.length >= EXAMPLES_MAX) return;
+    if (outcome === "missed") this.#missedReads++;
+    if (this.#staleExamples.length >= EXAMPLES_MAX) return outcome;
     const tookMs = Math.round(performance.now() - sinceMs);
     this.#staleExamples.push(
       `stale: ${mark.key} read as ${shown(value)} in ${tookMs} ms, write ${mark.acknowledged} was acknowledged before (${new Date().toISOString()})`,
     );
+    return outcome;
   }
 
   async #write(caller: Caller, isDelete: boolean): Promise<void> {
