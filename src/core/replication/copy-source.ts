@@ -11,6 +11,8 @@ import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
 const SLOTS_START = 64;
 const SLOTS_MIN = 16;
 const SLOTS_MAX = 1_024;
+/** Some answers hold part of a slot, the next one several. */
+const SLOTS_USEFUL_MIN = 4;
 /** Waiting up to this long says nothing: timers and garbage collections do as much. */
 const DELAY_MS_QUIET = 4;
 /** Waiting longer than this halves the next question. */
@@ -45,6 +47,8 @@ export class CopySource {
   #todo: Slot[] = [];
   #head = 0;
   #slotsMax = SLOTS_START;
+  /** What an answer has room for, as far as known: digests of slots beyond that are computed and sent in vain. */
+  #slotsUseful = SLOTS_MAX;
   #quickestMs = Number.POSITIVE_INFINITY;
 
   constructor(member: MemberId) {
@@ -63,8 +67,9 @@ export class CopySource {
   /** The slots to ask for next: an ascending run from the head of the queue. They stay queued until {@link taken}. */
   next(): readonly Slot[] {
     const todo = this.#todo;
+    const slotsMax = Math.min(this.#slotsMax, this.#slotsUseful);
     let end = this.#head + 1;
-    while (end < todo.length && end - this.#head < this.#slotsMax && todo[end]! > todo[end - 1]!) end++;
+    while (end < todo.length && end - this.#head < slotsMax && todo[end]! > todo[end - 1]!) end++;
     return todo.slice(this.#head, end);
   }
 
@@ -88,9 +93,13 @@ export class CopySource {
     return slots;
   }
 
-  /** An answer came: sets the size of the next question and the pause before it. */
-  answered(sentMs: number, nowMs: number): void {
+  /** An answer came that was complete for the first `slotsDone` slots asked: sets the size of the next question and the pause before it. */
+  answered({ slots, sentMs }: Asked, slotsDone: number, nowMs: number): void {
     const tookMs = nowMs - sentMs;
+    const isWhole = slotsDone >= slots.length;
+    this.#slotsUseful = isWhole
+      ? Math.min(SLOTS_MAX, Math.max(this.#slotsUseful, 2 * slots.length))
+      : Math.max(SLOTS_USEFUL_MIN, 2 * slotsDone);
     this.#quickestMs = Math.min(this.#quickestMs, tookMs);
     const delayMs = tookMs - this.#quickestMs;
     if (delayMs > DELAY_MS_BUSY) this.#slotsMax = Math.max(SLOTS_MIN, this.#slotsMax >> 1);

@@ -1,7 +1,7 @@
 // Copies slots from other members: one job, from the slots that are wanted to the last one done.
 //
 // The slot is the unit: of progress, of resumption, of completeness. For each wanted slot the job knows its candidates (who may
-// hold it) and how many of them it needs; so many it queues the slot at, best first (`copy-source.ts` paces the questions). A slot
+// hold it) and how many of them it needs; one after the other is asked, best first (`copy-source.ts` paces the questions). A slot
 // whose digests agree costs a few bytes. A source that is no authority for a slot says so and is not asked again.
 //
 // A slot is done when enough candidates have been copied, or when nobody is left who might add anything: the others are no
@@ -131,7 +131,10 @@ export class Copy {
     }
   }
 
-  /** Queues the slot at as many sources as it still needs, or ends it when nobody is left who might add anything. */
+  /**
+   * Queues the slot at the next source that it needs, or ends it when nobody is left who might add anything. One source after the
+   * other: what the first has brought, the digests of the second agree with. Asked at the same time, both would send it all.
+   */
   #place(slot: Slot, now: Now): void {
     const { view } = this.#parts;
     const needed = this.#job.needed(slot);
@@ -139,7 +142,7 @@ export class Copy {
     let heard = 0;
     let isAnyAbsent = false;
     for (const member of candidates) {
-      if (this.#copied[slot]! + this.#underWay[slot]! >= needed) break;
+      if (this.#copied[slot]! >= needed || this.#underWay[slot]! > 0) break;
       const source = this.#source(member);
       const status = source.status[slot]!;
       if (status === SLOT_COPIED || status === SLOT_NO_AUTHORITY) heard++;
@@ -188,7 +191,7 @@ export class Copy {
       return true;
     }
     source.asked = undefined;
-    source.answered(asked.sentMs, now.monoMs);
+    source.answered(asked, reply.slotsDone, now.monoMs);
     this.#merge(reply.entries, now);
     this.#slotsDone(source, asked.slots, reply, now);
     if (reply.after !== "") {

@@ -69,6 +69,16 @@ describe("Copy", () => {
     expect(store.peek(SLOT, "k")?.version).toBe(version(2));
   });
 
+  test("asks the second source after the first, so that what the first brought is not sent again", () => {
+    const { copy, node, pulls, advance } = makeCopy();
+    for (const id of ["b", "c"]) node(id).store.merge(SLOT, entry({ version: version(1) }), at(1).wallMs);
+
+    advance(10);
+
+    expect(copy).toMatchObject({ isDone: true, entriesReceived: 1 });
+    expect(pulls.map(([to]) => to)).toEqual(["b", "c"]);
+  });
+
   test("asks no more sources than needed", () => {
     const { done, pulls, advance } = makeCopy({ needed: () => 1 });
 

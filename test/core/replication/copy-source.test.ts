@@ -1,0 +1,60 @@
+// One source of a copy: how much is asked for, and how soon after the last answer.
+
+import { describe, expect, test } from "vitest";
+import type { MemberId, Slot } from "../../../src/base/ids.ts";
+import { CopySource } from "../../../src/core/replication/copy-source.ts";
+
+function makeSource(slots: number): CopySource {
+  const source = new CopySource("a" as MemberId);
+  for (let slot = 0; slot < slots; slot++) source.queue(slot as Slot);
+  return source;
+}
+
+/** Asks, and answers the first `slotsDone` slots after `tookMs`. Returns how many were asked for. */
+function exchange(
+  source: CopySource,
+  nowMs: number,
+  { slotsDone = Number.POSITIVE_INFINITY, tookMs = 1 },
+): number {
+  const slots = source.next();
+  const done = Math.min(slotsDone, slots.length);
+  source.answered({ id: 1, slots, sentMs: nowMs - tookMs }, done, nowMs);
+  source.taken(done);
+  return slots.length;
+}
+
+describe("CopySource", () => {
+  test("asks for more with each answer that is whole, as long as answers are quick", () => {
+    const source = makeSource(4_000);
+
+    const asked = [1, 2, 3, 4, 5, 6].map((ms) => exchange(source, ms, {}));
+
+    expect(asked).toEqual([64, 128, 256, 512, 1_024, 1_024]);
+  });
+
+  test("asks for about as many slots as an answer has room for", () => {
+    const source = makeSource(2_000);
+
+    const asked = [1, 2, 3, 4].map((ms) => exchange(source, ms, { slotsDone: 5 }));
+
+    expect(asked).toEqual([64, 10, 10, 10]);
+  });
+
+  test("asks for some slots after an answer that held a part of one, and for more once answers are whole again", () => {
+    const source = makeSource(2_000);
+
+    const asked = [1, 2, 3, 4].map((ms) => exchange(source, ms, ms === 1 ? { slotsDone: 0 } : {}));
+
+    expect(asked).toEqual([64, 4, 8, 16]);
+  });
+
+  test("rests and asks for less when answers take longer than the quickest", () => {
+    const source = makeSource(4_000);
+    exchange(source, 10, {});
+
+    exchange(source, 100, { tookMs: 41 });
+
+    expect(source.nextMs).toBe(140);
+    expect(source.next()).toHaveLength(64);
+  });
+});
