@@ -98,6 +98,8 @@ export interface Verdict {
 const DEFAULT_MIX: Readonly<Record<LoadCall, number>> = { get: 70, set: 25, delete: 2, increment: 3 };
 /** Keys per call of the bulk phases. */
 const BATCH = 500;
+/** Bulk calls made one at a time at first: processes that have just started run their code ten times slower than later. */
+const FILL_ROUNDS_SLOW = 20;
 const EXAMPLES_MAX = 10;
 
 interface Caller {
@@ -159,13 +161,16 @@ export class LoadGenerator {
   /** Writes every key once with bulk calls. A batch that fails counts as undecided, and is thrown. */
   async fill(options: { readonly onProgress?: (written: number) => void } = {}): Promise<void> {
     const { keys, valueBytes } = this.#options;
-    for (let start = 0; start < keys; start += BATCH * 4) {
+    let start = 0;
+    for (let round = 0; start < keys; round++) {
+      const end = Math.min(keys, start + BATCH * (round < FILL_ROUNDS_SLOW ? 1 : 4));
       const batches: Promise<void>[] = [];
-      for (let from = start; from < Math.min(keys, start + BATCH * 4); from += BATCH) {
-        batches.push(this.#fillBatch(from, Math.min(keys, from + BATCH), valueBytes));
+      for (let from = start; from < end; from += BATCH) {
+        batches.push(this.#fillBatch(from, Math.min(end, from + BATCH), valueBytes));
       }
       await Promise.all(batches);
-      options.onProgress?.(Math.min(keys, start + BATCH * 4));
+      start = end;
+      options.onProgress?.(end);
     }
   }
 

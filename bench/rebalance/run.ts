@@ -7,9 +7,11 @@
 // Ringhold keeps three copies of each key and Redis Cluster one here, so Ringhold moves three times as many bytes for one node:
 // compare copies per second, or run it with `--copies 1`. One machine for servers and load: absolute figures are its own.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { svgChart, terminalChart } from "./chart.ts";
 import { redisObstacle, startRedis } from "./redis.ts";
@@ -19,7 +21,7 @@ import { runScenario, type SubjectResult } from "./scenario.ts";
 import { STEPS, type Step, type Subject, type SubjectOptions } from "./subject.ts";
 
 const USAGE = `usage: ringhold bench rebalance [--keys 1000000] [--value-bytes 100] [--nodes 3] [--copies 3] [--rate 2000]
-         [--steps add,remove] [--quiet-seconds 8] [--only ringhold|redis] [--svg rebalance.svg] [--json]
+         [--steps add,remove] [--quiet-seconds 8] [--only ringhold|redis] [--svg rebalance.svg, "" for none] [--json]
 steps: add, remove, kill (SIGKILL; Ringhold only)`;
 const SUBJECTS = ["ringhold", "redis"] as const;
 type SubjectName = (typeof SUBJECTS)[number];
@@ -50,21 +52,48 @@ async function runWith(args: readonly string[]): Promise<number> {
     return 2;
   }
   const results: SubjectResult[] = [];
+  const isAlone = settings.subjects.length === 1;
   for (const name of settings.subjects) {
-    const result = await runSubject(name, settings);
+    const result = await (isAlone ? runSubject(name, settings) : runApart(name, args));
     if (result !== undefined) results.push(result);
   }
   const { keys, valueBytes, rate, nodes } = settings;
   const title = `${keys} keys of ${valueBytes} bytes, ${rate} calls a second, ${nodes} nodes: ${settings.steps.join(", ")}`;
-  if (results.length > 0) writeFileSync(settings.svgFile, svgChart(results, title));
+  const hasChart = results.length > 0 && settings.svgFile !== "";
+  if (hasChart) writeFileSync(settings.svgFile, svgChart(results, title));
   process.stdout.write(
     settings.isJson
       ? `${JSON.stringify({ environment: environment(), settings, results })}\n`
       : text(results, title),
   );
-  if (!settings.isJson && results.length > 0) process.stdout.write(`chart: ${settings.svgFile}\n`);
+  if (!settings.isJson && hasChart) process.stdout.write(`chart: ${settings.svgFile}\n`);
   const own = results.find(({ subject }) => subject === "Ringhold");
   return own === undefined || isClean(own) ? 0 : 1;
+}
+
+/**
+ * Runs one of several subjects in a process of its own: the load's heap starts empty for each, or the second one's callers would wait
+ * for the garbage of the first one's.
+ */
+async function runApart(name: SubjectName, args: readonly string[]): Promise<SubjectResult | undefined> {
+  const entry = new URL(
+    import.meta.url.endsWith(".ts") ? "../rebalance.ts" : "../rebalance.js",
+    import.meta.url,
+  );
+  const own = ["--only", name, "--json", "--svg", ""];
+  const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(entry), ...args, ...own], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+  });
+  const onEnd = (): boolean => child.kill("SIGTERM");
+  process.once("SIGTERM", onEnd);
+  await once(child, "close");
+  process.off("SIGTERM", onEnd);
+  if (!output.startsWith("{")) throw new Error(`the run of ${name} ended without a result`);
+  return (JSON.parse(output) as { results: SubjectResult[] }).results[0];
 }
 
 async function runSubject(name: SubjectName, settings: Settings): Promise<SubjectResult | undefined> {
