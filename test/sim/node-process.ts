@@ -28,7 +28,8 @@ import { Violation } from "./violation.ts";
 /** A NodeCore, or something that stands in for it. */
 export interface NodeMachine extends Machine<Input, Effect> {
   readonly genesisId: string;
-  status(now: Now): NodeStatus;
+  /** `undefined` of a stand-in that has none. */
+  status(now: Now): NodeStatus | undefined;
 }
 
 export interface NodePorts {

@@ -16,6 +16,6 @@ describe("what once went wrong", () => {
     ({ scenario, seed }) => {
       expectHolds(runOnce(seed, scenarioNamed(scenario), options));
     },
-    120_000,
+    400_000,
   );
 });

@@ -1,11 +1,10 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { loadHashes } from "../../src/io/hashes.ts";
-import { expectHolds, type RunOptions, runSeed } from "./run-seed.ts";
+import { expectHolds, type RunOptions, runOnce, runSeed } from "./run-seed.ts";
 import { swarm } from "./scenarios/swarm.ts";
 
 /** `npm run sim` runs as many as you like. */
-const SEEDS = 16;
-const BATCH = 4;
+const SEEDS = [1, 2, 3, 4, 5, 6];
 
 let options: RunOptions;
 
@@ -14,16 +13,16 @@ beforeAll(async () => {
 });
 
 describe("a swarm of faults", () => {
-  for (let first = 1; first <= SEEDS; first += BATCH) {
-    test(`breaks no promise with seeds ${first} to ${first + BATCH - 1}`, () => {
-      let calls = 0;
-      for (let seed = first; seed < first + BATCH; seed++) {
-        const result = runSeed(seed, swarm, options);
-        expectHolds(result);
-        calls += result.operations.ok;
-      }
+  test.each(SEEDS)(
+    "breaks no promise with seed %i",
+    (seed) => {
+      // The first ones twice, to compare fingerprints.
+      const result = (seed <= 2 ? runSeed : runOnce)(seed, swarm, options);
+
+      expectHolds(result);
       // A swarm in which nothing succeeds shows nothing.
-      expect(calls).toBeGreaterThan(300 * BATCH);
-    }, 120_000);
-  }
+      expect(result.operations.ok).toBeGreaterThan(100);
+    },
+    400_000,
+  );
 });
