@@ -59,4 +59,9 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a clear was given a version by a clock behind the one of a write acknowledged before it, which survived",
   },
+  {
+    scenario: "clearing",
+    seed: 32001,
+    cause: "a first attempt at a clear was given its version after its caller had repeated it and moved on",
+  },
 ];

@@ -9,6 +9,7 @@ import type { ClearReplicaReply } from "../messages.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { ASK_AGAIN_MS } from "./gather.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
+import { isTooLate } from "./write-task.ts";
 
 /** Calls `done` exactly once: true when all slots are cleared on a majority. Goes on for a while to see to the remaining replicas. */
 export class ClearTask implements Task {
@@ -16,6 +17,7 @@ export class ClearTask implements Task {
   readonly #context: TaskContext;
   readonly #slots: readonly Slot[];
   readonly #deadlineMs: number;
+  readonly #notAfter: number;
   readonly #done: (isCleared: boolean, now: Now) => void;
   /** 0 while it is asked how new it must be. */
   #version = 0;
@@ -30,12 +32,13 @@ export class ClearTask implements Task {
 
   constructor(
     context: TaskContext,
-    request: { readonly slots: readonly Slot[]; readonly deadlineMs: number },
+    request: { readonly slots: readonly Slot[]; readonly deadlineMs: number; readonly notAfter: number },
     done: (isCleared: boolean, now: Now) => void,
   ) {
     this.#context = context;
     this.#slots = request.slots;
     this.#deadlineMs = request.deadlineMs;
+    this.#notAfter = request.notAfter;
     this.#done = done;
   }
 
@@ -101,6 +104,12 @@ export class ClearTask implements Task {
   #progress(now: Now): void {
     if (!this.#isAnswered && this.#hasQuorum()) {
       if (this.#version === 0) {
+        // Its caller has asked another node and moved on: what was written since must stay.
+        if (isTooLate(this.#notAfter, now)) {
+          this.#end();
+          this.#done(false, now);
+          return;
+        }
         this.#version = this.#context.clock.next(now.wallMs);
         this.ringChanged(now);
         return;

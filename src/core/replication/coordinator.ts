@@ -477,7 +477,8 @@ export class Coordinator {
     if (this.#isOverloaded(replyTo)) return;
     this.#pending++;
     const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
-    new ClearTask(this.#context, { slots: request.slots, deadlineMs }, (isCleared) => {
+    const { slots, notAfter } = request;
+    new ClearTask(this.#context, { slots, deadlineMs, notAfter }, (isCleared) => {
       this.#pending--;
       if (isCleared) this.#reply(replyTo, { kind: "cleared", id: replyTo.id });
       else
