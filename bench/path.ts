@@ -91,7 +91,10 @@ function connectLocally(
   here.other = there;
   there.other = here;
   there.handlers = onAccepted(there);
-  here.handlers = onDialled(here);
+  const handlers = onDialled(here);
+  here.handlers = handlers;
+  // Turned away: the dialler hears of it once it has the link, as over a socket.
+  if (!here.isOpen) setImmediate(() => handlers.onClose("turned away"));
   return here;
 }
 

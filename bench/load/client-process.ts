@@ -20,10 +20,11 @@ export interface ClientTask {
 const PATIENCE_MS = 60_000;
 
 /** Runs the task in a process of its own. @throws {Error} with what it printed, when it fails */
-export function runApart(task: ClientTask, execArgv: readonly string[] = []): Promise<Measurement> {
-  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(task)], {
+export function runApart(task: ClientTask): Promise<Measurement> {
+  const file = fileURLToPath(import.meta.url);
+  const child = fork(file, [JSON.stringify(task)], {
     stdio: ["ignore", "inherit", "pipe", "ipc"],
-    execArgv: [...process.execArgv, ...execArgv],
+    execArgv: file.endsWith(".ts") ? ["--import", "tsx"] : [],
   });
   let errors = "";
   child.stderr?.on("data", (chunk) => {

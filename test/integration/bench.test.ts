@@ -1,0 +1,33 @@
+// Small runs of the benchmarks that need real processes, so that they cannot rot: that they run and report, not what.
+
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { measureFailover } from "../../bench/failover.ts";
+import { startRingholdNodes } from "../../bench/peers/servers.ts";
+
+const run = promisify(execFile);
+
+test("bench/versus.ts compares the contenders it is asked for and prints their medians", async () => {
+  const times = ["--rounds", "1", "--seconds", "0.2", "--warmup", "0.1", "--keys", "200"];
+  const flags = ["--only", "get-64", "--clients", "ringhold,null", ...times];
+
+  const { stdout } = await run(process.execPath, ["--import", "tsx", "bench/versus.ts", ...flags]);
+
+  expect(stdout).toMatch(/^ringhold +[\d,]+ .*1\.00$/m);
+  expect(stdout).toMatch(/^null +[\d,]+ /m);
+  expect(stdout).not.toContain("WRONG");
+});
+
+test("bench/failover.ts kills a node and counts what callers noticed", async () => {
+  const servers = await startRingholdNodes(3, []);
+  try {
+    const options = { client: "ringhold", victim: 1, rate: 100, watchMs: 1_500 } as const;
+    const result = await measureFailover("small", servers, options);
+
+    expect(result.calls).toBeGreaterThan(50);
+    expect(result.failed).toBe(0);
+  } finally {
+    await servers.stop();
+  }
+});
