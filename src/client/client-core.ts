@@ -50,7 +50,7 @@ const WAKE_MS_MAX = 500;
 const BUDGET_RETRY_MS = 50;
 /** Extra time for a try per byte of its value (1 ms per 32 KiB), and per call on the link before it. */
 const TRY_MS_PER_BYTE = 1 / 32_768;
-const TRY_MS_PER_CALL_BEFORE = 0.2;
+const TRY_MS_PER_CALL_BEFORE = 1;
 const TRY_MS_TOTAL_MAX = 2_000;
 /** What a try weighs on its link beside its value. */
 const ATTEMPT_BYTES = 512;
