@@ -40,6 +40,7 @@ import { Outbox } from "./replication/outbox.ts";
 import { answerPull } from "./replication/pull-source.ts";
 import { Replica } from "./replication/replica.ts";
 import { SlotStates } from "./replication/slot-states.ts";
+import { rememberByLists } from "./ring/list-pairs.ts";
 import { computeRingId, Ring, type RingMember, ringParameters } from "./ring/ring.ts";
 import { changesToEnact, ownNextState, planOf, type RingChangeView, type RingPlan } from "./ring-change.ts";
 import { countUnderReplicated, type NodeStatus, nodeStatus } from "./status.ts";
@@ -556,11 +557,13 @@ export class NodeCore implements Machine<Input, Effect> {
   #doubtChangedSlots(from: Ring, to: Ring): void {
     const isDead = (member: MemberId) => this.#membership.get(member)?.liveness === "dead";
     const alive = new Set(from.members.map(({ id }) => id).filter((id) => !isDead(id)));
+    const hasLostSomebody = rememberByLists((before, after) =>
+      before.some((member) => alive.has(member) && !after.includes(member)),
+    );
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
       if (!this.#slots.counts(slot)) continue;
-      const list = from.preferenceList(slot);
-      if (list.some((member) => alive.has(member) && !to.isReplica(slot, member))) this.#slots.doubt(slot);
+      if (hasLostSomebody(from.preferenceList(slot), to.preferenceList(slot))) this.#slots.doubt(slot);
     }
   }
 

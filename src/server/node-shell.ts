@@ -32,8 +32,8 @@ import type { NodeLogger } from "./logger.ts";
 import { metricsPage } from "./metrics.ts";
 import type { ResolvedNodeOptions } from "./options.ts";
 import { PeerLinks } from "./peer-links.ts";
-import { RedisDoor } from "./redis/door.ts";
-import { DOOR_HANDLE } from "./redis/keyspace.ts";
+import type { RedisDoor } from "./redis/door.ts";
+import { DOOR_HANDLE } from "./redis/door-handle.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 
 /** For name lookup, connection, TLS and handshake together: six round trips of 300 ms. */
@@ -61,7 +61,14 @@ export interface ShellSetup {
   readonly logger: NodeLogger;
   readonly createCore: CreateCore | undefined;
   /** The Redis door's server, which listens already, and where others reach it; `undefined` for no door. */
-  readonly door: { readonly server: NetServer; readonly address: Address } | undefined;
+  readonly door: ListeningDoor | undefined;
+}
+
+/** A Redis door's server, and the class that serves it: loaded only where there is a door. */
+export interface ListeningDoor {
+  readonly server: NetServer;
+  readonly address: Address;
+  readonly Door: typeof RedisDoor;
 }
 
 /** What the lifecycle is told. */
@@ -253,7 +260,7 @@ export class NodeShell {
       isCluster: redisCluster,
       timeoutMs: replication.requestMsMax,
     };
-    return new RedisDoor(door.server, door.address, options, {
+    return new door.Door(door.server, door.address, options, {
       feed: (input) => this.#driver.feed(input),
       nowMs: () => readNow().monoMs,
       wallMs: () => this.#core.wallMs(readNow()),

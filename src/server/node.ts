@@ -21,7 +21,6 @@ import { advertisedAddress, listen } from "./listen.ts";
 import { createLogger, type NodeLogger } from "./logger.ts";
 import { type CreateCore, NodeShell, type ShellSetup } from "./node-shell.ts";
 import { isWildcardHost, type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from "./options.ts";
-import { createDoorServer } from "./redis/door.ts";
 import { deferred, until } from "./wait.ts";
 
 /** How long a stop waits for requests under way. Most end within a replica's timeout (150 ms). */
@@ -343,10 +342,11 @@ class NodeServer implements RunningServer {
 /** Binds the Redis door's port, if there is to be one. On a wildcard it is reached at the node's own host. */
 async function openDoor(options: ResolvedNodeOptions, node: Address): Promise<ShellSetup["door"]> {
   if (options.redis === undefined) return undefined;
+  const { createDoorServer, RedisDoor } = await import("./redis/door.ts");
   const server = createDoorServer(options.tls);
   const bound = await listen(server, options.redis, "redis");
   const host = isWildcardHost(bound.host) ? node.host : bound.host;
-  return { server, address: { host, port: bound.port } };
+  return { server, address: { host, port: bound.port }, Door: RedisDoor };
 }
 
 /** Whether only a change of somebody's options helps. */

@@ -37,6 +37,9 @@ interface Asked {
 export class CopySource {
   readonly member: MemberId;
   readonly status = new Uint8Array(SLOT_COUNT);
+  /** Whether it can be asked now, and whether it may come back otherwise; as of the last look. */
+  isUsable = false;
+  isMember = false;
   /** The question under way. */
   asked: Asked | undefined;
   /** Of the first queued slot: the last key that came, "" for none; and the keys that came so far. */

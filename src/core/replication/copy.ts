@@ -71,6 +71,8 @@ export class Copy {
   readonly #parts: CopyParts;
   readonly #job: CopyJob;
   readonly #sources = new Map<MemberId, CopySource>();
+  /** Sources by list of candidates: the lists are few, and shared by slots. */
+  readonly #byCandidates = new Map<readonly MemberId[], readonly CopySource[]>();
   /** Per slot: sources copied, and sources it is queued at. */
   readonly #copied = new Uint8Array(SLOT_COUNT);
   readonly #underWay = new Uint8Array(SLOT_COUNT);
@@ -120,6 +122,7 @@ export class Copy {
       const isLost = source.asked !== undefined && now.monoMs - source.asked.sentMs >= PULL_TIMEOUT_MS;
       if (isLost || !this.#parts.view.isUsable(source.member)) this.#giveBack(source, now);
     }
+    this.#lookAtSources();
     for (const slot of this.#idle) this.#place(slot, now);
     this.pump(now);
   }
@@ -136,20 +139,18 @@ export class Copy {
    * other: what the first has brought, the digests of the second agree with. Asked at the same time, both would send it all.
    */
   #place(slot: Slot, now: Now): void {
-    const { view } = this.#parts;
     const needed = this.#job.needed(slot);
-    const candidates = this.#job.candidates(slot);
+    const candidates = this.#sourcesOf(this.#job.candidates(slot));
     let heard = 0;
     let isAnyAbsent = false;
-    for (const member of candidates) {
+    for (const source of candidates) {
       if (this.#copied[slot]! >= needed || this.#underWay[slot]! > 0) break;
-      const source = this.#source(member);
       const status = source.status[slot]!;
       if (status === SLOT_COPIED || status === SLOT_NO_AUTHORITY) heard++;
-      else if (status === SLOT_UNKNOWN && view.isUsable(member)) {
+      else if (status === SLOT_UNKNOWN && source.isUsable) {
         source.queue(slot);
         this.#underWay[slot]! += 1;
-      } else if (status === SLOT_UNKNOWN && this.#job.waitsForAbsent && view.isMember(member)) {
+      } else if (status === SLOT_UNKNOWN && this.#job.waitsForAbsent && source.isMember) {
         isAnyAbsent = true;
       }
     }
@@ -192,6 +193,7 @@ export class Copy {
     }
     source.asked = undefined;
     source.answered(asked, reply.slotsDone, now.monoMs);
+    this.#lookAtSources();
     this.#merge(reply.entries, now);
     this.#slotsDone(source, asked.slots, reply, now);
     if (reply.after !== "") {
@@ -282,10 +284,30 @@ export class Copy {
     }
   }
 
+  /** Who can be asked now, looked up once for all the slots of a step. */
+  #lookAtSources(): void {
+    const { view } = this.#parts;
+    for (const source of this.#sources.values()) {
+      source.isUsable = view.isUsable(source.member);
+      source.isMember = view.isMember(source.member);
+    }
+  }
+
+  #sourcesOf(candidates: readonly MemberId[]): readonly CopySource[] {
+    let sources = this.#byCandidates.get(candidates);
+    if (sources === undefined) {
+      sources = candidates.map((member) => this.#source(member));
+      this.#byCandidates.set(candidates, sources);
+    }
+    return sources;
+  }
+
   #source(member: MemberId): CopySource {
     let source = this.#sources.get(member);
     if (source === undefined) {
       source = new CopySource(member);
+      source.isUsable = this.#parts.view.isUsable(member);
+      source.isMember = this.#parts.view.isMember(member);
       this.#sources.set(member, source);
     }
     return source;

@@ -10,6 +10,7 @@ import { slotOfKey } from "../../base/hash.ts";
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, PullReply } from "../messages.ts";
+import { rememberByLists } from "../ring/list-pairs.ts";
 import type { Ring } from "../ring/ring.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { Copy, type CopyParts } from "./copy.ts";
@@ -37,8 +38,8 @@ export interface FillProgress {
 export class Fill {
   readonly #parts: FillParts;
   #previous: Ring | undefined;
-  /** Memory of {@link Fill.#others}; emptied with each ring. */
-  readonly #merged = new Map<readonly MemberId[], Map<readonly MemberId[], readonly MemberId[]>>();
+  /** The members of two lists without this node, without repeats. New with each ring. */
+  #others: (list: readonly MemberId[], earlier: readonly MemberId[]) => readonly MemberId[];
   #warming: Copy | undefined;
   #warmingSlots = 0;
   #warmingSinceMs = 0;
@@ -58,6 +59,7 @@ export class Fill {
 
   constructor(parts: FillParts) {
     this.#parts = parts;
+    this.#others = othersThan(parts.view.self);
   }
 
   /** The planned ring that has been rehearsed; "" for none. */
@@ -93,7 +95,7 @@ export class Fill {
   /** The ring changed, or a start made slots warm: begins anew with what is wanted now. Slots that were done stay done. */
   restart(previous: Ring | undefined, now: Now): void {
     if (previous !== undefined) this.#previous = previous;
-    this.#merged.clear();
+    this.#others = othersThan(this.#parts.view.self);
     this.#warming = undefined;
     this.#doubtful = undefined;
     const target = this.#rehearsalRing;
@@ -117,7 +119,7 @@ export class Fill {
       isRehearsal: true,
       waitsForAbsent: false,
       slots: wanted,
-      candidates: (slot) => this.#others(view.ring?.preferenceList(slot) ?? []),
+      candidates: (slot) => this.#candidates(slot, view.ring, view.ring),
       needed: (slot) => sourcesNeeded(view.ring?.preferenceList(slot).length ?? 1),
       done: () => {},
     });
@@ -168,7 +170,7 @@ export class Fill {
           slotsWhere((slot) => slots.isWarming(slot)),
           ring,
         ),
-        candidates: (slot) => this.#candidates(slot, ring),
+        candidates: (slot) => this.#candidates(slot, ring, this.#previous),
         needed: (slot) => sourcesNeeded(ring.preferenceList(slot).length),
         done: (slot, sources, at) => {
           if (sources < sourcesNeeded(ring.preferenceList(slot).length)) this.#filledFromFew++;
@@ -200,10 +202,11 @@ export class Fill {
   #mostUrgentFirst(wanted: readonly Slot[], ring: Ring): readonly Slot[] {
     const previous = this.#previous;
     if (previous === undefined) return wanted;
-    const isServed = (slot: Slot): boolean => {
-      const list = ring.preferenceList(slot);
-      return list.filter((member) => previous.isReplica(slot, member)).length >= majorityOf(list.length);
-    };
+    const keepsMajority = rememberByLists(
+      (list, earlier) => list.filter((member) => earlier.includes(member)).length >= majorityOf(list.length),
+    );
+    const isServed = (slot: Slot): boolean =>
+      keepsMajority(ring.preferenceList(slot), previous.preferenceList(slot));
     return [...wanted.filter((slot) => !isServed(slot)), ...wanted.filter(isServed)];
   }
 
@@ -219,7 +222,7 @@ export class Fill {
         isRehearsal: false,
         waitsForAbsent: false,
         slots: wanted,
-        candidates: (slot) => this.#others(ring.preferenceList(slot)),
+        candidates: (slot) => this.#candidates(slot, ring, ring),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
         done: (slot, _sources, at) => {
@@ -233,20 +236,9 @@ export class Fill {
   }
 
   /** Members of the slot's list now and under the ring before: one of the latter may hold what no present replica does. */
-  #candidates(slot: Slot, ring: Ring): readonly MemberId[] {
-    return this.#others(ring.preferenceList(slot), this.#previous?.preferenceList(slot));
-  }
-
-  /** Both lists without this node, without repeats. Rings share one list object among slots, so each pair is made once. */
-  #others(list: readonly MemberId[], earlier: readonly MemberId[] = list): readonly MemberId[] {
-    const byEarlier = this.#merged.get(list) ?? new Map<readonly MemberId[], readonly MemberId[]>();
-    this.#merged.set(list, byEarlier);
-    let others = byEarlier.get(earlier);
-    if (others === undefined) {
-      others = [...new Set([...list, ...earlier])].filter((member) => member !== this.#parts.view.self);
-      byEarlier.set(earlier, others);
-    }
-    return others;
+  #candidates(slot: Slot, ring: Ring | undefined, earlier: Ring | undefined): readonly MemberId[] {
+    const list = ring?.preferenceList(slot) ?? [];
+    return this.#others(list, earlier?.preferenceList(slot) ?? list);
   }
 
   pulled(from: MemberId, reply: PullReply, now: Now): void {
@@ -257,7 +249,7 @@ export class Fill {
   /** Whoever could not be asked about a doubtful slot is asked when it is back. */
   #noteAbsent(slot: Slot, list: readonly MemberId[]): void {
     const { view } = this.#parts;
-    for (const member of this.#others(list)) {
+    for (const member of this.#others(list, list)) {
       if (view.isUsable(member) || !view.isMember(member)) continue;
       const slots = this.#notCompared.get(member);
       if (slots === undefined) this.#notCompared.set(member, new Set([slot]));
@@ -294,6 +286,12 @@ export class Fill {
   #copies(): readonly Copy[] {
     return [this.#warming, this.#doubtful, this.#rehearsal].filter((copy) => copy !== undefined);
   }
+}
+
+function othersThan(self: MemberId) {
+  return rememberByLists((list, earlier) =>
+    [...new Set([...list, ...earlier])].filter((member) => member !== self),
+  );
 }
 
 /** N - W + 1: so many members of a list that one of them holds any acknowledged write. */

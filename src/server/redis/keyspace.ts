@@ -22,9 +22,7 @@ import type {
 } from "../../core/messages.ts";
 import type { ClusterView } from "../../core/replication/cluster-view.ts";
 import type { RequestMetrics } from "../request-metrics.ts";
-
-/** The door's name among the node's clients; the links' handles begin at 1. */
-export const DOOR_HANDLE = 0;
+import { DOOR_HANDLE } from "./door-handle.ts";
 
 /** An answer to an operation. */
 export type Answer = Exclude<ClientReply, { kind: "pong" | "topology" }>;
