@@ -38,6 +38,8 @@ export interface GatherRequest {
   readonly except?: ReadonlySet<MemberId>;
   /** Whether a majority is not enough while others may still answer within the replica timeout. */
   readonly wantsAll?: boolean;
+  /** How long, in milliseconds, everybody is waited for when there is a choice. @default the replica timeout */
+  readonly patienceMs?: number;
 }
 
 /** One replica's answer. */
@@ -83,7 +85,7 @@ export class Gather implements Task {
   }
 
   start(now: Now): void {
-    this.#settleMs = now.monoMs + this.#context.options.replicaTimeoutMs;
+    this.#settleMs = now.monoMs + (this.#request.patienceMs ?? this.#context.options.replicaTimeoutMs);
     this.ringChanged(now);
   }
 
@@ -164,7 +166,9 @@ export class Gather implements Task {
       return;
     }
     const mayStillDo = counted + this.#waiting.size >= majorityOf(this.#list.length);
-    const nextMs = mayStillDo ? this.#silentAtMs : now.monoMs + askAgainMs(this.#rounds);
+    const isSettling = now.monoMs < this.#settleMs && counted >= majorityOf(this.#list.length);
+    const silentMs = isSettling ? Math.min(this.#settleMs, this.#silentAtMs) : this.#silentAtMs;
+    const nextMs = mayStillDo ? silentMs : now.monoMs + askAgainMs(this.#rounds);
     this.#context.wake(this, Math.min(Math.max(nextMs, now.monoMs + 1), this.#request.deadlineMs));
   }
 

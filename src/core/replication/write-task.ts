@@ -29,6 +29,9 @@ import type { Registration, Task, TaskContext } from "./tasks.ts";
 /** A write is re-issued at most this often; each time it lost to a concurrent write of the same key. */
 const ISSUES_MAX = 16;
 
+/** Longest wait for the last replica to say that it holds nothing; well within the time a caller gives one try. */
+const EVERYBODY_MS = 20;
+
 /** Longest wait for the first replica when enough others have the write; well within the time a caller gives one try. */
 const FIRST_REPLICA_MS = 50;
 
@@ -145,6 +148,7 @@ export class WriteTask implements Task {
       ...operation,
       deadlineMs: this.#deadlineMs,
       wantsAll: true,
+      patienceMs: EVERYBODY_MS,
     } as const;
     const heard = (result: GatherResult, at: Now) => {
       if (this.#isOver) return;
