@@ -73,6 +73,7 @@ describe("planOf", () => {
       [member("a"), { ...JOINER, id: "e" as MemberId }, JOINER],
       ["ad", "d warming"],
     ],
+    ["one joins while another is dead", [member("a"), member("b", { liveness: "dead" }), JOINER], undefined],
     ["the one that joins is not alive", [...RING, { ...JOINER, liveness: "dead" as const }], undefined],
     ["two leave", [member("a"), member("b", LEAVING), member("c", LEAVING)], ["a", "b left, c left"]],
     [
@@ -112,7 +113,7 @@ describe("changesToEnact", () => {
     ["the joiner has not rehearsed", withLate({ ...JOINER, preparedRingId: OTHER }), false],
     [
       "a dead member has not rehearsed",
-      withLate(member("b", { preparedRingId: "", liveness: "dead" })),
+      [...RING, member("d", LEAVING), member("e", { preparedRingId: "", liveness: "dead" })],
       true,
     ],
     [
@@ -126,8 +127,16 @@ describe("changesToEnact", () => {
       withLate(member("b", { settledRingId: OTHER, liveness: "suspect" })),
       false,
     ],
-    ["somebody dead is not settled", withLate(member("b", { settledRingId: OTHER, liveness: "dead" })), true],
-    ["half of the ring is dead", [member("a"), member("b", { liveness: "dead" }), JOINER], false],
+    [
+      "somebody dead is not settled",
+      [...RING, member("d", LEAVING), member("e", { settledRingId: OTHER, liveness: "dead" })],
+      true,
+    ],
+    [
+      "half of the ring is dead",
+      [member("a"), member("b", LEAVING), member("c", { liveness: "dead" }), member("d", CONDEMNED)],
+      false,
+    ],
     [
       "the condemned is dead and the rest is a majority",
       [...RING, member("d", { ...CONDEMNED, preparedRingId: "", settledRingId: "" })],

@@ -276,15 +276,16 @@ export class Coordinator {
     return first ?? view.self;
   }
 
-  /** Before anything is stored: on a minority side a write certainly fails, and says so. */
+  /**
+   * Before anything is stored: on a minority side a write certainly fails, and says so. A member that is filling up may count for
+   * this slot already; its answer tells.
+   */
   #hasQuorum(request: WriteRequest, slot: Slot): boolean {
     const { view, slots } = this.#context;
     const list = view.ring?.preferenceList(slot) ?? [];
     const needed =
       request.write === "all" ? list.length : request.write === "async" ? 1 : majorityOf(list.length);
-    const able = list.filter((member) =>
-      member === view.self ? slots.counts(slot) : view.isUsable(member) && view.mayCount(member),
-    );
+    const able = list.filter((member) => (member === view.self ? slots.counts(slot) : view.isUsable(member)));
     return able.length >= needed;
   }
 
