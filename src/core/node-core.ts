@@ -20,10 +20,12 @@ import { Membership } from "./membership/membership.ts";
 import { MessageIds } from "./message-ids.ts";
 import {
   type ClientRequest,
+  type Entry,
   type GossipMessage,
   isInRing,
   type MemberRecord,
   type PeerMessage,
+  type ReadMode,
   type RingState,
   type Topology,
 } from "./messages.ts";
@@ -31,7 +33,7 @@ import type { NodeCoreOptions } from "./options.ts";
 import { CatchUp } from "./replication/catch-up.ts";
 import { HybridClock } from "./replication/clock.ts";
 import type { ClusterView } from "./replication/cluster-view.ts";
-import { Coordinator } from "./replication/coordinator.ts";
+import { Coordinator, type NOT_ALONE } from "./replication/coordinator.ts";
 import { type CopyCounts, noCopies } from "./replication/copy.ts";
 import { Fill } from "./replication/fill.ts";
 import { Hints } from "./replication/hints.ts";
@@ -165,6 +167,14 @@ export class NodeCore implements Machine<Input, Effect> {
   /** The cluster as this node sees it now: a live view. */
   get view(): ClusterView {
     return this.#view;
+  }
+
+  /**
+   * What a `get` would answer, when this node may answer alone: the live entry, `undefined` for none, or {@link NOT_ALONE}. No step: nothing
+   * changes but what was used last. To be asked only where a step might be taken, after a stall that was reported.
+   */
+  getAlone(key: string, read: ReadMode, realNow: Now): Entry | undefined | typeof NOT_ALONE {
+    return this.#coordinator.getAlone(key, read, this.#time.at(realNow));
   }
 
   /** The cluster's wall time, in ms since 1970: what entries expire by. */

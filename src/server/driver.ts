@@ -100,6 +100,18 @@ export class Driver {
     this.#arm(now);
   }
 
+  /**
+   * Runs what asks the core without a step, in the order that steps have: after a stall has been reported. `undefined` when it must not be
+   * asked now, because a step is under way or it is over.
+   */
+  ask<T>(question: (now: Now) => T): T | undefined {
+    if (this.#isOver || this.#isStepping) return undefined;
+    const now = this.#ports.now();
+    const stallMs = this.#watch.enter(now.monoMs);
+    if (stallMs > 0) this.#stalled(stallMs, now);
+    return this.#isOver ? undefined : question(now);
+  }
+
   #run(first: Input, firstNow: Now): void {
     let input: Input | undefined = first;
     let now = firstNow;

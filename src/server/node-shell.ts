@@ -9,10 +9,11 @@ import type { Hashes } from "../base/hash.ts";
 import type { MemberId } from "../base/ids.ts";
 import { Prng } from "../base/prng.ts";
 import type { Effect, Input, Machine, Now } from "../core/machine.ts";
-import type { Failure, PeerMessage, Topology } from "../core/messages.ts";
+import type { Entry, Failure, PeerMessage, ReadMode, Topology } from "../core/messages.ts";
 import { NodeCore } from "../core/node-core.ts";
 import { type NodeCoreOptions, resolveNodeCoreOptions } from "../core/options.ts";
 import type { ClusterView } from "../core/replication/cluster-view.ts";
+import { NOT_ALONE } from "../core/replication/coordinator.ts";
 import type { NodeStatus } from "../core/status.ts";
 import { SegmentStore } from "../core/store/segment-store.ts";
 import { readNow } from "../io/clock.ts";
@@ -47,6 +48,8 @@ export interface NodeMachine extends Machine<Input, Effect> {
   status(now: Now): NodeStatus;
   /** The cluster's wall time. */
   wallMs(now: Now): number;
+  /** See {@link NodeCore.getAlone}. */
+  getAlone: NodeCore["getAlone"];
 }
 
 /** Builds the core of a node; for tests. */
@@ -262,6 +265,7 @@ export class NodeShell {
     };
     return new door.Door(door.server, door.address, options, {
       feed: (input) => this.#driver.feed(input),
+      getAlone: (key, read) => this.#getAlone(key, read),
       nowMs: () => readNow().monoMs,
       wallMs: () => this.#core.wallMs(readNow()),
       status: () => this.status(),
@@ -270,6 +274,13 @@ export class NodeShell {
       hashes,
       metrics: this.#requests,
       logger: this.#logger,
+    });
+  }
+
+  #getAlone(key: string, read: ReadMode): { readonly entry: Entry | undefined } | undefined {
+    return this.#driver.ask((now) => {
+      const entry = this.#core.getAlone(key, read, now);
+      return entry === NOT_ALONE ? undefined : { entry };
     });
   }
 

@@ -1,7 +1,7 @@
 // The Redis door with real clients against real processes: two clusters of three nodes, one that looks like single servers and one that
 // looks like a Redis Cluster.
 
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +9,7 @@ import { LocalCluster } from "../../cluster/local-cluster.ts";
 import { type Cache, connect } from "../../src/index.ts";
 import { ensureBuilt } from "../support/ensure-built.ts";
 import { CLIENT_KINDS, type ClientKind, hasProgram, run, type TestClient } from "./redis-clients.ts";
+import { fuzz } from "./redis-fuzz.ts";
 
 const NODES = 3;
 
@@ -199,6 +200,25 @@ ${isCluster ? "" : 's = r.pubsub(); s.subscribe("c"); s.get_message(timeout=2); 
     expect(output).toContain(`1 True 6 ['py']`);
     if (!isCluster) expect(output).toContain("hi");
   });
+
+  test.skipIf(isCluster)(
+    "answers honest requests rightly among mutated ones, and keeps its memory",
+    async () => {
+      const { redisAddress, pid } = cluster.nodes()[1]!;
+      const rss = () =>
+        Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+
+      const report = await fuzz({
+        port: Number(redisAddress!.split(":")[1]),
+        seed: 7,
+        requests: 10_000,
+        rss,
+      });
+
+      expect(report.wrong).toEqual([]);
+      expect(report.growthBytes).toBeLessThan(128 * 2 ** 20);
+    },
+  );
 
   test("goes on when a node is killed", async () => {
     const all = await Promise.all(kinds.map(clientOf));

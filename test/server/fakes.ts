@@ -4,6 +4,7 @@ import type { MemberId, RingId } from "../../src/base/ids.ts";
 import type { Effect, Input, Now } from "../../src/core/machine.ts";
 import type { Message, Path } from "../../src/core/messages.ts";
 import type { ClusterView } from "../../src/core/replication/cluster-view.ts";
+import { NOT_ALONE } from "../../src/core/replication/coordinator.ts";
 import type { NodeStatus } from "../../src/core/status.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "../../src/io/link.ts";
 import type { NodeMachine } from "../../src/server/node-shell.ts";
@@ -37,6 +38,10 @@ export class ScriptedCore implements NodeMachine {
     isMember: () => true,
     toPeerMono: () => 0,
   };
+
+  getAlone(): typeof NOT_ALONE {
+    return NOT_ALONE;
+  }
 
   wallMs(now: Now): number {
     return now.wallMs;

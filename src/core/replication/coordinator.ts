@@ -24,6 +24,7 @@ import type {
   ForwardedRequest,
   GetReply,
   GetRequest,
+  ReadMode,
   ReadReplicaReply,
   ReplicateReply,
   ScanRequest,
@@ -155,20 +156,13 @@ export class Coordinator {
   // ---- reads
 
   get(request: GetRequest, replyTo: ReplyTo, now: Now): void {
-    const { view, slots, store } = this.#context;
+    const { view, store } = this.#context;
     const slot = slotOfKey(request.key);
-    const ring = view.ring;
-    if (ring === undefined) {
+    if (view.ring === undefined) {
       this.#fail(replyTo, "ERR_NO_QUORUM", "This node is not in the ring yet", { elsewhere: true });
       return;
     }
-    const isAlone = ring.preferenceList(slot).length === 1;
-    const mayAnswerAlone =
-      ring.ownerOf(slot) === view.self &&
-      slots.isTrusted(slot) &&
-      !this.#state.isBehind() &&
-      (request.read === "one" || isAlone);
-    if (mayAnswerAlone) {
+    if (this.#mayAnswerAlone(slot, request.read)) {
       this.#got(replyTo, request, store.get(slot, request.key, now.wallMs));
       return;
     }
@@ -195,6 +189,24 @@ export class Coordinator {
         });
       }
     }).start(now);
+  }
+
+  /** The live entry, or `undefined` for none, when this node may say so by itself; {@link NOT_ALONE} when others have to be asked. */
+  getAlone(key: string, read: ReadMode, now: Now): Entry | undefined | typeof NOT_ALONE {
+    const slot = slotOfKey(key);
+    if (this.#context.view.ring === undefined || !this.#mayAnswerAlone(slot, read)) return NOT_ALONE;
+    return this.#context.store.get(slot, key, now.wallMs);
+  }
+
+  #mayAnswerAlone(slot: Slot, read: ReadMode): boolean {
+    const { view, slots } = this.#context;
+    const { ring } = view;
+    return (
+      ring?.ownerOf(slot) === view.self &&
+      slots.isTrusted(slot) &&
+      !this.#state.isBehind() &&
+      (read === "one" || ring.preferenceList(slot).length === 1)
+    );
   }
 
   #got(replyTo: ReplyTo, request: GetRequest, entry: Entry | undefined): void {
@@ -580,6 +592,9 @@ export class Coordinator {
 }
 
 const NO_BYTES = new Uint8Array(0);
+
+/** Told from "nothing is there". */
+export const NOT_ALONE = Symbol("not alone");
 
 function isForwardable(reply: ClientReply): reply is Forwarded["reply"] {
   const { kind } = reply;

@@ -32,7 +32,7 @@ import { CONNECTION_COMMANDS } from "./connection-commands.ts";
 import type { DoorCounters, Handler, Services } from "./context.ts";
 import { EditQueue } from "./edit.ts";
 import { KEY_COMMANDS } from "./keys.ts";
-import { CoreKeyspace } from "./keyspace.ts";
+import { CoreKeyspace, type CoreKeyspacePorts } from "./keyspace.ts";
 import { PubSub } from "./pub-sub.ts";
 import { PUB_SUB_COMMANDS } from "./pub-sub-commands.ts";
 import { SERVER_COMMANDS } from "./server-commands.ts";
@@ -66,6 +66,8 @@ export interface DoorOptions {
 /** What the door needs from the rest of the node. */
 export interface DoorPorts {
   feed(input: Input): void;
+  /** See {@link CoreKeyspacePorts.getAlone}. */
+  getAlone: CoreKeyspacePorts["getAlone"];
   nowMs(): number;
   /** The cluster's wall time. */
   wallMs(): number;
@@ -121,11 +123,12 @@ export class RedisDoor {
     this.#options = options;
     this.#ports = ports;
     const { read, write, timeoutMs, valueBytesMax } = options;
-    const { feed, nowMs, metrics, view } = ports;
+    const { feed, getAlone, nowMs, metrics, view } = ports;
     const clientId = randomBytes(6).readUIntBE(0, 6) + 1;
     const random = Math.random;
     this.#keyspace = new CoreKeyspace({
       feed,
+      getAlone,
       nowMs,
       metrics,
       view,

@@ -15,7 +15,9 @@ import type {
   Change,
   ClientReply,
   ClientRequest,
+  Entry,
   Failure,
+  GetReply,
   ReadMode,
   Want,
   WriteMode,
@@ -41,6 +43,8 @@ export interface Keyspace {
 
 export interface CoreKeyspacePorts {
   feed(input: Input): void;
+  /** What the node answers by itself without further work; `undefined` when it has to be fed a request. Bytes are lent for the moment. */
+  getAlone(key: string, read: ReadMode): { readonly entry: Entry | undefined } | undefined;
   nowMs(): number;
   readonly metrics: RequestMetrics;
   readonly view: ClusterView;
@@ -99,7 +103,14 @@ export class CoreKeyspace implements Keyspace {
   }
 
   get(key: string, want: Want, waiter: Waiter, read: ReadMode | undefined = this.#ports.read): void {
-    this.#start({ kind: "get", id: 0, key, read, want, notAfter: 0 }, waiter, undefined);
+    const alone = this.#ports.getAlone(key, read);
+    if (alone === undefined) {
+      this.#start({ kind: "get", id: 0, key, read, want, notAfter: 0 }, waiter, undefined);
+      return;
+    }
+    // Within what the clock can tell.
+    this.#ports.metrics.observe("get", "ok", 0);
+    waiter.settle(gotOf(alone.entry, want));
   }
 
   write(key: string, change: Change, waiter: Waiter): void {
@@ -266,6 +277,30 @@ export class CoreKeyspace implements Keyspace {
     if (this.#underWay.size > 0) this.#sweep = setTimeout(() => this.#sweepDeadlines(), SWEEP_MS);
   }
 }
+
+function gotOf(entry: Entry | undefined, want: Want): GetReply {
+  if (entry === undefined) return NOT_FOUND;
+  return {
+    kind: "got",
+    id: 0,
+    found: true,
+    format: entry.format,
+    value: want === "exists" || entry.value === undefined ? NO_BYTES : entry.value,
+    version: entry.version,
+    expiresAt: entry.expiresAt,
+  };
+}
+
+const NO_BYTES = new Uint8Array(0);
+const NOT_FOUND: GetReply = Object.freeze({
+  kind: "got",
+  id: 0,
+  found: false,
+  format: 0,
+  value: NO_BYTES,
+  version: 0,
+  expiresAt: 0,
+});
 
 /** The request of this attempt: with its id, its number and its latest moment. */
 function inForm({ id, request, attempts, sinceMs, deadlineMs }: Operation): ClientRequest {
