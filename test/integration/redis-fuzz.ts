@@ -8,8 +8,7 @@ import { COMMANDS } from "../../src/server/redis/command-table.ts";
 /** What came out. */
 export interface FuzzReport {
   readonly requests: number;
-  /** Connections that the door closed, which is its right. */
-  readonly closed: number;
+  readonly connections: number;
   /** Wrong or missing answers to honest requests; must be empty. */
   readonly wrong: readonly string[];
   /** Largest resident size of the node's process less that at the start, in bytes; measured by `rss`. */
@@ -24,8 +23,10 @@ export interface FuzzOptions {
   rss(): number;
 }
 
-/** Requests between two honest ones. */
-const BATCH = 200;
+/** Requests on one connection. */
+const BATCH_MAX = 64;
+/** Connections between two honest requests. */
+const CONNECTIONS_BETWEEN = 16;
 /** Left alone: they would end what is being tested. */
 const SPARED = new Set(["flushall", "flushdb", "keys", "subscribe", "psubscribe"]);
 const NAMES = [...COMMANDS.keys()].filter((name) => !SPARED.has(name));
@@ -69,30 +70,42 @@ export async function fuzz({ port, seed, requests, rss }: FuzzOptions): Promise<
   const startBytes = rss();
   const wrong: string[] = [];
   let growthBytes = 0;
-  let closed = 0;
+  let connections = 0;
   let sent = 0;
   const honest = new HonestClient(port);
   await honest.open();
   while (sent < requests) {
     const parts: Buffer[] = [];
-    for (let index = 0; index < BATCH && sent < requests; index++, sent++) parts.push(mutated(prng));
-    if (await send(port, Buffer.concat(parts))) closed++;
+    // What cannot be parsed ends a connection: it comes last, so that all before it is looked at.
+    for (let isLast = false; !isLast && parts.length < BATCH_MAX && sent < requests; sent++) {
+      isLast = prng.below(8) === 0;
+      parts.push(isLast ? malformed(prng) : odd(prng));
+    }
+    await send(port, Buffer.concat(parts));
+    connections++;
+    if (connections % CONNECTIONS_BETWEEN !== 0) continue;
     const problem = await honest.check(sent);
     if (problem !== undefined) wrong.push(problem);
     if (wrong.length > 10) break;
     growthBytes = Math.max(growthBytes, rss() - startBytes);
   }
   honest.close();
-  return { requests: sent, closed, wrong, growthBytes };
+  return { requests: sent, connections, wrong, growthBytes };
 }
 
-function mutated(prng: Prng): Buffer {
+/** Well-formed, with arguments that mostly fit nothing. */
+function odd(prng: Prng): Buffer {
   const args = [pick(prng, NAMES)];
   for (let count = prng.below(6); count > 0; count--) {
     args.push(prng.below(3) === 0 ? pick(prng, EDGES) : `key:${prng.below(50)}`);
   }
-  const bytes = encode(args.map((arg) => Buffer.from(arg)));
-  switch (prng.below(8)) {
+  return encode(args.map((arg) => Buffer.from(arg)));
+}
+
+/** Bits turned, cut short, spliced, or with a length that is none. */
+function malformed(prng: Prng): Buffer {
+  const bytes = odd(prng);
+  switch (prng.below(4)) {
     case 0:
       bytes[prng.below(bytes.length)]! ^= 1 << prng.below(8);
       return bytes;
@@ -100,14 +113,11 @@ function mutated(prng: Prng): Buffer {
       return bytes.subarray(0, prng.below(bytes.length));
     case 2:
       return Buffer.concat([bytes.subarray(prng.below(bytes.length)), bytes]);
-    case 3:
+    default:
       return Buffer.from(
         bytes.toString("latin1").replace(/\d+/, () => pick(prng, EDGES)),
         "latin1",
       );
-    default:
-      // Well-formed, with arguments that fit nothing.
-      return bytes;
   }
 }
 
@@ -120,20 +130,16 @@ function pick<T>(prng: Prng, items: readonly T[]): T {
   return items[prng.below(items.length)]!;
 }
 
-/** Sends on a connection of its own, waits for a moment of silence or the end. Returns whether the door closed it first. */
-function send(port: number, bytes: Buffer): Promise<boolean> {
+/** Sends on a connection of its own, and waits until that is over. */
+function send(port: number, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: "127.0.0.1" });
-    let isClosed = false;
     socket.on("error", () => {});
     socket.on("data", () => {});
-    socket.on("end", () => {
-      isClosed = true;
-    });
-    socket.on("close", () => resolve(isClosed));
+    socket.on("close", () => resolve());
     // All has been taken in, or will never be: nobody waits for the answers of the mutated ones.
     socket.end(bytes);
-    socket.setTimeout(300, () => socket.destroy());
+    socket.setTimeout(2_000, () => socket.destroy());
   });
 }
 
