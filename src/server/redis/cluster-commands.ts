@@ -28,6 +28,7 @@ const cluster: Handler = (call, context) => {
       "SHARDS",
       "SLOTS",
     ];
+  if (!call.spec.subcommands.includes(subcommand)) throw unknownSubcommand(call);
   if (!context.services.isCluster) throw new CommandError("ERR This instance has cluster support disabled");
   const { sweep, map, keyspace } = context.services;
   switch (subcommand) {

@@ -181,11 +181,11 @@ export function categoriesOf(spec: CommandSpec): readonly string[] {
   if (isWrite(spec)) categories.add("@write");
   if (spec.flags.includes("readonly")) categories.add("@read");
   if (spec.flags.includes("pubsub")) categories.add("@pubsub");
-  categories.add(spec.flags.includes("fast") ? "@fast" : "@slow");
   if (spec.group === "string") categories.add("@string");
   else if (spec.group === "bitmap") categories.add("@bitmap");
   else if (spec.group === "generic") categories.add("@keyspace");
   else if (spec.group === "connection") categories.add("@connection");
   else if (spec.group === "transactions") categories.add("@transaction");
+  categories.add(spec.flags.includes("fast") ? "@fast" : "@slow");
   return [...categories];
 }

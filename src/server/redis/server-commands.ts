@@ -6,16 +6,7 @@ import type { Context, Handler, Services } from "./context.ts";
 import { CommandError, SYNTAX_ERROR } from "./errors.ts";
 import { matchesGlob } from "./glob.ts";
 import { unknownSubcommand } from "./keys.ts";
-import {
-  ErrorReply,
-  MapReply,
-  NULL_ARRAY,
-  OK,
-  type Reply,
-  SetReply,
-  Simple,
-  VerbatimReply,
-} from "./reply.ts";
+import { ErrorReply, MapReply, OK, type Reply, SetReply, Simple, VerbatimReply } from "./reply.ts";
 
 // ---- INFO
 
@@ -154,12 +145,13 @@ const command: Handler = (call) => {
   const names = call.args.slice(2).map((_arg, index) => call.word(index + 2).toLowerCase());
   switch (call.word(1).toLowerCase()) {
     case "count":
+      demandCount(call, 2, 2);
       return COMMANDS.size;
     case "info": {
       const wanted = names.length === 0 ? [...COMMANDS.keys()] : names;
       return wanted.map((name) => {
         const spec = COMMANDS.get(name);
-        return spec === undefined ? NULL_ARRAY : commandInfo(spec);
+        return spec === undefined ? null : commandInfo(spec);
       });
     }
     case "docs": {
@@ -170,6 +162,7 @@ const command: Handler = (call) => {
     case "list":
       return [...COMMANDS.keys()];
     case "getkeys":
+      demandCount(call, 4);
       return keysOfRequest(call);
     case "help":
       return [
@@ -185,6 +178,12 @@ const command: Handler = (call) => {
       throw unknownSubcommand(call);
   }
 };
+
+function demandCount(call: Call, min: number, max = Number.POSITIVE_INFINITY): void {
+  if (call.args.length >= min && call.args.length <= max) return;
+  const name = `${call.spec.name}|${call.word(1).toLowerCase()}`;
+  throw new CommandError(`ERR wrong number of arguments for '${name}' command`);
+}
 
 function keysOfRequest(call: Call): Reply {
   const request = call.args.slice(2);

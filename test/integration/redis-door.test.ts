@@ -1,0 +1,420 @@
+// The Redis door of nodes in this process, spoken to in plain bytes: Redis' own replies, protocols, transactions, limits, secrets, TLS.
+// `golden/redis-replies.json` holds what Redis 7.0.15 answered to each request, in their order on one connection; where the door
+// differs on purpose (sums of fractions are exact; CLIENT SETINFO of Redis 7.2 is known; WAIT counts copies) there is `null`.
+
+import { readFileSync } from "node:fs";
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type EmbeddedNode, startNode } from "../../src/index.ts";
+import type { NodeOptions } from "../../src/server/options.ts";
+import { splitArguments } from "../../src/server/redis/request-parser.ts";
+import { AUTHORITY, NODE_CERTIFICATE, NODE_KEY } from "../support/certificates.ts";
+
+/** One connection; replies as raw text, byte for byte a character. */
+class Raw {
+  readonly #socket: Socket;
+  #buffer = "";
+  #isClosed = false;
+  #wake: () => void = () => {};
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk) => {
+      this.#buffer += chunk.toString("latin1");
+      this.#wake();
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      this.#isClosed = true;
+      this.#wake();
+    });
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  write(bytes: string | Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  /** The next reply; "" when the connection ends first. */
+  async reply(): Promise<string> {
+    for (;;) {
+      const end = replyEnd(this.#buffer, 0);
+      if (end > 0) {
+        const reply = this.#buffer.slice(0, end);
+        this.#buffer = this.#buffer.slice(end);
+        return reply;
+      }
+      if (this.#isClosed) return "";
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** Sends a line of words and waits for its reply. */
+  ask(line: string): Promise<string> {
+    this.write(encode(splitArguments(Buffer.from(line))!));
+    return this.reply();
+  }
+
+  /** Reads no more. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Where the reply that begins at `at` ends; 0 when it is not whole. */
+function replyEnd(text: string, at: number): number {
+  const lineEnd = text.indexOf("\r\n", at);
+  if (lineEnd < 0) return 0;
+  const [type, count] = [text[at]!, Number(text.slice(at + 1, lineEnd))];
+  if ("$=".includes(type)) {
+    const end = lineEnd + 2 + (count < 0 ? 0 : count + 2);
+    return end <= text.length ? end : 0;
+  }
+  if (!"*%~>".includes(type)) return lineEnd + 2;
+  let end = lineEnd + 2;
+  for (let left = type === "%" ? 2 * count : count; left > 0; left--) {
+    end = replyEnd(text, end);
+    if (end === 0) return 0;
+  }
+  return end;
+}
+
+function encode(args: readonly Uint8Array[]): Buffer {
+  const parts = args.flatMap((arg) => [Buffer.from(`$${arg.length}\r\n`), arg, Buffer.from("\r\n")]);
+  return Buffer.concat([Buffer.from(`*${args.length}\r\n`), ...parts]);
+}
+
+const nodes: EmbeddedNode[] = [];
+const open: Raw[] = [];
+
+async function start(options: NodeOptions = {}): Promise<EmbeddedNode> {
+  const node = await startNode({ listen: "127.0.0.1:0", redis: "127.0.0.1:0", memory: "64mb", ...options });
+  nodes.push(node);
+  return node;
+}
+
+function dial(node: EmbeddedNode): Promise<Raw> {
+  const port = Number(node.redisAddress!.split(":").at(-1));
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp({ port, host: "127.0.0.1" }, () => {
+      const raw = new Raw(socket);
+      open.push(raw);
+      resolve(raw);
+    });
+    socket.once("error", reject);
+  });
+}
+
+afterEach(() => {
+  for (const raw of open.splice(0)) raw.close();
+});
+
+afterAll(async () => {
+  for (const node of nodes) await node.stop();
+});
+
+describe("The Redis door", () => {
+  let node: EmbeddedNode;
+  let redis: Raw;
+
+  beforeAll(async () => {
+    node = await start();
+  });
+
+  const fresh = async (): Promise<void> => {
+    redis = await dial(node);
+  };
+
+  test("answers as Redis does", async () => {
+    await fresh();
+    const golden = JSON.parse(
+      readFileSync(new URL("golden/redis-replies.json", import.meta.url), "utf8"),
+    ) as [string, string | null][];
+    const differing: unknown[] = [];
+
+    for (const [line, expected] of golden) {
+      const reply = await redis.ask(line);
+      if (expected !== null && reply !== expected) differing.push({ line, expected, reply });
+    }
+
+    expect(golden.length).toBeGreaterThan(250);
+    expect(golden.filter(([, expected]) => expected === null).length).toBeLessThan(8);
+    expect(differing).toEqual([]);
+  }, 60_000);
+
+  test("answers a pipeline in order, inline commands among it", async () => {
+    await fresh();
+    redis.write("SET p 1\r\n*2\r\n$4\r\nINCR\r\n$1\r\np\r\n  get   p\r\n\r\nPING\r\n");
+
+    expect([await redis.reply(), await redis.reply(), await redis.reply(), await redis.reply()]).toEqual([
+      "+OK\r\n",
+      ":2\r\n",
+      "$1\r\n2\r\n",
+      "+PONG\r\n",
+    ]);
+  });
+
+  test("speaks RESP3 to who asks for it, and RESP2 again", async () => {
+    await fresh();
+
+    expect(await redis.ask("hello 3")).toMatch(/^%7\r\n\$6\r\nserver\r\n\$5\r\nredis\r\n/);
+    expect(await redis.ask("get nothing")).toBe("_\r\n");
+    expect(await redis.ask("config get maxmemory-policy")).toMatch(/^%1\r\n/);
+    expect(await redis.ask("client info")).toMatch(/^=\d+\r\ntxt:id=/);
+    expect(await redis.ask("subscribe a")).toBe(">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    expect(await redis.ask("publish a hi")).toBe(">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n");
+    expect(await redis.reply()).toBe(":1\r\n");
+    expect(await redis.ask("unsubscribe a")).toMatch(/^>3\r\n/);
+    expect(await redis.ask("hello 2")).toMatch(/^\*14\r\n/);
+    expect(await redis.ask("get nothing")).toBe("$-1\r\n");
+  });
+
+  test("lets a subscriber of RESP2 do little else", async () => {
+    await fresh();
+
+    expect(await redis.ask("psubscribe a*")).toBe("*3\r\n$10\r\npsubscribe\r\n$2\r\na*\r\n:1\r\n");
+    expect(await redis.ask("get k")).toContain("only (P|S)SUBSCRIBE");
+    expect(await redis.ask("ping")).toBe("*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    expect(await redis.ask("reset")).toBe("+RESET\r\n");
+    expect(await redis.ask("ping")).toBe("+PONG\r\n");
+  });
+
+  test("keeps values that are no text, and refuses keys that are none", async () => {
+    await fresh();
+    const bytes = Uint8Array.of(0xff, 0, 0x0d, 0x0a, 0xfe);
+    redis.write(encode([Buffer.from("SET"), Buffer.from("bytes"), bytes]));
+    await redis.reply();
+
+    expect(await redis.ask("get bytes")).toBe(`$5\r\n${Buffer.from(bytes).toString("latin1")}\r\n`);
+    expect(await node.cache().get("bytes")).toEqual(bytes);
+    redis.write(encode([Buffer.from("GET"), bytes]));
+    expect(await redis.reply()).toBe("-ERR keys must be valid UTF-8\r\n");
+    redis.write(encode([Buffer.from("GET"), Buffer.alloc(1_025, 97)]));
+    expect(await redis.reply()).toMatch(/^-ERR keys must have from 1 to 1024 bytes/);
+  });
+
+  test("answers WRONGTYPE for values that only the SDK knows", async () => {
+    await fresh();
+    await node.cache().set("object", { a: 1 });
+
+    for (const line of [
+      "get object",
+      "append object x",
+      "incr object",
+      "getset object x",
+      "setrange object 0 x",
+    ]) {
+      expect(await redis.ask(line)).toMatch(/^-(WRONGTYPE|ERR value is not an integer)/);
+    }
+    expect(await redis.ask("type object")).toBe("+object\r\n");
+    expect(await redis.ask("mget object")).toBe("*1\r\n$-1\r\n");
+    expect(await redis.ask("set object text")).toBe("+OK\r\n");
+    expect(await node.cache().get("object")).toBe("text");
+  });
+
+  test("gives what EXPIRE and SET say of time to the SDK, to the millisecond", async () => {
+    await fresh();
+    await redis.ask("set timed v pxat 4000000000123");
+
+    expect(await node.cache().getEntry("timed")).toMatchObject({ value: "v", expiresAt: 4_000_000_000_123 });
+    expect(await redis.ask("getex timed exat 4000000001")).toBe("$1\r\nv\r\n");
+    expect(await redis.ask("pexpiretime timed")).toBe(":4000000001000\r\n");
+  });
+
+  test("counts on where the SDK counted, beyond what a double holds", async () => {
+    await fresh();
+    await node.cache().increment("count", 9_007_199_254_740_990);
+
+    expect(await redis.ask("incr count")).toBe(":9007199254740991\r\n");
+    expect(await redis.ask("incr count")).toBe(":9007199254740992\r\n");
+    expect(await redis.ask("incrby count 7")).toBe(":9007199254740999\r\n");
+    expect(await redis.ask("get count")).toBe("$16\r\n9007199254740999\r\n");
+  });
+
+  test("loses no change of many connections to one key", async () => {
+    const raws = await Promise.all(Array.from({ length: 10 }, () => dial(node)));
+
+    await Promise.all(
+      raws.map(async (raw) => {
+        for (let index = 0; index < 20; index++) {
+          raw.write(encode(["APPEND", "log", "x"].map((word) => Buffer.from(word))));
+          raw.write(encode(["INCRBYFLOAT", "sum", "0.1"].map((word) => Buffer.from(word))));
+          await raw.reply();
+          await raw.reply();
+        }
+      }),
+    );
+
+    expect(await raws[0]!.ask("strlen log")).toBe(":200\r\n");
+    expect(await raws[0]!.ask("get sum")).toBe("$2\r\n20\r\n");
+  });
+
+  test("runs a transaction on one key in one step, and none whose watched key was changed", async () => {
+    await fresh();
+    const other = await dial(node);
+    await redis.ask("set w 1");
+    for (const line of ["watch w", "multi", "incr w", "expire w 100", "get w"]) await redis.ask(line);
+
+    expect(await redis.ask("exec")).toBe("*3\r\n:2\r\n:1\r\n$1\r\n2\r\n");
+    for (const line of ["watch w", "multi", "incr w"]) await redis.ask(line);
+    await other.ask("set w 10");
+    expect(await redis.ask("exec")).toBe("*-1\r\n");
+    expect(await redis.ask("get w")).toBe("$2\r\n10\r\n");
+  });
+
+  test("refuses a transaction whose promise it could not keep", async () => {
+    await fresh();
+    for (const line of ["watch w", "multi", "set w1 1", "set w2 2"]) await redis.ask(line);
+
+    expect(await redis.ask("exec")).toMatch(/^-EXECABORT/);
+    expect(await redis.ask("exists w1 w2")).toBe(":0\r\n");
+    for (const line of ["multi", "set w1 1", "set w2 2"]) await redis.ask(line);
+    expect(await redis.ask("exec")).toBe("*2\r\n+OK\r\n+OK\r\n");
+  });
+
+  test("returns every key that stays from SCAN, while others come and go", async () => {
+    await fresh();
+    const other = await dial(node);
+    await redis.ask("flushall");
+    for (let index = 0; index < 300; index++) await redis.ask(`set stay:${index} x`);
+    // All in one slot: positions within a slot count too.
+    for (let index = 0; index < 300; index++) await redis.ask(`set {slot}stay:${index} x`);
+    const found = new Set<string>();
+    let cursor = "0";
+    let round = 0;
+
+    do {
+      const reply = await redis.ask(`scan ${cursor} match *stay:* count 17`);
+      const words = reply.split("\r\n").filter((line) => line !== "" && !/^[*$]\d+$/.test(line));
+      cursor = words[0]!;
+      for (const key of words.slice(1)) found.add(key);
+      await other.ask(`set come:${round} x`);
+      await other.ask(`del come:${round - 5}`);
+      await other.ask(`set {slot}come:${round++} x`);
+    } while (cursor !== "0");
+
+    expect(found.size).toBe(600);
+    expect(round).toBeGreaterThan(10);
+    expect(await redis.ask("scan 0 type hash count 1000")).toBe("*2\r\n$1\r\n0\r\n*0\r\n");
+  });
+
+  test("closes what cannot be parsed, after the answers before it", async () => {
+    await fresh();
+    redis.write("PING\r\n*1\r\n$3\r\nSET\r\n*1\r\n:1\r\n");
+
+    expect(await redis.reply()).toBe("+PONG\r\n");
+    expect(await redis.reply()).toBe("-ERR wrong number of arguments for 'set' command\r\n");
+    expect(await redis.reply()).toBe("-ERR Protocol error: expected '$', got ':'\r\n");
+    expect(await redis.reply()).toBe("");
+  });
+
+  test("refuses values over the limit before they are sent", async () => {
+    await fresh();
+    redis.write("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$900000000\r\n");
+
+    expect(await redis.reply()).toBe("-ERR Protocol error: invalid bulk length\r\n");
+  });
+
+  test("does not gather replies for who does not read them", async () => {
+    const slow = await dial(node);
+    await fresh();
+    await redis.ask(`set large ${"x".repeat(100_000)}`);
+    const before = process.memoryUsage().rss;
+    // 20,000 replies of 100 kB would be 2 GB. Not read, because the socket is paused.
+    slow.pause();
+    slow.write(Buffer.from("GET large\r\n".repeat(20_000)));
+    for (let index = 0; index < 50; index++) expect(await redis.ask("ping")).toBe("+PONG\r\n");
+
+    expect(process.memoryUsage().rss - before).toBeLessThan(700_000_000);
+    slow.close();
+  });
+});
+
+describe("A Redis door with a secret", () => {
+  const secret = "0123456789abcdef0123456789abcdef";
+  let node: EmbeddedNode;
+
+  beforeAll(async () => {
+    node = await start({ secret });
+  });
+
+  test("answers nothing before it is proved", async () => {
+    const redis = await dial(node);
+
+    for (const line of ["get k", "info", "ping", "client id", "nosuch"]) {
+      expect(await redis.ask(line)).toBe("-NOAUTH Authentication required.\r\n");
+    }
+    expect(await redis.ask("hello 3")).toMatch(/^-NOAUTH HELLO must be called/);
+  });
+
+  test("lets in with AUTH and with HELLO AUTH", async () => {
+    const [a, b] = [await dial(node), await dial(node)];
+
+    expect(await a.ask(`auth ${secret}`)).toBe("+OK\r\n");
+    expect(await a.ask("set k v")).toBe("+OK\r\n");
+    expect(await b.ask(`hello 3 auth default ${secret} setname me`)).toMatch(/^%7/);
+    expect(await b.ask("client getname")).toBe("$2\r\nme\r\n");
+  });
+
+  test("closes after three wrong passwords, and after eight requests in vain", async () => {
+    const [a, b] = [await dial(node), await dial(node)];
+
+    for (let index = 0; index < 3; index++) expect(await a.ask("auth wrong")).toMatch(/^-WRONGPASS/);
+    expect(await a.reply()).toBe("");
+    for (let index = 0; index < 8; index++) await b.ask("get k");
+    expect(await b.reply()).toBe("");
+  });
+
+  test("takes only small requests before it is proved", async () => {
+    const redis = await dial(node);
+    redis.write("*11\r\n");
+
+    expect(await redis.reply()).toBe("-ERR Protocol error: unauthenticated multibulk length\r\n");
+  });
+
+  test("is needed for other addresses than loopback", async () => {
+    await expect(start({ redis: "0.0.0.0:0" })).rejects.toMatchObject({
+      code: "ERR_INVALID_OPTION",
+      details: { option: "redis" },
+    });
+  });
+});
+
+describe("A Redis door with certificates", () => {
+  test("speaks TLS only", async () => {
+    const ca = AUTHORITY;
+    const node = await start({ tls: { cert: NODE_CERTIFICATE, key: NODE_KEY, ca } });
+    const port = Number(node.redisAddress!.split(":").at(-1));
+
+    const secure = await new Promise<Raw>((resolve, reject) => {
+      const socket = connectTls({ port, host: "127.0.0.1", ca, checkServerIdentity: () => undefined }, () =>
+        resolve(new Raw(socket)),
+      );
+      socket.once("error", reject);
+    });
+    open.push(secure);
+    expect(await secure.ask("ping")).toBe("+PONG\r\n");
+    const plain = await dial(node);
+    plain.write("PING\r\n");
+    expect(await plain.reply()).not.toContain("PONG");
+  });
+});
+
+describe("The options of a Redis door", () => {
+  test.each([
+    [{ redis: "nonsense:port" }, "redis"],
+    [{ redis: undefined, redisCluster: true }, "redisCluster"],
+  ])("are checked: %j", async (options, option) => {
+    await expect(start(options)).rejects.toMatchObject({ code: "ERR_INVALID_OPTION", details: { option } });
+  });
+});
