@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedNode, startNode } from "../../src/index.ts";
 import type { NodeOptions } from "../../src/server/options.ts";
 import { splitArguments } from "../../src/server/redis/request-parser.ts";
+import { replyEnd } from "../redis-suite/reply-end.ts";
 import { AUTHORITY, NODE_CERTIFICATE, NODE_KEY } from "../support/certificates.ts";
 
 /** One connection; replies as raw text, byte for byte a character. */
@@ -69,24 +70,6 @@ class Raw {
   close(): void {
     this.#socket.destroy();
   }
-}
-
-/** Where the reply that begins at `at` ends; 0 when it is not whole. */
-function replyEnd(text: string, at: number): number {
-  const lineEnd = text.indexOf("\r\n", at);
-  if (lineEnd < 0) return 0;
-  const [type, count] = [text[at]!, Number(text.slice(at + 1, lineEnd))];
-  if ("$=".includes(type)) {
-    const end = lineEnd + 2 + (count < 0 ? 0 : count + 2);
-    return end <= text.length ? end : 0;
-  }
-  if (!"*%~>".includes(type)) return lineEnd + 2;
-  let end = lineEnd + 2;
-  for (let left = type === "%" ? 2 * count : count; left > 0; left--) {
-    end = replyEnd(text, end);
-    if (end === 0) return 0;
-  }
-  return end;
 }
 
 function encode(args: readonly Uint8Array[]): Buffer {

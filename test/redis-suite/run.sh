@@ -2,10 +2,13 @@
 # Runs Redis' own test suite (BSD-3, from Debian's source package, kept outside of this repository) against a node's Redis door, in
 # external mode, and prints per unit how many tests passed and which did not. Needs tclsh, apt-get with a way to Debian, and a built dist.
 #
-# usage: test/redis-suite/run.sh [UNIT ...]      (default: unit/type/string unit/expire unit/type/incr)
+# usage: test/redis-suite/run.sh [--sdk-fixtures] [UNIT ...]      (default: unit/type/string unit/expire unit/type/incr)
+# --sdk-fixtures: the lists and sets that some tests begin with are stored through the SDK (fixtures.ts).
 # Where the suite cannot be fetched it says so and exits with 77.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
+fixtures=
+[ "${1:-}" != --sdk-fixtures ] || { fixtures=1; shift; }
 units=("$@")
 [ ${#units[@]} -gt 0 ] || units=(unit/type/string unit/expire unit/type/incr)
 work=${REDIS_SUITE_DIR:-${TMPDIR:-/tmp}/ringhold-redis-suite}
@@ -43,13 +46,24 @@ ready="$work/ready.json"
 node "$root/dist/src/cli/main.js" node --name suite --listen 127.0.0.1:0 --redis 127.0.0.1:0 --json --log-level warn \
   >"$ready" 2>"$work/node.log" &
 node_pid=$!
-trap 'kill "$node_pid" 2>/dev/null' EXIT
+proxy_pid=
+trap 'kill $node_pid $proxy_pid 2>/dev/null' EXIT
 for _ in $(seq 100); do
   [ -s "$ready" ] && break
   sleep 0.1
 done
 port=$(sed -n 's/.*"redis":"127\.0\.0\.1:\([0-9]*\)".*/\1/p' "$ready")
 [ -n "$port" ] || { cat "$work/node.log"; exit 1; }
+if [ -n "$fixtures" ]; then
+  url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$ready")
+  (cd "$root" && exec node --import tsx test/redis-suite/fixtures.ts "$url" "127.0.0.1:$port") >"$work/proxy.port" 2>"$work/proxy.log" &
+  proxy_pid=$!
+  for _ in $(seq 100); do
+    [ -s "$work/proxy.port" ] && break
+    sleep 0.1
+  done
+  port=$(cat "$work/proxy.port")
+fi
 
 status=0
 for unit in "${units[@]}"; do
