@@ -1,12 +1,12 @@
 // For `run.sh --sdk-fixtures`: stands between Redis' suite and the door, and makes the keys "of another type" that some tests begin with.
-// LPUSH, RPUSH and SADD, which the door does not know, store their arguments as an array through the SDK; every other request is passed on as it
-// is. So the tests that want WRONGTYPE get a key whose value a Redis client cannot read, as it can be here.
+// LPUSH, RPUSH, SADD, RPOP and LRANGE, which the door does not know, work on an array through the SDK; every other request is passed on as it is. So the tests that want WRONGTYPE get a key whose value a Redis client cannot read, as it can be here.
 
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { type Cache, connect } from "../../src/index.ts";
 import { RequestError, RequestParser } from "../../src/server/redis/request-parser.ts";
 import { replyEnd } from "./reply-end.ts";
 
+const FIXTURES = /^(lpush|rpush|sadd|rpop|lrange)$/i;
 const LIMITS = { argumentsMax: 65_536, argumentBytesMax: 2 ** 24, requestBytesMax: 2 ** 26 };
 
 class Passage {
@@ -47,14 +47,29 @@ class Passage {
 
   async #handle(request: readonly Buffer[]): Promise<void> {
     const [name, key, ...items] = request.map(String);
-    if (name !== undefined && key !== undefined && /^(lpush|rpush|sadd)$/i.test(name)) {
-      await this.#cache.set(key, items);
-      this.#client.write(`:${items.length}\r\n`);
+    if (name !== undefined && key !== undefined && FIXTURES.test(name)) {
+      this.#client.write(await this.#onList(name.toLowerCase(), key, items));
       return;
     }
     const parts = request.flatMap((arg) => [Buffer.from(`$${arg.length}\r\n`), arg, Buffer.from("\r\n")]);
     this.#door.write(Buffer.concat([Buffer.from(`*${request.length}\r\n`), ...parts]));
     this.#client.write(await this.#reply(), "latin1");
+  }
+
+  async #onList(name: string, key: string, items: readonly string[]): Promise<string> {
+    const bulk = (item: string) => `$${Buffer.byteLength(item)}\r\n${item}\r\n`;
+    const found = await this.#cache.get<unknown>(key);
+    const held = Array.isArray(found) ? found.map(String) : [];
+    if (name === "lrange") return `*${held.length}\r\n${held.map(bulk).join("")}`;
+    if (name === "rpop") {
+      const item = held.pop();
+      if (held.length > 0) await this.#cache.set(key, held);
+      else await this.#cache.delete(key);
+      return item === undefined ? "$-1\r\n" : bulk(item);
+    }
+    const all = name === "lpush" ? [...[...items].reverse(), ...held] : [...held, ...items];
+    await this.#cache.set(key, all);
+    return `:${all.length}\r\n`;
   }
 
   async #reply(): Promise<string> {
