@@ -1,0 +1,127 @@
+// How long does a key not answer when its node is killed under an ioredis Cluster load? Three nodes behind their Redis doors
+// (`--redis-cluster`), and beside them a Redis Cluster of three masters and three replicas with its defaults (node timeout 15 s). 64 workers
+// ask one key each, over and over; what counts is the longest time between two successes of one worker, and calls that failed.
+//
+// Needs redis-server and redis-cli (Debian's redis-server and redis-tools) for the baseline, and a built dist.
+// usage: npx tsx bench/redis-failover.ts [ROUNDS]
+
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis6";
+import { findFreePorts } from "../cluster/free-port.ts";
+import { LocalCluster } from "../cluster/local-cluster.ts";
+
+const rounds = Number(process.argv[2] ?? 3);
+const WORKERS = 64;
+const CALM_MS = 2_000;
+
+interface Target {
+  readonly ports: readonly number[];
+  readonly victimPid: number;
+  /** How long it is watched after the kill. */
+  readonly watchMs: number;
+  stop(): Promise<void>;
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+async function ringhold(): Promise<Target> {
+  const cluster = await LocalCluster.start({
+    ...{
+      stateDirectory: mkdtempSync(join(tmpdir(), "redis-failover-")),
+      nodes: 3,
+      basePort: 0,
+      redisBasePort: 0,
+    },
+    nodeArguments: ["--redis-cluster", "--log-level", "error"],
+  });
+  await cluster.untilSafe();
+  const nodes = cluster.nodes();
+  const ports = nodes.map(({ redisAddress }) => Number(redisAddress?.split(":")[1]));
+  return { ports, victimPid: nodes[2]!.pid!, watchMs: 5_000, stop: () => cluster.destroy() };
+}
+
+async function redisCluster(): Promise<Target> {
+  // The bus of a Redis Cluster listens 10,000 ports above.
+  const ports = (await findFreePorts(12)).filter((port) => port < 55_000).slice(0, 6);
+  if (ports.length < 6) throw new Error("Too few free ports below 55000: try again");
+  const servers: ChildProcess[] = ports.map((port) => {
+    const cwd = mkdtempSync(join(tmpdir(), "redis-cluster-"));
+    const flags = [
+      "--port",
+      `${port}`,
+      "--bind",
+      "127.0.0.1",
+      "--cluster-enabled",
+      "yes",
+      "--save",
+      "",
+      "--appendonly",
+      "no",
+    ];
+    return spawn("redis-server", flags, { cwd, stdio: "ignore" });
+  });
+  await pause(1_500);
+  const addresses = ports.map((port) => `127.0.0.1:${port}`);
+  const create = ["--cluster", "create", ...addresses, "--cluster-replicas", "1", "--cluster-yes"];
+  execFileSync("redis-cli", create, { stdio: "ignore" });
+  // Replicas that have not copied yet do not take over.
+  await pause(13_000);
+  return {
+    ports: ports.slice(0, 3),
+    victimPid: servers[2]!.pid!,
+    watchMs: 25_000,
+    async stop() {
+      for (const server of servers) server.kill("SIGKILL");
+    },
+  };
+}
+
+async function measure({ ports, victimPid, watchMs }: Target): Promise<string> {
+  const nodes = ports.map((port) => ({ host: "127.0.0.1", port }));
+  const client = new Redis.Cluster(nodes, { clusterRetryStrategy: () => 50 });
+  client.on("error", () => {});
+  await new Promise<void>((resolve) => client.once("ready", () => resolve()));
+  let [calls, failed, longestMs, isOver, isKilled] = [0, 0, 0, false, false];
+  const work = async (worker: number): Promise<void> => {
+    let lastMs = performance.now();
+    for (let round = 0; !isOver; round++) {
+      try {
+        await (round % 2 === 0 ? client.set(`key:${worker}`, "value") : client.get(`key:${worker}`));
+        const nowMs = performance.now();
+        if (isKilled) longestMs = Math.max(longestMs, nowMs - lastMs);
+        lastMs = nowMs;
+        calls++;
+      } catch {
+        failed++;
+      }
+      await pause(2);
+    }
+  };
+  const workers = Array.from({ length: WORKERS }, (_, worker) => work(worker));
+  await pause(CALM_MS);
+  isKilled = true;
+  process.kill(victimPid, "SIGKILL");
+  await pause(watchMs);
+  isOver = true;
+  await Promise.race([Promise.all(workers), pause(5_000)]);
+  client.disconnect();
+  return `${calls} calls, ${failed} failed, longest time without success of one key ${Math.round(longestMs)} ms`;
+}
+
+for (const [name, start] of [
+  ["ringhold", ringhold],
+  ["Redis Cluster", redisCluster],
+] as const) {
+  for (let round = 0; round < rounds; round++) {
+    const target = await start();
+    try {
+      console.log(`${name}: ${await measure(target)}`);
+    } finally {
+      await target.stop();
+    }
+  }
+}
+process.exit(0);
