@@ -14,6 +14,8 @@ export interface ShellCounts {
   readonly messagesDroppedTotal: number;
   /** Connections turned away, by code. */
   readonly refusalsTotal: ReadonlyMap<string, number>;
+  /** The Redis door: its connections, and the commands it was sent; `undefined` without one. */
+  readonly redis?: { readonly connections: number; readonly commandsTotal: number } | undefined;
   /** The event loop's worst lateness since the page was last read. */
   readonly loopLateMsMax: number;
 }
@@ -88,6 +90,11 @@ function writeShell(writer: MetricWriter, shell: ShellCounts): void {
   writer.metric("ringhold_connections_refused_total", "counter", "Connections turned away, by reason");
   for (const [code, count] of shell.refusalsTotal) {
     writer.sample("ringhold_connections_refused_total", { code }, count);
+  }
+  if (shell.redis !== undefined) {
+    const { connections, commandsTotal } = shell.redis;
+    writer.single("ringhold_redis_connections", "gauge", "Connections of Redis clients", connections);
+    writer.single("ringhold_redis_commands_total", "counter", "Commands of Redis clients", commandsTotal);
   }
   const help = "Worst lateness of the event loop since the last scrape";
   writer.single("ringhold_event_loop_late_seconds_max", "gauge", help, shell.loopLateMsMax / 1000);

@@ -251,6 +251,7 @@ export class NodeShell {
       peerLinks: this.#peers.openCount,
       messagesDroppedTotal: this.#messagesDropped,
       refusalsTotal: this.#refusals,
+      redis: this.#door?.counts,
       loopLateMsMax,
     });
   }

@@ -205,6 +205,16 @@ describe("The Redis door", () => {
     expect(await node.cache().get("object")).toBe("text");
   });
 
+  test("counts in the node's metrics", async () => {
+    await fresh();
+    await redis.ask("get nothing");
+    const page = await (await fetch(`${node.url.replace("ringhold", "http")}/metrics`)).text();
+
+    expect(page).toMatch(/^ringhold_redis_connections [1-9]/m);
+    expect(page).toMatch(/^ringhold_redis_commands_total [1-9]/m);
+    expect(page).toMatch(/^ringhold_requests_total\{kind="get",outcome="ok"\} [1-9]/m);
+  });
+
   test("gives what EXPIRE and SET say of time to the SDK, to the millisecond", async () => {
     await fresh();
     await redis.ask("set timed v pxat 4000000000123");

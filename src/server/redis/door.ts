@@ -162,8 +162,9 @@ export class RedisDoor {
     return formatAddress(this.#address);
   }
 
-  get connectionCount(): number {
-    return this.#connections.size;
+  /** For the node's metrics. */
+  get counts(): { readonly connections: number; readonly commandsTotal: number } {
+    return { connections: this.#connections.size, commandsTotal: this.#counters.commandsTotal };
   }
 
   /** Whether every request that was taken on is answered. */
