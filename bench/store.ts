@@ -1,7 +1,7 @@
-// Question: what does the store engine on lru-cache cost per call, in process?
-// Baseline: a bare lru-cache with string keys and a byte budget, which copies the value's bytes on `set` as the store does, but
-// has no versions, slots, floors, digests or expiry.
-// Ideal: the baseline's time. What is above it is the price of the store's rules; the aim is one to two microseconds a call.
+// Question: what do the store engines cost per call, in process: the off-heap one that nodes use, and the one on lru-cache?
+// Baselines: a bare lru-cache with string keys and a byte budget, and a bare Map, which copy the value's bytes on `set` as the
+// stores do, but have no versions, slots, floors, digests or expiry.
+// Ideal: the baselines' time. What is above it is the price of the stores' rules; the aim is one to two microseconds a call.
 //
 // Every sample is a batch of 1,000 calls on keys in a fixed random order, divided by 1,000: percentiles are over batches, so a
 // single slow call (a collection) shows only as its share. Run: `npx tsx bench/store.ts`.
@@ -15,12 +15,14 @@ import type { Slot } from "../src/base/ids.ts";
 import { Prng } from "../src/base/prng.ts";
 import type { Entry } from "../src/core/messages.ts";
 import { ENTRY_OVERHEAD_BYTES, LruStore, VALUE_OVERHEAD_BYTES } from "../src/core/store/lru-store.ts";
+import { SegmentStore } from "../src/core/store/segment-store.ts";
+import type { Store } from "../src/core/store/store.ts";
 import { loadHashes } from "../src/io/hashes.ts";
 
 const SEED = 1;
-const HELD = 200_000;
+const HELD = 100_000;
 /** New keys come round again only long after they were evicted. */
-const NEW_KEYS = 600_000;
+const NEW_KEYS = 300_000;
 const KEY_LENGTH = 24;
 const VALUE_SIZE = 100;
 const BATCH = 1_000;
@@ -70,12 +72,21 @@ function someEntry(key: string, index: number, expiresAt: number): Entry {
   };
 }
 
-function fullStore(expiresAt = 0): LruStore {
-  const store = new LruStore({ bytesMax: HELD * CHARGE }, hashes);
+type MakeStore = () => Store;
+const makeLru: MakeStore = () => new LruStore({ bytesMax: HELD * CHARGE }, hashes);
+/** Room for as many entries, when a few percent are not in use. */
+const makeSegments: MakeStore = () => new SegmentStore({ bytesMax: HELD * 190 }, hashes);
+
+function fullStore(make: MakeStore, expiresAt = 0): Store {
+  const store = make();
   for (const [index, { key, slot }] of held.entries()) {
     store.merge(slot, someEntry(key, index, expiresAt === 0 ? 0 : expiresAt + index), WALL_MS);
   }
   return store;
+}
+
+function fullMap(): Map<string, Uint8Array> {
+  return new Map(held.map(({ key }, index) => [key, new Uint8Array(someValue(index))]));
 }
 
 function fullCache(): LRUCache<string, Uint8Array> {
@@ -99,36 +110,36 @@ function batch(keys: readonly Placed[], call: (placed: Placed, index: number) =>
   };
 }
 
-function storeTasks(bench: Bench): void {
-  const read = fullStore();
+function storeTasks(bench: Bench, name: string, make: MakeStore): void {
+  const read = fullStore(make);
   bench.add(
-    "get hit",
+    `${name} get hit`,
     batch(held, ({ slot, key }) => read.get(slot, key, WALL_MS)!.value!.length),
   );
   bench.add(
-    "get miss",
+    `${name} get miss`,
     batch(absent, ({ slot, key }) => (read.get(slot, key, WALL_MS) === undefined ? 1 : 0)),
   );
-  const written = fullStore();
+  const written = fullStore(make);
   bench.add(
-    "merge overwrite",
+    `${name} merge overwrite`,
     batch(held, ({ slot, key }, index) => stored(written, slot, someEntry(key, index, 0))),
   );
-  const expiring = fullStore(WALL_MS + 3_600_000);
+  const expiring = fullStore(make, WALL_MS + 3_600_000);
   bench.add(
-    "merge overwrite, ttl",
+    `${name} merge overwrite, ttl`,
     batch(held, ({ slot, key }, index) =>
       stored(expiring, slot, someEntry(key, index, WALL_MS + 3_600_000 + (version % 1_000_000))),
     ),
   );
-  const growing = fullStore();
+  const growing = fullStore(make);
   bench.add(
-    "merge new, evicting",
+    `${name} merge new, evicting`,
     batch(fresh, ({ slot, key }, index) => stored(growing, slot, someEntry(key, index, 0))),
   );
 }
 
-function stored(store: LruStore, slot: Slot, entry: Entry): number {
+function stored(store: Store, slot: Slot, entry: Entry): number {
   return store.merge(slot, entry, WALL_MS).status === "stored" ? 1 : 0;
 }
 
@@ -147,6 +158,15 @@ function baselineTasks(bench: Bench): void {
     "lru-cache set overwrite",
     batch(held, ({ key }, index) => written.set(key, new Uint8Array(someValue(index))).size),
   );
+  const map = fullMap();
+  bench.add(
+    "map get hit",
+    batch(held, ({ key }) => map.get(key)!.length),
+  );
+  bench.add(
+    "map set overwrite",
+    batch(held, ({ key }, index) => map.set(key, new Uint8Array(someValue(index))).size),
+  );
   const growing = fullCache();
   bench.add(
     "lru-cache set new, evicting",
@@ -163,7 +183,8 @@ function commit(): string {
 }
 
 const bench = new Bench({ time: 1_000, warmupTime: 300 });
-storeTasks(bench);
+storeTasks(bench, "segments", makeSegments);
+storeTasks(bench, "lru-store", makeLru);
 baselineTasks(bench);
 await bench.run();
 
@@ -173,6 +194,6 @@ for (const { name, result } of bench.tasks) {
   if (!("latency" in result)) throw new Error(`Cannot report ${name}: it did not complete`);
   const nanos = (ms: number) => `${Math.round((ms * 1e6) / BATCH)}`.padStart(6);
   const { p50, p99 } = result.latency;
-  console.log(`${name.padEnd(28)} p50 ${nanos(p50)} ns/call   p99 ${nanos(p99)} ns/call`);
+  console.log(`${name.padEnd(32)} p50 ${nanos(p50)} ns/call   p99 ${nanos(p99)} ns/call`);
 }
 console.log(`checksum ${checksum}`);

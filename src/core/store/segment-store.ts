@@ -45,6 +45,9 @@ const FREE_SHARE = 1 / 64;
 /** What a write pays in reclaiming, in multiples of its own bytes: from the first where some are free to the second where none are. */
 const PACE_MIN = 2;
 const PACE_MAX = 24;
+/** The most of the budget that is kept free for large values, and what is left of it with each sweep: half after a minute of none. */
+const LARGE_SHARE_MAX = 1 / 16;
+const LARGE_DECAY = 0.9995;
 /** What sweeping costs in bytes of reclaiming: as much as one record. */
 const RECLAIM_PER_UNIT = 512;
 /** Slots with at most so many records are dropped one by one: no burial is due for them. */
@@ -110,6 +113,8 @@ export class SegmentStore implements Store {
   #found = 0;
   #evictionsTotal = 0;
   #expirationsTotal = 0;
+  /** Segments kept free for the next large value, after the last ones; falls slowly. */
+  #largeWanted = 0;
 
   /** The walk over the oldest segment of tombstones, for those that go early. */
   #dropSegment = NONE;
@@ -241,10 +246,11 @@ export class SegmentStore implements Store {
     this.#foundSlot = NO_SLOT;
     this.#sweeper.sweep(wallMs, budget);
     if (budget > 0) {
-      if (this.#pool.freeCount < this.#freeWanted) this.#reclaimer.work(budget * RECLAIM_PER_UNIT);
+      this.#largeWanted *= LARGE_DECAY;
+      if (this.#isShort) this.#reclaimer.work(budget * RECLAIM_PER_UNIT);
       this.#pool.maybeRelease(Math.ceil(this.#pool.countMax * IDLE_SHARE));
     }
-    return this.#sweeper.nextDueMs();
+    return this.#isShort ? wallMs : this.#sweeper.nextDueMs();
   }
 
   stats(): StoreStats {
@@ -262,6 +268,11 @@ export class SegmentStore implements Store {
   /** Records that were overwritten, moved, evicted or removed so far: what single calls cost, counted and not timed. */
   get recordsKilledTotal(): number {
     return this.#log.killed;
+  }
+
+  /** Fewer segments are free than the next writes may need. */
+  get #isShort(): boolean {
+    return this.#pool.freeCount < Math.max(this.#freeWanted, this.#largeWanted);
   }
 
   /**
@@ -361,6 +372,10 @@ export class SegmentStore implements Store {
       this.#reclaimer.work(Math.min(bytes, pool.segmentBytes) * pace);
     }
     const needed = FREE_MIN + this.#holdings.segmentsFor(entry) - 3;
+    // Evicting as much as a large value takes is no short step: from now on so much is kept free.
+    if (needed > FREE_MIN) {
+      this.#largeWanted = Math.min(Math.max(this.#largeWanted, needed), pool.countMax * LARGE_SHARE_MAX);
+    }
     return pool.freeCount >= needed || this.#reclaimer.free(needed);
   }
 
