@@ -19,6 +19,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { LRUCache } from "lru-cache";
 import { slotOfKey } from "../src/base/hash.ts";
+import type { Entry } from "../src/core/messages.ts";
 import { LruStore } from "../src/core/store/lru-store.ts";
 import { SegmentStore } from "../src/core/store/segment-store.ts";
 import type { Store } from "../src/core/store/store.ts";
@@ -54,9 +55,18 @@ function ofStore(store: Store): Engine {
     get: (key) => store.get(slotOfKey(key), key, WALL_MS)?.value?.length ?? 0,
     set(key) {
       version++;
-      const entry = { key, version, origin: 4_000_000_000, expiresAt: 0, format: 2, value: VALUE } as const;
-      const operation = { opClient: 5_000_000_000_000, opSeq: version % 1_000_000, opAttempt: 1 };
-      store.merge(slotOfKey(key), { ...entry, ...operation }, WALL_MS);
+      const entry: Entry = {
+        key,
+        version,
+        origin: 4_000_000_000,
+        expiresAt: 0,
+        format: 2,
+        value: VALUE,
+        opClient: 5_000_000_000_000,
+        opSeq: version % 1_000_000,
+        opAttempt: 1,
+      };
+      store.merge(slotOfKey(key), entry, WALL_MS);
     },
   };
 }

@@ -32,8 +32,17 @@ export function isLive(entry: Pick<Entry, "value" | "expiresAt">, wallMs: number
 
 /** The entry without its bytes. */
 export function headOf(entry: Entry): EntryHead {
-  const { value, ...head } = entry;
-  return { ...head, size: value?.length };
+  return {
+    key: entry.key,
+    version: entry.version,
+    origin: entry.origin,
+    expiresAt: entry.expiresAt,
+    format: entry.format,
+    opClient: entry.opClient,
+    opSeq: entry.opSeq,
+    opAttempt: entry.opAttempt,
+    size: entry.value?.length,
+  };
 }
 
 /** The same version of the same key as a tombstone: without its bytes, and with no expiry of its own. */

@@ -7,7 +7,7 @@
 
 import { assert } from "../../base/assert.ts";
 import type { Entry } from "../messages.ts";
-import type { EntryVersion } from "./entry.ts";
+import { tombstoneOf as asTombstone, type EntryVersion } from "./entry.ts";
 import { Lender } from "./lender.ts";
 import { FIRST_OFFSET, Log, type Queue } from "./log.ts";
 import {
@@ -32,6 +32,7 @@ import {
   LARGE,
   originAt,
   readEntry,
+  readHead,
   sizeAt,
   slotAt,
   TOMBSTONE,
@@ -147,17 +148,15 @@ export class Holdings {
   headOf(ref: number, key: string): EntryHead {
     const words = this.log.wordsOf(ref);
     const at = this.log.wordOf(ref);
-    const { value: _, ...head } = readEntry(words, at, key, undefined);
-    if (this.isTombstone(ref)) return { ...head, size: undefined };
     const isLarge = (words[at]! & LARGE) !== 0;
+    const isTombstone = (words[at]! & TOMBSTONE) !== 0;
     const size = isLarge ? valueLengthAt(words, at) : inlineBytesAt(words, at);
-    return { ...head, expiresAt: dueAt(words, at), size };
+    return readHead(words, at, key, isTombstone ? undefined : size);
   }
 
   /** What the value would be as a tombstone: its bytes are not touched. */
   tombstoneOf(ref: number): Entry {
-    const entry = readEntry(this.log.wordsOf(ref), this.log.wordOf(ref), this.keyOf(ref), undefined);
-    return { ...entry, format: 0 };
+    return asTombstone(readEntry(this.log.wordsOf(ref), this.log.wordOf(ref), this.keyOf(ref), undefined));
   }
 
   #assemble(words: Int32Array, at: number): Uint8Array {

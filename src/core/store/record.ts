@@ -17,6 +17,7 @@
 import { assert } from "../../base/assert.ts";
 import { SLOT_COUNT } from "../../base/ids.ts";
 import type { Entry, ValueFormat } from "../messages.ts";
+import type { EntryHead } from "./store.ts";
 
 export const TOMBSTONE = 1 << 2;
 export const DEAD = 1 << 3;
@@ -261,23 +262,52 @@ export function chunkNumberAt(words: Int32Array, at: number): number {
 
 /** The entry whose header is at word `at`. A tombstone's own due time is no expiry. */
 export function readEntry(words: Int32Array, at: number, key: string, value: Uint8Array | undefined): Entry {
-  const flags = words[at]!;
-  let attempt = words[at + 4]! >>> HIGH_SHIFT;
-  let sequenceHigh = words[at + 7]! >>> HIGH_SHIFT;
-  if ((flags & WIDE) !== 0) {
-    const next = at + HEADER_WORDS + ((flags & DUE) !== 0 ? 2 : 0);
-    attempt = words[next]! >>> 0;
-    sequenceHigh = words[next + 1]! & CHECKED_MASK;
-  }
   return {
     key,
     version: versionAt(words, at),
     origin: originAt(words, at),
     expiresAt: value === undefined ? 0 : dueAt(words, at),
-    format: (flags & 3) as ValueFormat, // two bits: 0 to 3
+    format: formatAt(words, at),
     value,
-    opClient: (words[at + 7]! & HIGH_MASK) * TWO_32 + (words[at + 6]! >>> 0),
-    opSeq: sequenceHigh * TWO_32 + (words[at + 8]! >>> 0),
-    opAttempt: attempt,
+    opClient: clientAt(words, at),
+    opSeq: sequenceAt(words, at),
+    opAttempt: attemptAt(words, at),
   };
+}
+
+/** The same without the value; `size` is its length, `undefined` for a tombstone. */
+export function readHead(words: Int32Array, at: number, key: string, size: number | undefined): EntryHead {
+  return {
+    key,
+    version: versionAt(words, at),
+    origin: originAt(words, at),
+    expiresAt: size === undefined ? 0 : dueAt(words, at),
+    format: formatAt(words, at),
+    opClient: clientAt(words, at),
+    opSeq: sequenceAt(words, at),
+    opAttempt: attemptAt(words, at),
+    size,
+  };
+}
+
+function formatAt(words: Int32Array, at: number): ValueFormat {
+  return (words[at]! & 3) as ValueFormat; // two bits: 0 to 3
+}
+
+function clientAt(words: Int32Array, at: number): number {
+  return (words[at + 7]! & HIGH_MASK) * TWO_32 + (words[at + 6]! >>> 0);
+}
+
+function sequenceAt(words: Int32Array, at: number): number {
+  const isWide = (words[at]! & WIDE) !== 0;
+  const high = isWide ? words[wideAt(words, at) + 1]! & CHECKED_MASK : words[at + 7]! >>> HIGH_SHIFT;
+  return high * TWO_32 + (words[at + 8]! >>> 0);
+}
+
+function attemptAt(words: Int32Array, at: number): number {
+  return (words[at]! & WIDE) !== 0 ? words[wideAt(words, at)]! >>> 0 : words[at + 4]! >>> HIGH_SHIFT;
+}
+
+function wideAt(words: Int32Array, at: number): number {
+  return at + HEADER_WORDS + ((words[at]! & DUE) !== 0 ? 2 : 0);
 }
