@@ -1,44 +1,36 @@
 // Measures how long single calls take on a machine that is not quiet. The wall time of a call includes the time in which another
-// process had the core; Linux says how long this thread was ready and did not run (schedstat), and that is subtracted.
+// process had the core, or in which the whole machine stood still; no call took longer than the processor's time that the process
+// used meanwhile, so the smaller of the two is counted.
 
 import { readFileSync } from "node:fs";
 import { PerformanceObserver } from "node:perf_hooks";
-import { threadId } from "node:worker_threads";
 
-const SCHEDSTAT = threadId === 0 ? `/proc/self/task/${process.pid}/schedstat` : "";
-/** Calls between two readings of the scheduler's account: a reading costs some microseconds. */
-const CALLS_PER_READING = 256;
-
-/** Milliseconds that the main thread has waited for a core; 0 where the system does not say. */
-function waitedMs(): number {
-  try {
-    return Number(readFileSync(SCHEDSTAT, "utf8").split(" ")[1]) / 1e6;
-  } catch {
-    return 0;
-  }
-}
+/** Calls between two readings of the process's account: what the others of them used is counted to a slow one too. */
+const CALLS_PER_READING = 32;
+/** Faster calls are taken by the wall clock. */
+const SLOW_MS = 0.3;
 
 /** Collects the times of calls, wall and corrected, in a histogram of 1.1-fold steps from 100 ns. */
 export class SlowSteps {
   readonly #counts = new Float64Array(256);
   #count = 0;
   #calls = 0;
-  #waitedMs = waitedMs();
+  #usage = process.cpuUsage();
   maxMs = 0;
   wallMaxMs = 0;
   overTwoMs = 0;
 
   /** Runs `call` and counts its time. */
   time(call: () => void): void {
-    if (++this.#calls % CALLS_PER_READING === 0) this.#waitedMs = waitedMs();
+    if (++this.#calls % CALLS_PER_READING === 0) this.#usage = process.cpuUsage();
     const start = performance.now();
     call();
     const wallMs = performance.now() - start;
     let ms = wallMs;
-    if (wallMs > 0.5) {
-      const waited = waitedMs();
-      ms = Math.max(0, wallMs - (waited - this.#waitedMs));
-      this.#waitedMs = waited;
+    if (wallMs > SLOW_MS) {
+      const { user, system } = process.cpuUsage(this.#usage);
+      ms = Math.min(wallMs, (user + system) / 1000);
+      this.#usage = process.cpuUsage();
     }
     this.#count++;
     if (wallMs > this.wallMaxMs) this.wallMaxMs = wallMs;
@@ -60,6 +52,15 @@ export class SlowSteps {
   toString(): string {
     const micros = (quantile: number) => `${this.micros(quantile).toFixed(1)}`;
     return `p50 ${micros(0.5)} p99 ${micros(0.99)} p99.9 ${micros(0.999)} us, max ${this.maxMs.toFixed(2)} ms (wall ${this.wallMaxMs.toFixed(2)}), over 2 ms: ${this.overTwoMs} of ${this.#count}`;
+  }
+}
+
+/** Milliseconds that the main thread was ready and had no core; 0 where the system does not say. */
+function waitedMs(): number {
+  try {
+    return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
+  } catch {
+    return 0;
   }
 }
 
