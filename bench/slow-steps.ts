@@ -5,13 +5,12 @@
 import { readFileSync } from "node:fs";
 import { PerformanceObserver } from "node:perf_hooks";
 
-/** Calls between two readings of the process's account: what the others of them used is counted to a slow one too. */
-const CALLS_PER_READING = 32;
 /** Faster calls are taken by the wall clock. */
 const SLOW_MS = 0.3;
 
 /** Collects the times of calls, wall and corrected, in a histogram of 1.1-fold steps from 100 ns. */
 export class SlowSteps {
+  readonly #callsPerReading: number;
   readonly #counts = new Float64Array(256);
   #count = 0;
   #calls = 0;
@@ -20,9 +19,14 @@ export class SlowSteps {
   wallMaxMs = 0;
   overTwoMs = 0;
 
+  /** `callsPerReading`: calls between two readings of the process's account; what is used between them is counted to a slow call too. */
+  constructor(callsPerReading = 32) {
+    this.#callsPerReading = callsPerReading;
+  }
+
   /** Runs `call` and counts its time. */
   time(call: () => void): void {
-    if (++this.#calls % CALLS_PER_READING === 0) this.#usage = process.cpuUsage();
+    if (++this.#calls % this.#callsPerReading === 0) this.#usage = process.cpuUsage();
     const start = performance.now();
     call();
     const wallMs = performance.now() - start;

@@ -82,7 +82,7 @@ const rssAtStart = process.memoryUsage().rss;
 const store = new SegmentStore({ bytesMax: MEMORY }, hashes);
 let gets = new SlowSteps();
 let merges = new SlowSteps();
-let sweeps = new SlowSteps();
+let sweeps = new SlowSteps(1);
 let gc = new GcWatch();
 /** The most records that one merge moved, evicted or replaced. */
 let recordsMax = 0;
@@ -166,7 +166,7 @@ report("filled", ENTRIES, performance.now() - start);
 
 gets = new SlowSteps();
 merges = new SlowSteps();
-sweeps = new SlowSteps();
+sweeps = new SlowSteps(1);
 gc = new GcWatch();
 const load = loads[args.load]!;
 start = performance.now();
