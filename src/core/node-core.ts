@@ -508,7 +508,7 @@ export class NodeCore implements Machine<Input, Effect> {
       const previous = this.#ring;
       const isFounding = this.#isFounder && previous === undefined;
       this.#ring = ring;
-      const gained = this.#slots.adopt(ring, this.#view.self, isFounding);
+      const gained = this.#slots.adopt(ring, this.#view.self, isFounding, previous !== undefined);
       for (const slot of gained) if (!this.#fill.isRehearsed(slot)) this.#ports.store.drop(slot);
       const slotsLost = previous === undefined ? 0 : this.#slots.formerCount;
       this.#outbox.event({

@@ -33,6 +33,8 @@ export class SlotStates {
   readonly #doubtful = new Uint8Array(SLOT_COUNT);
   /** Monotonic time from which on a counted slot has counted. */
   readonly #countedSinceMs = new Float64Array(SLOT_COUNT).fill(Number.NEGATIVE_INFINITY);
+  /** Slots that warm because a change of the ring gave them to this node, and not because it forgot them. */
+  readonly #gained = new Uint8Array(SLOT_COUNT);
   #warmingCount = 0;
   #doubtfulCount = 0;
   #formerCount = 0;
@@ -83,9 +85,11 @@ export class SlotStates {
 
   /**
    * Moves every slot to its state under the next ring. `isFounding`: there is nobody to copy from, new slots count at once.
-   * Returns the slots that are warming now and were not before.
+   * `isChange`: this node knew a ring before. A slot gained by that is vouched for as soon as it counts: the replicas that stay know the
+   * writes of before, and calls that began under the old ring would find no majority. Returns the slots that are warming now
+   * and were not before.
    */
-  adopt(ring: Ring, self: MemberId, isFounding: boolean): readonly Slot[] {
+  adopt(ring: Ring, self: MemberId, isFounding: boolean, isChange = false): readonly Slot[] {
     const gained: Slot[] = [];
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
@@ -93,6 +97,7 @@ export class SlotStates {
       if (ring.isReplica(slot, self)) {
         if (state === COUNTED || state === WARMING) continue;
         this.#set(slot, isFounding ? COUNTED : WARMING);
+        this.#gained[slot] = Number(isChange);
         if (!isFounding) gained.push(slot);
       } else if (state === COUNTED) {
         this.#set(slot, FORMER);
@@ -112,7 +117,7 @@ export class SlotStates {
   settle(slot: Slot, nowMs: number): void {
     if (this.#states[slot] === WARMING) {
       this.#set(slot, COUNTED);
-      this.#countedSinceMs[slot] = nowMs;
+      this.#countedSinceMs[slot] = this.#gained[slot] === 1 ? Number.NEGATIVE_INFINITY : nowMs;
     } else if (this.#doubtful[slot] === COMPARED) {
       this.#setDoubtful(slot, 0);
     }

@@ -37,6 +37,19 @@ describe("SlotStates", () => {
     expect(slots.warmingCount).toBe(0);
   });
 
+  test.each([
+    ["a start", false],
+    ["a change of the ring", true],
+  ])("vouches for calls from before a slot was settled after %s: %s", (_, isChange) => {
+    const slots = new SlotStates();
+    slots.adopt(ringOf("a", "b", "c"), SELF, false, isChange);
+
+    slots.settle(0 as Slot, 1_000);
+
+    expect(slots.countsSince(0 as Slot, 999)).toBe(isChange);
+    expect(slots.countsSince(0 as Slot, 1_000)).toBe(true);
+  });
+
   test("warms what it holds for the first time, until settled", () => {
     const slots = new SlotStates();
 
