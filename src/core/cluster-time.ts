@@ -3,7 +3,9 @@
 // within a tenth of a second an hour ahead would expire every entry with a ttl.
 //
 // So a jump of the wall clock against the monotonic one is not followed for a second. By then the others' clocks have been
-// measured against the new time, and if all jumped alike, that is the new time.
+// measured against the new time, and if all jumped alike, that is the new time. A node that cannot compare its clock (it is cut
+// off, or the others are down) goes on by its monotonic clock and the last correction until it can: a wrong clock would give
+// versions an hour ahead to writes that need no majority, and nobody could overwrite those for an hour.
 
 import type { Now } from "./machine.ts";
 
@@ -20,14 +22,16 @@ export class ClusterTime {
   /** Cluster time minus monotonic clock while a jump is not followed. */
   #heldOffsetMs: number | undefined;
   #heldUntilMs = 0;
+  #canCompare = true;
 
   constructor(now: Now) {
     this.#offsetMs = now.wallMs - now.monoMs;
   }
 
-  /** Sets what is to be added to this node's wall clock; 0 to leave it as it is. */
-  correct(skewMs: number): void {
-    this.#skewMs = skewMs;
+  /** Sets what is to be added to this node's wall clock; 0 to leave it as it is, `undefined` while there is nothing to compare it with. */
+  correct(skewMs: number | undefined): void {
+    this.#canCompare = skewMs !== undefined;
+    if (skewMs !== undefined) this.#skewMs = skewMs;
   }
 
   /** The monotonic clock as it is, and the cluster's wall time. To be asked at every step. */
@@ -38,7 +42,7 @@ export class ClusterTime {
       this.#heldUntilMs = now.monoMs + HOLD_MS;
     }
     this.#offsetMs = offsetMs;
-    if (this.#heldOffsetMs !== undefined && now.monoMs >= this.#heldUntilMs) this.#heldOffsetMs = undefined;
+    if (this.#canCompare && now.monoMs >= this.#heldUntilMs) this.#heldOffsetMs = undefined;
     const usedMs = this.#heldOffsetMs ?? offsetMs + this.#skewMs;
     return usedMs === offsetMs ? now : { monoMs: now.monoMs, wallMs: now.monoMs + usedMs };
   }

@@ -123,13 +123,16 @@ export class PeerLinks {
     return largest === Number.NEGATIVE_INFINITY ? 0 : Math.max(1, monoMs + largest);
   }
 
-  /** What to add to this node's wall clock to agree with the cluster: the lower median over reachable members and itself. */
-  clusterSkewMs(): number {
+  /**
+   * What to add to this node's wall clock to agree with the cluster: the lower median over reachable members and itself;
+   * `undefined` with fewer than three clocks, of which nobody can say which is wrong.
+   */
+  clusterSkewMs(): number | undefined {
     const skews = [0];
     for (const peer of this.#peers.values()) {
       if (peer.isReachable && peer.wallSkewMs !== undefined) skews.push(peer.wallSkewMs);
     }
-    if (skews.length < 3) return 0;
+    if (skews.length < 3) return undefined;
     skews.sort((a, b) => a - b);
     return skews[Math.floor((skews.length - 1) / 2)]!;
   }

@@ -58,6 +58,8 @@ const SWEEP_AGAIN_MS = 10;
 const DROPS_PER_ROUND = 256;
 /** Wall clocks that differ by less from the cluster's are left alone: estimates are no better. */
 const SKEW_DEAD_BAND_MS = 50;
+/** In rings of so many members clocks are compared; in smaller ones nobody can say which is wrong, and each follows its own. */
+const CLOCKS_MIN = 3;
 /** A stall after which others may have acknowledged writes without this node: callers turn elsewhere no sooner. */
 const BEHIND_STALL_MS = 120;
 /** A node that left waits this long for the others to take over, then goes anyway: each slot has its other copies. */
@@ -154,7 +156,7 @@ export class NodeCore implements Machine<Input, Effect> {
       },
       {
         isBehind: () => this.#catchUp.isBehind,
-        writeObstacle: () => this.#writeObstacle(),
+        writeObstacle: (at) => this.#writeObstacle(at),
         valueBytesMax: options.valueBytesMax,
       },
       nextId,
@@ -786,7 +788,12 @@ export class NodeCore implements Machine<Input, Effect> {
   // ---- clocks
 
   #updateSkew(): void {
-    const skewMs = this.#links.clusterSkewMs();
+    const isComparable = (this.#ring?.members.length ?? 0) >= CLOCKS_MIN;
+    const skewMs = this.#links.clusterSkewMs() ?? (isComparable ? undefined : 0);
+    if (skewMs === undefined) {
+      this.#time.correct(undefined);
+      return;
+    }
     this.#skewMs = Math.abs(skewMs) > SKEW_DEAD_BAND_MS ? skewMs : 0;
     this.#time.correct(this.#skewMs);
     const isOff = Math.abs(skewMs) > this.#options.replication.clockSkewMsMax;
@@ -795,8 +802,11 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#outbox.event({ type: "clockOff", skewMs: Math.round(skewMs), isOff });
   }
 
-  #writeObstacle(): string | undefined {
-    return this.#isClockOff ? "This node's clock is too far from the cluster's" : undefined;
+  #writeObstacle({ wallMs }: Now): string | undefined {
+    if (this.#isClockOff) return "This node's clock is too far from the cluster's";
+    // What it issued would be refused by the others, and stay here alone.
+    const isAlone = this.#ring?.members.length === 1;
+    return !isAlone && this.#clock.isBeyondBelief(wallMs) ? "This node's clock was set back" : undefined;
   }
 
   // ---- clients

@@ -31,6 +31,18 @@ describe("ClusterTime", () => {
     expect(time.at(now(1020, 5000))).toEqual(now(1020, 5000));
   });
 
+  test("follows no jump, and keeps its correction, while there is nothing to compare it with", () => {
+    const time = new ClusterTime(now(0));
+    time.correct(-70);
+    time.correct(undefined);
+    time.at(now(20, 5000));
+
+    expect(time.at(now(60_000, 5000))).toEqual(now(60_000, -70));
+
+    time.correct(-5070);
+    expect(time.at(now(60_100, 5000))).toEqual(now(60_100, -70));
+  });
+
   test("holds the time from before the first of several jumps", () => {
     const time = new ClusterTime(now(0));
     time.correct(-70);

@@ -48,6 +48,18 @@ export const REGRESSIONS: readonly Regression[] = [
       "a delete found nothing on a majority that had evicted the value, and an older one came back from the third replica",
   },
   {
+    scenario: "pressure",
+    seed: 10,
+    cause:
+      "two replicas evicted the newest value and took back the one before from the third, which had missed it",
+  },
+  {
+    scenario: "swarm",
+    seed: 106,
+    cause:
+      "a node whose clock was set back while it was cut off stored versions an hour ahead, which all others refused for good",
+  },
+  {
     scenario: "swarm",
     seed: 30001,
     cause:

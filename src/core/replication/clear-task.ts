@@ -21,6 +21,8 @@ export class ClearTask implements Task {
   readonly #done: (isCleared: boolean, now: Now) => void;
   /** 0 while it is asked how new it must be. */
   #version = 0;
+  /** The newest version that any replica of the slots holds. */
+  #newest = 0;
   #acknowledged = new Map<Slot, Set<MemberId>>();
   #byMember = new Map<MemberId, Slot[]>();
   readonly #waiting = new Set<MemberId>();
@@ -93,8 +95,10 @@ export class ClearTask implements Task {
 
   #take(from: MemberId, reply: ClearReplicaReply, now: Now): void {
     if (reply.status !== "ok") return;
-    if (this.#version === 0) this.#context.clock.observe(reply.newest, now.wallMs);
-    else this.#cleared.add(from);
+    if (this.#version === 0) {
+      this.#newest = Math.max(this.#newest, reply.newest);
+      this.#context.clock.observe(reply.newest, now.wallMs);
+    } else this.#cleared.add(from);
     for (const [index, slot] of (this.#byMember.get(from) ?? []).entries()) {
       if (reply.counts[index] === true) this.#acknowledged.get(slot)?.add(from);
     }
@@ -110,7 +114,7 @@ export class ClearTask implements Task {
           this.#done(false, now);
           return;
         }
-        this.#version = this.#context.clock.next(now.wallMs);
+        this.#version = this.#context.clock.next(now.wallMs, this.#newest);
         this.ringChanged(now);
         return;
       }

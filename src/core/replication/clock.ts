@@ -4,7 +4,8 @@
 // the last, or the wall clock if that is ahead" is the whole algorithm: the counter overflows into the next millisecond by
 // itself. Stamps stay safe integers until 2094. Stamps follow causes: a node observes every stamp it accepts, so what it
 // writes later is newer. A stamp too far ahead of this node's wall clock is refused, not observed: one bad clock must not drag
-// the others (CockroachDB refuses remote times beyond its maximum offset for the same reason).
+// the others (CockroachDB refuses remote times beyond its maximum offset for the same reason). Where such a stamp was stored all
+// the same (by a cluster of one, or before all clocks were set back), the key's later stamps follow it and the clock does not.
 
 import type { Now } from "../machine.ts";
 
@@ -39,10 +40,18 @@ export class HybridClock {
     this.#skewMsMax = skewMsMax;
   }
 
-  /** A stamp above every one issued or observed so far. */
-  next(wallMs: number): number {
+  /**
+   * A stamp above every one issued or observed so far, and above `held`: what a replica of the key holds may come from a clock that
+   * was wrong, and must be overwritten all the same. This clock does not follow it.
+   */
+  next(wallMs: number, held = 0): number {
     this.#last = Math.max(this.#last + 1, stampOf(wallMs));
-    return this.#last;
+    return Math.max(this.#last, held + 1);
+  }
+
+  /** Whether the stamps issued now would be further ahead of the wall clock than any that others take. */
+  isBeyondBelief(wallMs: number): boolean {
+    return this.#last > this.#credibleMax(wallMs);
   }
 
   /** Makes later stamps newer than `stamp`, unless it is so far ahead that a clock must be wrong. */
@@ -66,7 +75,13 @@ export class HybridClock {
   }
 }
 
-/** Whether `stamp` lies more than `skewMsMax` ahead of the given wall clock. */
-export function isTooFarAhead(stamp: number, wallMs: number, skewMsMax: number): boolean {
-  return stamp > stampOf(wallMs + skewMsMax);
+/**
+ * Whether `stamp` lies more than `skewMsMax` ahead both of the given wall clock and of `held`. What a replica holds was accepted once,
+ * by whatever clock, and whoever writes over it has no choice but to go beyond it.
+ */
+export function isTooFarAhead(
+  stamp: number,
+  { wallMs, skewMsMax, held }: { readonly wallMs: number; readonly skewMsMax: number; readonly held: number },
+): boolean {
+  return stamp > stampOf(wallMs + skewMsMax) && stamp > held + skewMsMax * STAMPS_PER_MS;
 }

@@ -56,7 +56,7 @@ export interface CoordinatorState {
   /** Whether this node may have missed writes. */
   isBehind(): boolean;
   /** Why this node must not coordinate writes now; `undefined` when it may. */
-  writeObstacle(): string | undefined;
+  writeObstacle(now: Now): string | undefined;
   readonly valueBytesMax: number;
 }
 
@@ -255,7 +255,7 @@ export class Coordinator {
     request: WriteRequest,
     now: Now,
   ): { readonly code: ErrorCode; readonly message: string; readonly elsewhere: boolean } | undefined {
-    const obstacle = this.#state.writeObstacle();
+    const obstacle = this.#state.writeObstacle(now);
     if (this.#context.view.ring === undefined) {
       return { code: "ERR_NO_QUORUM", message: "This node is not in the ring yet", elsewhere: true };
     }
@@ -480,7 +480,7 @@ export class Coordinator {
   }
 
   clear(request: ClearRequest, replyTo: ReplyTo, now: Now): void {
-    const obstacle = this.#state.writeObstacle();
+    const obstacle = this.#state.writeObstacle(now);
     if (this.#context.view.ring === undefined || obstacle !== undefined) {
       this.#fail(replyTo, "ERR_NO_QUORUM", obstacle ?? "This node is not in the ring yet", {
         elsewhere: true,

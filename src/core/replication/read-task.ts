@@ -88,7 +88,7 @@ export class ReadTask implements Task {
     } else if (hidden === undefined) {
       this.#settle(undefined, now);
     } else {
-      const version = this.#context.clock.next(now.wallMs);
+      const version = this.#context.clock.next(now.wallMs, Math.max(...this.#dead));
       // Only over what it was when it was hidden: a write since then must not be undone.
       this.#settle({ ...hidden, version, origin: this.#context.origin }, now, hidden.version);
     }

@@ -9,7 +9,8 @@
 //    later one is stored under another version: a value that was shown is on a majority, so nothing is written twice.
 // 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
 //    copied into it before are entries, and not what they replaced.
-// 5. Nothing is stored from a clock too far ahead, nor past the instant the sender set.
+// 5. No new write is stored from a clock too far ahead, unless it follows what is held here, nor past the instant the sender set.
+//    What other replicas hold already is taken however far ahead it is: refused for good, the copies could never agree.
 
 import { slotOfKey } from "../../base/hash.ts";
 import type { MemberId, Slot } from "../../base/ids.ts";
@@ -156,21 +157,29 @@ export class Replica {
   }
 
   #refusal(request: Replicate, slot: Slot, from: MemberId, now: Now): ReplicateStatus | undefined {
-    const { view, outbox, slots, clockSkewMsMax } = this.#parts;
+    const { view, outbox, slots } = this.#parts;
     const { entry, purpose } = request;
     if (view.ring === undefined) return "ring";
     if (purpose === "client" && request.ringId !== view.ring.id) return "ring";
     if (!view.ring.isReplica(slot, view.self)) return "notReplica";
     if (request.notAfter > 0 && now.monoMs > request.notAfter) return "late";
     // Not the own writes: they follow what the others accepted, and it is this node's wall clock that may be slow.
-    if (from !== view.self && isTooFarAhead(entry.version, now.wallMs, clockSkewMsMax)) {
+    if (from !== view.self && purpose === "client" && this.#isTooFarAhead(slot, entry, now)) {
       // If it is, the others have acknowledged a write that this node lacks.
-      if (purpose === "client") slots.doubt(slot);
+      slots.doubt(slot);
       const aheadMs = Math.round((entry.version - stampOf(now.wallMs)) / 4096);
       outbox.event({ type: "versionRefused", member: from, aheadMs });
       return "clock";
     }
     return this.#isSuperseded(entry, purpose) ? "fenced" : undefined;
+  }
+
+  /** Invariant 5. */
+  #isTooFarAhead(slot: Slot, { key, version }: Entry, { wallMs }: Now): boolean {
+    const { store, clockSkewMsMax: skewMsMax } = this.#parts;
+    if (!isTooFarAhead(version, { wallMs, skewMsMax, held: 0 })) return false;
+    const held = store.head(slot, key)?.version ?? Math.max(store.floor(slot), store.clearedVersion(slot));
+    return isTooFarAhead(version, { wallMs, skewMsMax, held });
   }
 
   /** Invariant 3. */
@@ -183,9 +192,10 @@ export class Replica {
 
   /** Answers `ring`, for "not now", to a version from a clock too far ahead as well. */
   clear(request: ClearReplica, now: Now): ClearReplicaReply {
-    const { store, slots, view, clock, clockSkewMsMax } = this.#parts;
+    const { store, slots, view, clock, clockSkewMsMax: skewMsMax } = this.#parts;
     const isOtherRing = view.ring === undefined || request.ringId !== view.ring.id;
-    if (isOtherRing || isTooFarAhead(request.version, now.wallMs, clockSkewMsMax)) {
+    const held = request.slots.reduce((newest, slot) => Math.max(newest, store.newest(slot)), 0);
+    if (isOtherRing || isTooFarAhead(request.version, { wallMs: now.wallMs, skewMsMax, held })) {
       return {
         kind: "clearReplicaReply",
         id: request.id,
@@ -195,13 +205,9 @@ export class Replica {
       };
     }
     clock.observe(request.version, now.wallMs);
-    let newest = 0;
-    for (const slot of request.slots) {
-      newest = Math.max(newest, store.newest(slot));
-      if (request.version > 0) store.clear(slot, request.version);
-    }
+    if (request.version > 0) for (const slot of request.slots) store.clear(slot, request.version);
     const counts = request.slots.map((slot) => slots.counts(slot));
-    return { kind: "clearReplicaReply", id: request.id, status: "ok", counts, newest };
+    return { kind: "clearReplicaReply", id: request.id, status: "ok", counts, newest: held };
   }
 }
 

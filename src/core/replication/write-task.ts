@@ -87,6 +87,8 @@ export class WriteTask implements Task {
   #isOwnDue = false;
   /** Some replica holds something newer than what was issued last. */
   #isRefused = false;
+  /** The newest version that any replica was found to hold: what is issued goes above it. */
+  #newestHeld = 0;
   #isAnswered = false;
   #isOver = false;
 
@@ -257,8 +259,17 @@ export class WriteTask implements Task {
 
   #observe(answers: readonly Answer[], now: Now): void {
     for (const { reply } of answers) {
-      this.#context.clock.observe(Math.max(reply.clearedVersion, reply.entry?.version ?? 0), now.wallMs);
+      this.#observeHeld(Math.max(reply.clearedVersion, reply.entry?.version ?? 0), now);
     }
+  }
+
+  #observeHeld(version: number, now: Now): void {
+    this.#newestHeld = Math.max(this.#newestHeld, version);
+    this.#context.clock.observe(version, now.wallMs);
+  }
+
+  #nextVersion(now: Now): number {
+    return this.#context.clock.next(now.wallMs, this.#newestHeld);
   }
 
   #isOwn(entry: Entry | undefined): boolean {
@@ -321,7 +332,7 @@ export class WriteTask implements Task {
 
   /** @param held What is held under the key, be it a tombstone or expired. */
   #decide(held: Entry | undefined, now: Now): void {
-    const { clock, origin } = this.#context;
+    const { origin } = this.#context;
     const { change, key, opClient, opSeq, attempt } = this.#request;
     const decision = decide(change, liveOf(held, now), now.wallMs);
     if (decision.type === "refuse") {
@@ -341,9 +352,9 @@ export class WriteTask implements Task {
       return;
     }
     const { value, format, expiresAt } = decision;
-    if (held !== undefined) clock.observe(held.version, now.wallMs);
+    if (held !== undefined) this.#observeHeld(held.version, now);
     this.#base = held;
-    const version = clock.next(now.wallMs);
+    const version = this.#nextVersion(now);
     this.#outcome = decision.outcome;
     const entry = { key, version, origin, expiresAt, format, value, opClient, opSeq, opAttempt: attempt };
     this.#issue(entry, needsCurrent(change) ? (held?.version ?? 0) : version - 1, now);
@@ -351,7 +362,7 @@ export class WriteTask implements Task {
 
   /** A tombstone, although nothing was found. */
   #markDeleted(now: Now): void {
-    const { clock, origin } = this.#context;
+    const { origin } = this.#context;
     const { key, opClient, opSeq, attempt, notAfter } = this.#request;
     if (isTooLate(notAfter, now)) {
       this.#failTooLate(now);
@@ -359,7 +370,7 @@ export class WriteTask implements Task {
     }
     this.#base = undefined;
     this.#outcome = false;
-    const version = clock.next(now.wallMs);
+    const version = this.#nextVersion(now);
     const tombstone = { key, version, origin, expiresAt: 0, format: 0, value: undefined } as const;
     this.#issue({ ...tombstone, opClient, opSeq, opAttempt: attempt }, 0, now);
   }
@@ -396,11 +407,11 @@ export class WriteTask implements Task {
    * was issued anew, or ended.
    */
   #admitSelf(now: Now): boolean {
-    const { replica, view, clock } = this.#context;
+    const { replica, view } = this.#context;
     const verdict = replica.judge(this.#messageTo(view.self), { from: view.self, slot: this.#slot }, now);
     if (verdict.status === "newer") {
       this.#wasOvertaken = true;
-      clock.observe(verdict.heldVersion, now.wallMs);
+      this.#observeHeld(verdict.heldVersion, now);
       this.#reissue(now);
       return false;
     }
@@ -458,7 +469,7 @@ export class WriteTask implements Task {
         this.#storeOwn(now);
         break;
       case "newer":
-        this.#context.clock.observe(reply.heldVersion, now.wallMs);
+        this.#observeHeld(reply.heldVersion, now);
         this.#isRefused = true;
         this.#wasOvertaken = true;
         // It would have said `stored` if it had ever held this version; an earlier issue is another matter.
@@ -503,7 +514,7 @@ export class WriteTask implements Task {
       this.#failTooLate(now);
       return;
     }
-    const version = this.#context.clock.next(now.wallMs);
+    const version = this.#nextVersion(now);
     this.#issue({ ...this.#entry!, version, origin: this.#context.origin }, version - 1, now);
   }
 

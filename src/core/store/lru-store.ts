@@ -282,12 +282,13 @@ export class LruStore implements Store {
     this.raiseFloor(held.slot, held.entry.version);
   }
 
-  /** Evicts values until `bytes` more fit. They leave no trace (rule 3). */
+  /** Evicts values until `bytes` more fit. They leave their version as the floor (rule 3). */
   #makeRoom(bytes: number): void {
     while (this.#bytes + bytes > this.#bytesMax || this.#hot.size + this.#cold.size >= USE_ORDER_SIZE_MAX) {
       const victim = this.#cold.peek() ?? this.#hot.peek();
       assert(victim !== undefined, "a value to evict: one entry and the tombstones never exceed the budget");
       this.#remove(victim);
+      this.raiseFloor(victim.slot, victim.entry.version);
       this.#evictionsTotal++;
     }
   }

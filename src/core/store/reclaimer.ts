@@ -11,7 +11,7 @@
 import { Ghosts } from "./ghosts.ts";
 import type { Holdings } from "./holdings.ts";
 import { COLD, FIRST_OFFSET, MAIN, NONE, SMALL, TOMBSTONES } from "./log.ts";
-import { CHUNK, DEAD, hashAt, setUsesAt, sizeAt, usesAt } from "./record.ts";
+import { CHUNK, DEAD, hashAt, setUsesAt, sizeAt, slotAt, usesAt } from "./record.ts";
 import type { SegmentPool } from "./segment-pool.ts";
 
 /** S3-FIFO's share of the small queue. */
@@ -185,8 +185,11 @@ export class Reclaimer {
     if (!isChunk) setUsesAt(log.wordsOf(moved), log.wordOf(moved), queue === MAIN ? uses - 1 : 0);
   }
 
+  /** What is older than an evicted value must not take its place: the slot's floor remembers how new it was. */
   #evict(ref: number, hash: number): void {
-    const queue = this.#holdings.log.queueOf(ref);
+    const { ledger, log } = this.#holdings;
+    const queue = log.queueOf(ref);
+    ledger.raiseFloor(slotAt(log.wordsOf(ref), log.wordOf(ref)), this.#holdings.versionOf(ref).version);
     this.#holdings.remove(ref);
     if (queue !== MAIN) {
       this.ghosts.setWindow(this.#holdings.ledger.total);

@@ -5,7 +5,8 @@
 // 1. A key has at most one entry: a value or a tombstone. The newest by (version, origin) wins, whatever the order of arrival.
 // 2. Dropping a tombstone before its time, or at it, raises the slot's floor to its version; an older version of a key that is
 //    absent is then refused. So a late hint or a returning replica cannot bring a deleted value back.
-// 3. Evicting a value for space leaves neither a tombstone nor a floor.
+// 3. Evicting a value for space leaves no tombstone, and raises the slot's floor as well: another replica may have missed it and hold
+//    the value before, which would come back as soon as it is the newest there is.
 // 4. An expired entry is a miss from its instant on. It is kept as a tombstone (without its bytes), because it too has
 //    versions to win against.
 // 5. Bytes, tombstones included, stay within the budget; tombstones within their share of it.

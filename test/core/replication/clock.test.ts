@@ -60,8 +60,32 @@ describe("HybridClock", () => {
   });
 
   test("isTooFarAhead draws the line at the allowed skew", () => {
-    expect(isTooFarAhead(stampOf(NOW + 500), NOW, 500)).toBe(false);
-    expect(isTooFarAhead(stampOf(NOW + 501), NOW, 500)).toBe(true);
+    const clock = { wallMs: NOW, skewMsMax: 500, held: 0 };
+    expect(isTooFarAhead(stampOf(NOW + 500), clock)).toBe(false);
+    expect(isTooFarAhead(stampOf(NOW + 501), clock)).toBe(true);
+  });
+
+  test("isTooFarAhead lets pass what follows the version held", () => {
+    const clock = { wallMs: NOW, skewMsMax: 500, held: stampOf(NOW + 3_600_000) };
+
+    expect(isTooFarAhead(clock.held + 1, clock)).toBe(false);
+    expect(isTooFarAhead(stampOf(NOW + 3_600_501), clock)).toBe(true);
+  });
+
+  test("goes above a version that is held, and does not follow it", () => {
+    const clock = new HybridClock(500);
+    const held = stampOf(NOW + 3_600_000);
+
+    expect(clock.next(NOW, held)).toBe(held + 1);
+    expect(clock.next(NOW)).toBe(stampOf(NOW) + 1);
+  });
+
+  test("tells when its stamps are beyond belief", () => {
+    const clock = new HybridClock(500);
+    clock.next(NOW + 3_600_000);
+
+    expect(clock.isBeyondBelief(NOW)).toBe(true);
+    expect(clock.isBeyondBelief(NOW + 3_600_000)).toBe(false);
   });
 
   test("stamps stay safe integers for decades", () => {

@@ -134,6 +134,40 @@ describe("Replica.replicate", () => {
     expect(store.peek(SLOT, "k")).toBeUndefined();
   });
 
+  test("takes a new write that follows what is held, however far ahead that is (5)", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    const held = entry({ version: version(3_600_000) });
+    replica.replicate(replicate({ entry: held, purpose: "hint" }), FROM, at(0));
+
+    const next = entry({ version: held.version + 1 });
+    const far = entry({ version: version(3_600_600) });
+    expect(replica.replicate(replicate({ entry: far, over: held.version }), FROM, at(0)).status).toBe(
+      "clock",
+    );
+    expect(replica.replicate(replicate({ entry: next, over: held.version }), FROM, at(0)).status).toBe(
+      "stored",
+    );
+  });
+
+  test("takes a new write of an absent key that follows the slot's floor, however far ahead that is (5)", () => {
+    const { replica, replicate, store } = makeFixture(hashes);
+    store.raiseFloor(SLOT, version(3_600_000));
+
+    const next = entry({ version: version(3_600_000) + 1 });
+    expect(replica.replicate(replicate({ entry: next }), FROM, at(0)).status).toBe("stored");
+  });
+
+  test.each(["hint", "repair"] as const)(
+    "takes what others hold by a %s, however far ahead (5)",
+    (purpose) => {
+      const { replica, replicate, store } = makeFixture(hashes);
+      const held = entry({ version: version(3_600_000) });
+
+      expect(replica.replicate(replicate({ entry: held, purpose }), FROM, at(0)).status).toBe("stored");
+      expect(store.peek(SLOT, "k")).toEqual(held);
+    },
+  );
+
   test("stores while warming, and does not count", () => {
     const { replica, replicate, slots, ring } = makeFixture(hashes);
     slots.reset();
