@@ -131,7 +131,13 @@ class LocalNode {
     const refusal = (requestId: number): Failure => {
       throw new Error(`node ${index} refused request ${requestId}`);
     };
-    this.clients = new ClientLinks({ feed, nowMs, refusal, metrics: new RequestMetrics() });
+    this.clients = new ClientLinks({
+      feed,
+      nowMs,
+      waitedMs: () => 0,
+      refusal,
+      metrics: new RequestMetrics(),
+    });
     this.peers = new PeerLinks({
       feed,
       nowMs,

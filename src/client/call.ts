@@ -55,7 +55,8 @@ export class Call implements Alarmed {
   #others: Attempt[] | undefined;
   /** The link whose queue it is in. */
   queuedOn: NodeLink | undefined;
-  /** Since when, or since the last look at it. */
+  /** Since when; and since the last look at it. */
+  queuedSinceMs = 0;
   queuedMs = 0;
   attemptCount = 0;
   /** Tries in earlier rounds. */
@@ -64,6 +65,10 @@ export class Call implements Alarmed {
   #roundFirst: NodeLink | undefined;
   #roundOthers: NodeLink[] | undefined;
   rounds = 0;
+  /** The last address that had too much to do for it; "" for none. */
+  refusedBy = "";
+  /** The next round has been paid for. */
+  isPaid = false;
   lastFailure: Failure | undefined;
   #trail: { readonly address: string; readonly outcome: string }[] | undefined;
   #mayBeApplied = false;
@@ -172,6 +177,15 @@ export class Call implements Alarmed {
       "ERR_TIMEOUT",
       `No success within ${this.#allowedMs} ms (${story === "" ? "never sent" : story})`,
       this.#facts({}),
+    );
+  }
+
+  /** The error when there is more to do than the node can. */
+  overloaded(address: string, retryAfterMs: number): CacheError {
+    return new CacheError(
+      "ERR_OVERLOADED",
+      `${address} has more to do than it can; try again after ${retryAfterMs} ms`,
+      this.#facts({ retryAfterMs }),
     );
   }
 

@@ -10,7 +10,9 @@
 // 2. A write's tries share one operation id, number themselves, and each carries a `notAfter` at or before the moment at which the next
 //    one is sent because of silence: a try that sat in a paused node cannot start after the client has moved on.
 // 3. `applied` "no" is only said when every try ended in "no" (call.ts).
-// 4. Only an unanswered try, and a round after the first, costs a token of the retry budget.
+// 4. Only an unanswered try, a refused one, and a round after the first, costs a token of the retry budget.
+// 5. No link has more calls under way than its window (window.ts). The others wait here, and when that queue stands, new calls are
+//    refused at once: a call that would be answered too late is better off knowing.
 
 import { Alarms } from "../base/alarms.ts";
 import { CacheError } from "../base/errors.ts";
@@ -20,7 +22,7 @@ import { compareIds, type MemberId } from "../base/ids.ts";
 import { NumberMap } from "../base/number-map.ts";
 import type { Prng } from "../base/prng.ts";
 import type { Machine, Now } from "../core/machine.ts";
-import { type ClientReply, type Failure, isInRing } from "../core/messages.ts";
+import { type ClientReply, type Failure, isInRing, type Overloaded } from "../core/messages.ts";
 import { type Attempt, buildRequest, Call, isReplyTo, requestBytes } from "./call.ts";
 import type { CallReply, ClientEffect, ClientInput } from "./client-machine.ts";
 import { LinkTable } from "./link-table.ts";
@@ -52,6 +54,14 @@ const BUDGET_RETRY_MS = 50;
 const TRY_MS_PER_BYTE = 1 / 32_768;
 const TRY_MS_PER_CALL_BEFORE = 1;
 const TRY_MS_TOTAL_MAX = 2_000;
+/**
+ * Calls that may wait here for room while a node refuses calls. A further one is refused when the first of its link's queue has waited for
+ * {@link QUEUE_MS_MAX}: then the queue stands. A closed loop of as many callers is never refused.
+ */
+const QUEUED_MAX = 512;
+const QUEUE_MS_MAX = 25;
+/** The pause named to callers that were refused here. */
+const RETRY_AFTER_MS = 100;
 /** What a try weighs on its link beside its value. */
 const ATTEMPT_BYTES = 512;
 /** Addresses named in an error. */
@@ -192,7 +202,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     if (message.kind === "pong") this.#links.pong(link, message, now, out);
     else if (message.kind === "topology") {
       if (this.#view.apply(message)) this.#viewChanged(now, out);
-    } else this.#reply(link, message, now, out);
+    } else if (message.kind === "overloaded") this.#overloaded(link, message, now, out);
+    else this.#reply(link, message, now, out);
   }
 
   #link(input: Extract<ClientInput, { kind: "link" }>, now: Now, out: ClientEffect[]): void {
@@ -266,8 +277,13 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     if (!this.#hasRoom(link, call)) {
+      if (call.phase === "waiting" && this.#isStanding(link, call, now)) {
+        this.#settle(call, call.overloaded(link.address, RETRY_AFTER_MS), now, out);
+        return;
+      }
       call.phase = "queued";
       call.queuedOn = link;
+      call.queuedSinceMs = now.monoMs;
       call.queuedMs = now.monoMs;
       link.queue.add(call);
       this.#arm(call, now.monoMs + this.#tryMs(link, call));
@@ -363,6 +379,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     link.latency.sample(now.monoMs - attempt.sentMs);
+    link.window.timedOut(attempt.sentMs, now.monoMs);
     if (this.#budget.take(now.monoMs)) this.#attempt(call, now, out);
     else this.#arm(call, now.monoMs + BUDGET_RETRY_MS);
   }
@@ -371,10 +388,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     call.beginRound();
     // A round in which nothing was sent costs nothing, nor does one with nobody to ask (all of them owe this call an answer).
     const hasCost = call.attemptCount > call.attemptsBefore && this.#router.pick(call) !== undefined;
-    if (hasCost && !this.#budget.take(now.monoMs)) {
+    if (hasCost && !call.isPaid && !this.#budget.take(now.monoMs)) {
       this.#arm(call, now.monoMs + this.#timing.roundBackoffMsMax);
       return;
     }
+    call.isPaid = false;
     call.rounds += 1;
     call.attemptsBefore = call.attemptCount;
     this.#attempt(call, now, out);
@@ -382,7 +400,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   #reply(
     link: NodeLink,
-    message: Exclude<ClientReply, { kind: "pong" | "topology" }>,
+    message: Exclude<ClientReply, { kind: "pong" | "topology" | "overloaded" }>,
     now: Now,
     out: ClientEffect[],
   ): void {
@@ -397,7 +415,10 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     } else if (isOvertakenRefusal(attempt, message)) {
       this.#resolve(attempt, now, out);
     } else if (isReplyTo(call.request, message)) {
-      if (call.target === "") link.latency.sample(elapsedMs);
+      if (call.target === "") {
+        link.latency.sample(elapsedMs);
+        link.window.answered(attempt.sentMs, link.inFlight, now.monoMs);
+      }
       if (message.kind === "got") link.answerBytes.sample(message.value.length);
       this.#settle(call, message, now, out);
     } else {
@@ -427,6 +448,35 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     if (call.current === attempt) this.#attempt(call, now, out);
   }
 
+  /** The node begins none of these tries. They are repeated after a pause while there are tokens for it; without, their callers are told. */
+  #overloaded(link: NodeLink, { ids, retryAfterMs }: Overloaded, now: Now, out: ClientEffect[]): void {
+    for (const id of ids) {
+      const attempt = this.#attempts.get(id);
+      if (attempt === undefined || attempt.link !== link) continue;
+      const { call } = attempt;
+      // First, so that the room that this try leaves is no longer there.
+      link.window.refused(attempt.sentMs, now.monoMs);
+      this.#resolve(attempt, now, out);
+      if (call.isSettled) continue;
+      call.note(link.address, "ERR_OVERLOADED", "no");
+      call.refusedBy = link.address;
+      if (call.current === attempt) this.#retryLater(call, link, retryAfterMs, now, out);
+    }
+  }
+
+  #retryLater(call: Call, link: NodeLink, retryAfterMs: number, now: Now, out: ClientEffect[]): void {
+    // Half to one and a half of the pause: those that were refused together do not come back together.
+    const atMs = now.monoMs + retryAfterMs * (0.5 + this.#prng.float());
+    if (atMs >= call.deadlineMs || !this.#budget.take(now.monoMs)) {
+      this.#settle(call, call.overloaded(link.address, retryAfterMs), now, out);
+      return;
+    }
+    call.current = undefined;
+    call.isPaid = true;
+    call.phase = "backoff";
+    this.#arm(call, atMs);
+  }
+
   #linkUp(link: NodeLink, now: Now, out: ClientEffect[]): void {
     for (const call of [...this.#waiting]) {
       if (call.isSettled) continue;
@@ -437,8 +487,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #linkDown(link: NodeLink, now: Now, out: ClientEffect[]): void {
     const reason = link.failure?.reason ?? "connection lost";
     const broken = this.#attempts.values().filter((attempt) => attempt.link === link);
-    const queued = [...link.queue];
-    link.queue.clear();
+    const queued = link.queue.takeAll();
     for (const attempt of broken) this.#broken(attempt, reason, now, out);
     for (const call of queued) if (!call.isSettled && call.phase === "queued") this.#attempt(call, now, out);
   }
@@ -459,7 +508,10 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #expire(call: Call, now: Now, out: ClientEffect[]): void {
     const isCutOff = call.target === "" ? this.#links.up.length === 0 : !this.isConnected(call.target);
     const failures = this.failures.filter(({ address }) => call.target === "" || address === call.target);
-    this.#settle(call, isCutOff ? call.unreachable(failures) : call.timedOut(), now, out);
+    if (isCutOff) this.#settle(call, call.unreachable(failures), now, out);
+    else if (call.refusedBy !== "" && !call.isUnanswered)
+      this.#settle(call, call.overloaded(call.refusedBy, RETRY_AFTER_MS), now, out);
+    else this.#settle(call, call.timedOut(), now, out);
   }
 
   #settle(call: Call, result: CallReply | CacheError, now: Now, out: ClientEffect[]): void {
@@ -489,7 +541,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   }
 
   #drain(link: NodeLink, now: Now, out: ClientEffect[]): void {
-    for (const call of link.queue) {
+    for (let call = link.queue.next; call !== undefined; call = link.queue.next) {
       if (!this.#hasRoom(link, call)) return;
       this.#unqueue(call);
       this.#send(call, link, now, out);
@@ -502,9 +554,23 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   // ---- small questions
 
+  /** Whether the calls that wait for room on the link leave this one no good prospect. */
+  #isStanding(link: NodeLink, call: Call, now: Now): boolean {
+    const { queue, window } = link;
+    if (queue.size === 0) return false;
+    let queued = 0;
+    for (const other of this.#links.up) queued += other.queue.size;
+    if (queued < QUEUED_MAX) return false;
+    if (window.drainMs(queue.size) > call.deadlineMs - now.monoMs) return true;
+    const { oldest } = queue;
+    const waitedMs = oldest === undefined ? 0 : now.monoMs - oldest.queuedSinceMs;
+    return window.isOverloaded(now.monoMs) && waitedMs >= QUEUE_MS_MAX;
+  }
+
   /** A link always takes one call, however large. */
   #hasRoom(link: NodeLink, call: Call): boolean {
     if (link.inFlight === 0) return true;
+    if (link.inFlight >= link.window.size) return false;
     return link.bytesInFlight + this.#weight(link, call) + ATTEMPT_BYTES <= this.#timing.linkBytesMax;
   }
 

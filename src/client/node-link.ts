@@ -2,9 +2,10 @@
 // half, `client-core.ts` the lower.
 
 import type { ErrorCode } from "../base/errors.ts";
-import type { Call } from "./call.ts";
+import { CallQueue } from "./call-queue.ts";
 import { AnswerBytes, ClockOffset, SlowLatency } from "./estimates.ts";
 import type { ClientTiming } from "./timing.ts";
+import { Window } from "./window.ts";
 
 /**
  * `waiting` to be dialled, `dialling`, `greeting` (connected, first heartbeat not answered yet), `up`. Only an `up` link carries calls:
@@ -36,8 +37,10 @@ export class NodeLink {
   /** Unanswered tries, and what they weigh in bytes, expected answers included. */
   inFlight = 0;
   bytesInFlight = 0;
-  /** Calls that wait here for room, in order. */
-  readonly queue = new Set<Call>();
+  /** Calls that wait here for room. */
+  readonly queue = new CallQueue();
+  /** How many of them there may be. */
+  readonly window = new Window();
   readonly clock = new ClockOffset();
   readonly latency: SlowLatency;
   readonly answerBytes = new AnswerBytes();

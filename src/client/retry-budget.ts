@@ -8,7 +8,8 @@ const TOKENS_PER_CALL = 0.2;
 const TOKENS_PER_SECOND = 20;
 /** What a busy client may need at once when a node falls silent: a fifth of 60,000 calls a second for one try of 150 ms. */
 const TOKENS_MAX = 2_000;
-const TOKENS_START = 200;
+/** To begin with: one for each call of a closed loop of 512 that comes upon a node that refuses. */
+const TOKENS_START = 600;
 
 export class RetryBudget {
   #tokens = TOKENS_START;

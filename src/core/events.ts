@@ -50,6 +50,8 @@ export type NodeEvent =
   | { readonly type: "noQuorum"; readonly write: boolean }
   | { readonly type: "clockOff"; readonly skewMs: number; readonly isOff: boolean }
   | { readonly type: "versionRefused"; readonly member: MemberId; readonly aheadMs: number }
+  /** From now on clients' requests are refused, or are not any more. */
+  | { readonly type: "overload"; readonly isOverloaded: boolean; readonly waitedMs: number }
   | { readonly type: "evicting"; readonly member: MemberId }
   | { readonly type: "leaving" }
   | { readonly type: "released" };

@@ -42,6 +42,8 @@ export type Input =
       readonly client: ClientHandle;
       readonly request: ClientRequest;
       readonly to?: MemberId;
+      /** Milliseconds that it waited before this step, as far as the driver can see. @default 0 */
+      readonly waitedMs?: number;
     }
   /** What one frame held, in order: one step does for all of it. */
   | { readonly kind: "peerBatch"; readonly from: MemberId; readonly messages: readonly PeerMessage[] }
@@ -49,6 +51,8 @@ export type Input =
       readonly kind: "clientBatch";
       readonly client: ClientHandle;
       readonly requests: readonly ClientRequest[];
+      /** As above. */
+      readonly waitedMs?: number;
     }
   | { readonly kind: "clientOpened"; readonly client: ClientHandle }
   | { readonly kind: "clientClosed"; readonly client: ClientHandle }

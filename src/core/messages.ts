@@ -204,6 +204,15 @@ export interface Failure {
   readonly elsewhere: boolean;
 }
 
+/** These requests of one frame were not begun: the node has more to do than it can. Sent to clients with the capability `overloaded`. */
+export interface Overloaded {
+  readonly kind: "overloaded";
+  /** At most 4,096. */
+  readonly ids: readonly number[];
+  /** Milliseconds after which the client may ask again. */
+  readonly retryAfterMs: number;
+}
+
 /** Answer to {@link Ping}: the receiver's clocks when it answered. */
 export interface Pong {
   readonly kind: "pong";
@@ -506,6 +515,7 @@ export type ClientReply =
   | CountReply
   | CommandReply
   | Failure
+  | Overloaded
   | Pong
   | Topology;
 export type PeerMessage =

@@ -12,6 +12,7 @@
 import type { Hashes } from "../base/hash.ts";
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
+import { Admission } from "./admission.ts";
 import { changeStatus } from "./change-status.ts";
 import { ClusterTime } from "./cluster-time.ts";
 import { PeerLinks } from "./links.ts";
@@ -62,6 +63,8 @@ const SKEW_DEAD_BAND_MS = 50;
 const CLOCKS_MIN = 3;
 /** A stall after which others may have acknowledged writes without this node: callers turn elsewhere no sooner. */
 const BEHIND_STALL_MS = 120;
+/** Requests named in one refusal. */
+const REFUSED_IDS_MAX = 4_096;
 /** A node that left waits this long for the others to take over, then goes anyway: each slot has its other copies. */
 const RELEASE_PATIENCE_MS = 600_000;
 
@@ -88,6 +91,7 @@ export class NodeCore implements Machine<Input, Effect> {
   readonly #catchUp: CatchUp;
   readonly #replica: Replica;
   readonly #coordinator: Coordinator;
+  readonly #admission = new Admission();
   readonly #clients = new Set<ClientHandle>();
   readonly #view: ClusterView;
   #membership: Membership;
@@ -105,6 +109,8 @@ export class NodeCore implements Machine<Input, Effect> {
   #isReleased = false;
   #skewMs = 0;
   #isClockOff = false;
+  /** As told in the last event. */
+  #isOverloaded = false;
   #housekeepingMs: number;
   #sweepMs: number;
   #dropCursor = SLOT_COUNT;
@@ -135,6 +141,7 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#hints = new Hints({
       ...shared,
       options: replication,
+      givesWay: (at) => this.#admission.isBusy(at.monoMs),
       repair: (key, at) => this.#coordinator.repair(key, at),
     });
     this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
@@ -255,6 +262,7 @@ export class NodeCore implements Machine<Input, Effect> {
       case "stall":
         this.#membership.stalled(input.ms, realNow, this.#outbox.effects);
         this.#links.stalled(now);
+        this.#admission.stalled();
         // Callers give a node longer than this before they turn to another one.
         if (input.ms >= BEHIND_STALL_MS) this.#catchUp.begin(this.#ringMemberIds(), now);
         break;
@@ -266,6 +274,7 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#peer(input.from, input.message, now, realNow);
         break;
       case "client":
+        if (this.#refuses(input, [input.request], now, realNow)) break;
         if (input.to === undefined || input.to === this.#options.id)
           this.#client(input.client, input.request, now, realNow);
         else this.#handOn(input, input.to, now);
@@ -278,6 +287,7 @@ export class NodeCore implements Machine<Input, Effect> {
         }
         break;
       case "clientBatch":
+        if (this.#refuses(input, input.requests, now, realNow)) break;
         for (const request of input.requests) {
           this.#client(input.client, request, now, realNow);
           this.#refreshView(now);
@@ -321,6 +331,8 @@ export class NodeCore implements Machine<Input, Effect> {
 
   #keepHouse(now: Now): void {
     this.#housekeepingMs = now.monoMs + HOUSEKEEPING_MS;
+    this.#admission.review(now.monoMs);
+    this.#noteOverload(0);
     this.#hints.replay(now);
     this.#catchUp.tick(now);
     this.#updateSkew();
@@ -437,6 +449,36 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#outbox.reply(client, { kind: "commanded", id: request.id });
         return;
     }
+  }
+
+  /** One look per frame: takes what it holds, or refuses all of it but heartbeats and commands of operators. */
+  #refuses(
+    { client, waitedMs }: Extract<Input, { kind: "client" | "clientBatch" }>,
+    requests: readonly ClientRequest[],
+    now: Now,
+    realNow: Now,
+  ): boolean {
+    if (waitedMs === undefined) return false;
+    const retryAfterMs = this.#admission.consider(waitedMs, now.monoMs);
+    this.#noteOverload(waitedMs);
+    if (retryAfterMs === 0) return false;
+    const ids: number[] = [];
+    for (const request of requests) {
+      if (request.kind === "ping" || request.kind === "command") this.#client(client, request, now, realNow);
+      else ids.push(request.id);
+    }
+    for (let start = 0; start < ids.length; start += REFUSED_IDS_MAX) {
+      const some = ids.slice(start, start + REFUSED_IDS_MAX);
+      this.#outbox.reply(client, { kind: "overloaded", ids: some, retryAfterMs });
+    }
+    return true;
+  }
+
+  #noteOverload(waitedMs: number): void {
+    const isOverloaded = this.#admission.isRefusing;
+    if (isOverloaded === this.#isOverloaded) return;
+    this.#isOverloaded = isOverloaded;
+    this.#outbox.event({ type: "overload", isOverloaded, waitedMs: Math.round(waitedMs) });
   }
 
   /** Does nothing with what cannot be handed on: the driver asks for no such thing. */

@@ -3,7 +3,7 @@
 
 import { NumberMap } from "../base/number-map.ts";
 import type { ClientHandle, Input } from "../core/machine.ts";
-import type { ClientReply, ClientRequest, Failure, Message } from "../core/messages.ts";
+import type { ClientReply, ClientRequest, Failure, Message, Overloaded } from "../core/messages.ts";
 import type { Link, LinkHandlers } from "../io/link.ts";
 import type { RequestKind, RequestMetrics } from "./request-metrics.ts";
 
@@ -12,6 +12,8 @@ export interface ClientLinksPorts {
   /** Must carry the input out at once, unless it is called within a step. */
   feed(input: Input): void;
   nowMs(): number;
+  /** How long what comes in at this moment has waited already. */
+  waitedMs(nowMs: number): number;
   readonly metrics: RequestMetrics;
   /** The answer to a request that came while this node was stopping. */
   refusal(requestId: number): Failure;
@@ -36,6 +38,14 @@ interface Feeding {
   /** Ids of the answers that came meanwhile. */
   readonly answered: number[];
 }
+
+/**
+ * Unanswered requests of one connection: twice what the client library has under way on a link. A frame that leads above it is refused:
+ * one client must not take all the room that a node has for requests under way.
+ */
+export const CONNECTION_PENDING_MAX = 16_384;
+/** The pause asked of a client that is above it. */
+const RETRY_AFTER_MS = 100;
 
 /** See the top of the file. */
 export class ClientLinks {
@@ -79,6 +89,10 @@ export class ClientLinks {
   reply(handle: ClientHandle, message: ClientReply, nowMs: number): void {
     const client = this.#clients.get(handle);
     if (client === undefined) return;
+    if (message.kind === "overloaded") {
+      this.#refused(handle, client, message);
+      return;
+    }
     client.link.send(message);
     if (message.kind === "pong" || message.kind === "topology") return;
     const arrival = client.underWay.size === 0 ? undefined : client.underWay.get(message.id);
@@ -90,6 +104,18 @@ export class ClientLinks {
       this.#feeding.answered.push(message.id);
       const kind = message.kind === "failed" ? undefined : REQUEST_OF[message.kind];
       this.#observe(message, kind ?? this.#feedingKind, nowMs - this.#feeding.sinceMs);
+    }
+  }
+
+  /** In one message where the client knows it. */
+  #refused(handle: ClientHandle, client: Client, message: Overloaded): void {
+    const isKnown = client.link.remote.capabilities.includes("overloaded");
+    if (isKnown) client.link.send(message);
+    else for (const failure of failuresOf(message)) client.link.send(failure);
+    const feeding = this.#feeding?.handle === handle ? this.#feeding : undefined;
+    for (const id of message.ids) {
+      feeding?.answered.push(id);
+      this.#ports.metrics.observe(this.#feedingKind, "ERR_OVERLOADED", 0);
     }
   }
 
@@ -112,13 +138,29 @@ export class ClientLinks {
     const received = messages as readonly ClientRequest[];
     const requests = this.#isDraining ? this.#refuse(client, received) : received;
     if (requests.length === 0) return;
-    const feeding = { handle, sinceMs: this.#ports.nowMs(), answered: [] as number[] };
+    const sinceMs = this.#ports.nowMs();
+    const waitedMs = this.#ports.waitedMs(sinceMs);
+    const feeding = { handle, sinceMs, answered: [] as number[] };
     this.#feeding = feeding;
     this.#feedingKind = kindOf(requests[0]!);
-    if (requests.length === 1) this.#ports.feed({ kind: "client", client: handle, request: requests[0]! });
-    else this.#ports.feed({ kind: "clientBatch", client: handle, requests });
+    if (client.underWay.size + requests.length > CONNECTION_PENDING_MAX && client.underWay.size > 0)
+      this.#refuseExcess(handle, client, requests);
+    else if (requests.length === 1)
+      this.#ports.feed({ kind: "client", client: handle, request: requests[0]!, waitedMs });
+    else this.#ports.feed({ kind: "clientBatch", client: handle, requests, waitedMs });
     this.#feeding = undefined;
     this.#noteUnanswered(handle, requests, feeding);
+  }
+
+  /** Above the connection's bound: answers heartbeats, and refuses the rest. */
+  #refuseExcess(handle: ClientHandle, client: Client, requests: readonly ClientRequest[]): void {
+    const ids: number[] = [];
+    for (const request of requests) {
+      if (request.kind === "ping") this.#ports.feed({ kind: "client", client: handle, request });
+      else ids.push(request.id);
+    }
+    if (ids.length === 0) return;
+    this.#refused(handle, client, { kind: "overloaded", ids, retryAfterMs: RETRY_AFTER_MS });
   }
 
   /** Remembers what the core has not answered at once. */
@@ -168,6 +210,19 @@ export class ClientLinks {
     this.#underWayCount -= client.underWay.size;
     this.#ports.feed({ kind: "clientClosed", client: handle });
   }
+}
+
+/** The same, for who does not know the message. */
+export function failuresOf({ ids, retryAfterMs }: Overloaded): readonly Failure[] {
+  const message = `This node has more to do than it can; try again after ${retryAfterMs} ms`;
+  const failure = {
+    kind: "failed",
+    code: "ERR_OVERLOADED",
+    message,
+    applied: "no",
+    elsewhere: false,
+  } as const;
+  return ids.map((id) => ({ ...failure, id }));
 }
 
 const REQUEST_OF = {

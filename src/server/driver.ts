@@ -22,6 +22,7 @@ import type { NodeEvent } from "../core/events.ts";
 import type { ClientHandle, Effect, Input, Machine, Now } from "../core/machine.ts";
 import type { ClientReply } from "../core/messages.ts";
 import { BEAT_MS, StallWatch } from "./stall-watch.ts";
+import { TurnWatch } from "./turn-watch.ts";
 
 /** A message to a member, or to whoever answers at an address (`to` ""). */
 export type SendEffect = Extract<Effect, { kind: "send" }>;
@@ -51,6 +52,7 @@ export class Driver {
   readonly #core: Machine<Input, Effect>;
   readonly #ports: DriverPorts;
   readonly #watch: StallWatch;
+  readonly #turns = new TurnWatch();
   readonly #pending: Input[] = [];
   #isStepping = false;
   #isOver = false;
@@ -92,6 +94,7 @@ export class Driver {
       return;
     }
     const now = this.#ports.now();
+    this.#enterTurn(now.monoMs);
     const stallMs = this.#watch.enter(now.monoMs);
     if (stallMs > 0) this.#stalled(stallMs, now);
     // Dropped, not queued: the end of the hold brings one.
@@ -111,6 +114,18 @@ export class Driver {
     if (stallMs > 0) this.#stalled(stallMs, now);
     return this.#isOver ? undefined : question(now);
   }
+
+  /** How long an input that came in now has waited already, in milliseconds: see turn-watch.ts. */
+  waitedMs(nowMs: number): number {
+    this.#enterTurn(nowMs);
+    return this.#turns.waitedMs(nowMs);
+  }
+
+  #enterTurn(nowMs: number): void {
+    if (this.#turns.enter(nowMs)) setImmediate(this.#onTurnEnd);
+  }
+
+  readonly #onTurnEnd = (): void => this.#turns.end(this.#ports.now().monoMs);
 
   #run(first: Input, firstNow: Now): void {
     let input: Input | undefined = first;

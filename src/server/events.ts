@@ -64,6 +64,14 @@ export function describe(event: NodeEvent): EventDescription {
         counter: "duplicate_ids_total",
         help: "Times two live processes were seen to use one name",
       };
+    case "overload":
+      return {
+        level: "warn",
+        text: event.isOverloaded ? "overloaded: requests of clients are refused" : "no longer overloaded",
+        counter: "overload_changes_total",
+        help: "Times this node began or ceased to refuse requests because it had too many",
+        label: ["overloaded", String(event.isOverloaded)],
+      };
     case "stalled":
       return {
         level: "warn",

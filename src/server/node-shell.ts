@@ -26,7 +26,7 @@ import {
   type Refusal,
 } from "../io/link.ts";
 import { resolveLinkLimits } from "../wire/limits.ts";
-import { ClientLinks } from "./client-links.ts";
+import { ClientLinks, failuresOf } from "./client-links.ts";
 import { Driver } from "./driver.ts";
 import { EventFold } from "./events.ts";
 import type { NodeLogger } from "./logger.ts";
@@ -124,7 +124,8 @@ export class NodeShell {
     const feed = (input: Input) => this.#driver.feed(input);
     const nowMs = () => readNow().monoMs;
     const refusal = (id: number) => this.#refusal(id);
-    this.#clients = new ClientLinks({ feed, nowMs, refusal, metrics: this.#requests });
+    const waitedMs = (at: number) => this.#driver.waitedMs(at);
+    this.#clients = new ClientLinks({ feed, nowMs, waitedMs, refusal, metrics: this.#requests });
     this.#peers = new PeerLinks({
       feed: (input) => this.#feedFromPeers(input),
       nowMs,
@@ -145,7 +146,8 @@ export class NodeShell {
       reply: (client, message, atMs) => {
         if (client !== DOOR_HANDLE) this.#clients.reply(client, message, atMs);
         else if (message.kind === "topology") this.#noteAddresses(message);
-        else this.#door?.reply(message);
+        else if (message.kind !== "overloaded") this.#door?.reply(message);
+        else for (const failure of failuresOf(message)) this.#door?.reply(failure);
       },
       onEvent: (event) => {
         this.#events.fold(event, event.type === "waitingForSeeds" ? this.#seedReasons() : undefined);
@@ -268,6 +270,7 @@ export class NodeShell {
       feed: (input) => this.#driver.feed(input),
       getAlone: (key, read) => this.#getAlone(key, read),
       nowMs: () => readNow().monoMs,
+      waitedMs: (at) => this.#driver.waitedMs(at),
       wallMs: () => this.#core.wallMs(readNow()),
       status: () => this.status(),
       sendToPeer: (member, message) => this.#sendToPeer(member, message),

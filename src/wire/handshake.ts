@@ -43,8 +43,8 @@ import { errorCode } from "./shapes.ts";
 export const PROTOCOL_MIN = 1;
 export const PROTOCOL_MAX = 1;
 
-/** What this build can do beyond its protocol version. Two sides use what both have. */
-export const CAPABILITIES: readonly string[] = Object.freeze([]);
+/** What this build can do beyond its protocol version. Two sides use what both have. `overloaded`: a client takes that message. */
+export const CAPABILITIES: readonly string[] = Object.freeze(["overloaded"]);
 
 /** Bytes of a nonce: as many as SHA-256 yields, so that none ever repeats. */
 export const NONCE_BYTES = 32;

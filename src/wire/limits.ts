@@ -30,6 +30,9 @@ export const SCAN_KEYS_MAX = 1_000;
 /** Entries in one pull reply. The sender stops at 256; twice that is invalid. */
 export const PULL_ENTRIES_MAX = 512;
 
+/** Requests that one refusal may name; the sender splits a longer list. */
+export const REFUSED_IDS_MAX = 4_096;
+
 /** Characters of a failure's message; a longer one is cut by the sender. */
 export const FAILURE_TEXT_MAX = 1_024;
 

@@ -32,7 +32,14 @@ import {
   slots,
   uint32,
 } from "./fields.ts";
-import { FAILURE_TEXT_MAX, MEMBERS_MAX, PULL_ENTRIES_MAX, SCAN_KEYS_MAX, SLOTS_MAX } from "./limits.ts";
+import {
+  FAILURE_TEXT_MAX,
+  MEMBERS_MAX,
+  PULL_ENTRIES_MAX,
+  REFUSED_IDS_MAX,
+  SCAN_KEYS_MAX,
+  SLOTS_MAX,
+} from "./limits.ts";
 import {
   change,
   digest,
@@ -216,6 +223,8 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
   // Peer path again: what the Redis doors of nodes say to each other.
   doorAddress: schema("doorAddress", 37, { address }),
   publish: schema("publish", 38, { channel: bytes, payload: bytes }),
+  // Client path again, to clients that know it.
+  overloaded: schema("overloaded", 39, { ids: list(id, REFUSED_IDS_MAX), retryAfterMs: millis }),
 };
 
 const BY_KIND: Readonly<Record<string, Schema<Message>>> = SCHEMAS;
@@ -295,6 +304,7 @@ const REPLIES = new Set<string>([
   "counted",
   "commanded",
   "failed",
+  "overloaded",
   "pong",
   "topology",
 ]);

@@ -52,6 +52,8 @@ export function costOf(message: Message): FrameCost {
       return cost(SLOT_BYTES * message.slots.length, message.slots.length);
     case "scanned":
       return cost(textBytes(message.after) + sum(message.keys, textBytes), message.keys.length);
+    case "overloaded":
+      return cost(5 * message.ids.length, message.ids.length);
     case "failed":
       return cost(textBytes(message.message), 0);
     case "topology":

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { CallRequest } from "../../src/client/client-machine.ts";
 import { CLIENT_TIMING } from "../../src/client/timing.ts";
-import type { WriteRequest } from "../../src/core/messages.ts";
+import type { ClientReply, WriteRequest } from "../../src/core/messages.ts";
 import { failure, Harness } from "./core-harness.ts";
 
 describe("ClientCore connecting", () => {
@@ -661,6 +661,111 @@ describe("ClientCore under load", () => {
     expect(harness.error(calls[10]!)).toMatchObject({ code: "ERR_OVERLOADED", applied: "no" });
     harness.advance(10);
     expect(harness.result(calls[9]!)).toMatchObject({ kind: "written" });
+  });
+
+  describe("ClientCore, of a node that refuses because it has too much to do,", () => {
+    const refusal = (id: number): ClientReply => ({ kind: "overloaded", ids: [id], retryAfterMs: 40 });
+
+    test("repeats the call after the pause that was asked for", () => {
+      const harness = Harness.connected({ nodes: 1, replicas: 1 });
+      const [node] = harness.nodes;
+      node!.answer = ({ id }) => (node!.requests.length === 1 ? refusal(id) : 0);
+
+      const call = harness.set("k");
+      harness.advance(80);
+
+      expect(harness.result(call)).toMatchObject({ kind: "written" });
+      const [first, second] = harness.requestsOf("k");
+      expect(second!.atMs - first!.atMs).toBeGreaterThanOrEqual(20);
+      expect(second!.request).toMatchObject({ attempt: 2 });
+    });
+
+    test("tells the caller at once when there is no time left, with the pause and that nothing was done", () => {
+      const harness = Harness.connected({ nodes: 1, replicas: 1 });
+      harness.nodes[0]!.answer = ({ id }) => refusal(id);
+
+      const call = harness.set("k", 15);
+      harness.advance(5);
+
+      const error = harness.error(call);
+      expect(error).toMatchObject({ code: "ERR_OVERLOADED", applied: "no" });
+      expect(error.details).toMatchObject({ retryAfterMs: 40, attempts: 1 });
+    });
+
+    test("adds no more repeats than the budget allows, and tells the other callers at once", () => {
+      const harness = Harness.connected({ nodes: 1, replicas: 1 });
+      const [node] = harness.nodes;
+      node!.answer = ({ id }) => refusal(id);
+
+      const calls: number[] = [];
+      for (let round = 0; round < 100; round++) {
+        for (let index = 0; index < 20; index++) calls.push(harness.get(`key ${round} ${index}`));
+        harness.advance(10);
+      }
+      harness.advance(1_000);
+
+      const errors = calls.map((call) => harness.error(call).code);
+      expect(new Set(errors)).toEqual(new Set(["ERR_OVERLOADED"]));
+      // A fifth of the calls, 20 a second, and 600 to begin with.
+      expect(node!.requests.length - calls.length).toBeLessThan(1_050);
+    });
+
+    test("has fewer calls under way there and keeps the others waiting here: a closed loop sees no refusal", () => {
+      const harness = Harness.connected({ nodes: 1, replicas: 1 });
+      const [node] = harness.nodes;
+      let working = 0;
+      let workingMax = 0;
+      node!.answer = ({ id }) => {
+        if (working >= 100) return refusal(id);
+        working++;
+        return 20;
+      };
+      const done = node!.answer;
+      node!.answer = (request, self) => {
+        const answer = done(request, self);
+        workingMax = Math.max(workingMax, working);
+        return answer;
+      };
+      const open: number[] = [];
+      let made = 0;
+      for (let step = 0; step < 600; step++) {
+        for (let index = open.length - 1; index >= 0; index--) {
+          const result = harness.result(open[index]!);
+          if (result === undefined) continue;
+          expect(result).toMatchObject({ kind: "got" });
+          working = Math.max(0, working - 1);
+          open.splice(index, 1);
+        }
+        while (open.length < 512) open.push(harness.get(`key ${made++}`));
+        harness.advance(5);
+      }
+
+      expect(workingMax).toBe(100);
+      expect(made).toBeGreaterThan(4_000);
+    });
+
+    test("refuses new calls at once when 512 wait here and the first has for 25 ms", () => {
+      const harness = Harness.connected({ nodes: 1, replicas: 1 });
+      const [node] = harness.nodes;
+      let isRefusing = true;
+      node!.answer = ({ id }) => (isRefusing ? refusal(id) : undefined);
+      for (let round = 0; round < 15; round++) {
+        for (let index = 0; index < 20; index++) harness.get(`warm ${round} ${index}`);
+        harness.advance(10);
+      }
+      isRefusing = false;
+
+      const burst = Array.from({ length: 600 }, (_, index) => harness.get(`key ${index}`, 5_000));
+      harness.advance(24);
+      const early = harness.get("early", 5_000);
+      harness.advance(2);
+      const late = harness.get("late", 5_000);
+
+      expect(burst.map((call) => harness.result(call))).toEqual(burst.map(() => undefined));
+      expect(harness.result(early)).toBeUndefined();
+      expect(harness.error(late)).toMatchObject({ code: "ERR_OVERLOADED" });
+      expect(harness.settled.get(late)?.atMs).toBe(harness.nowMs);
+    });
   });
 
   test("ClientCore keeps no more bytes unanswered on a link than it may, and finishes all calls", () => {

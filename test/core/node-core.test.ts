@@ -74,6 +74,32 @@ describe("NodeCore", () => {
     expect(ms).toBeLessThan(3_000);
   });
 
+  test("refuses clients' frames while its queue stands, answers heartbeats and other nodes, and says when it is over", () => {
+    const cluster = started(["n1"], { replicas: 1 });
+    const read = (id: number) =>
+      ({ kind: "get", id, key: "k", read: "one", want: "value", notAfter: 0 }) as const;
+    const frame = (waitedMs: number, ...ids: number[]) => {
+      cluster.replies.length = 0;
+      const requests = [...ids.map(read), { kind: "ping", sentMs: 1 } as const];
+      cluster.input("n1", { kind: "clientBatch", client: 1, requests, waitedMs });
+      return cluster.replies.map(({ kind }) => kind);
+    };
+    const told = () =>
+      cluster.events.flatMap(({ event }) => (event.type === "overload" ? [event.isOverloaded] : []));
+
+    for (let waited = 0; waited < 100; waited += 10, cluster.run(10)) {
+      expect(frame(40, 1, 2)).toEqual(["got", "got", "pong"]);
+    }
+    expect(told()).toEqual([]);
+    expect(frame(40, 1, 2)).toEqual(["pong", "overloaded"]);
+    expect(cluster.replies[1]).toEqual({ kind: "overloaded", ids: [1, 2], retryAfterMs: 80 });
+    expect(frame(3, 3)).toEqual(["got", "pong"]);
+    cluster.run(1_200);
+
+    expect(told()).toEqual([true, false]);
+    expect(frame(40, 4)).toEqual(["got", "pong"]);
+  });
+
   test("any node takes a write and any node reads it", () => {
     const cluster = started();
 

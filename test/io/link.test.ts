@@ -46,8 +46,8 @@ describe("dialLink and LinkAcceptor", () => {
     far.link!.send(got(1));
     await vi.waitFor(() => expect(near.messages).toEqual([got(1)]));
 
-    expect(near.link!.remote).toEqual({ ...NODE, protocol: 1, capabilities: [] });
-    expect(far.link!.remote).toEqual({ ...CLIENT, protocol: 1, capabilities: [] });
+    expect(near.link!.remote).toEqual({ ...NODE, protocol: 1, capabilities: ["overloaded"] });
+    expect(far.link!.remote).toEqual({ ...CLIENT, protocol: 1, capabilities: ["overloaded"] });
     expect(far.link!.path).toBe("client");
     expect(near.link!.remoteAddress).toBe(acceptor.address);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Input } from "../../src/core/machine.ts";
 import type { ClientRequest, Failure } from "../../src/core/messages.ts";
-import { ClientLinks } from "../../src/server/client-links.ts";
+import { ClientLinks, CONNECTION_PENDING_MAX } from "../../src/server/client-links.ts";
 import { MetricWriter } from "../../src/server/prometheus.ts";
 import { RequestMetrics } from "../../src/server/request-metrics.ts";
 import { FakeLink } from "./fakes.ts";
@@ -22,6 +22,7 @@ function setUp() {
   const clients = new ClientLinks({
     feed: (input) => inputs.push(input),
     nowMs: () => nowMs,
+    waitedMs: () => 12,
     metrics,
     refusal: (id): Failure => ({
       kind: "failed",
@@ -36,7 +37,8 @@ function setUp() {
     inputs,
     metrics,
     clients,
-    open: () => new FakeLink("client").open((link) => clients.accept(link)),
+    open: (capabilities: readonly string[] = []) =>
+      new FakeLink("client", { capabilities }).open((link) => clients.accept(link)),
     passTime: (ms: number) => {
       nowMs += ms;
       return nowMs;
@@ -59,7 +61,7 @@ describe("ClientLinks", () => {
 
     expect(inputs).toEqual([
       { kind: "clientOpened", client: 1 },
-      { kind: "clientBatch", client: 1, requests: [get(1), { kind: "ping", sentMs: 5 }] },
+      { kind: "clientBatch", client: 1, requests: [get(1), { kind: "ping", sentMs: 5 }], waitedMs: 12 },
       { kind: "clientClosed", client: 1 },
     ]);
   });
@@ -138,6 +140,36 @@ describe("ClientLinks", () => {
     });
 
     expect(link.sent).toMatchObject([{ kind: "failed", id: 3, code: "ERR_TOO_LARGE", elsewhere: false }]);
+  });
+
+  test("tells a client that knows it in one message that its requests were refused, and another one by one", () => {
+    const { clients, open, page } = setUp();
+    const links = [open(["overloaded"]), open()];
+
+    for (const client of [1, 2])
+      clients.reply(client, { kind: "overloaded", ids: [4, 5], retryAfterMs: 40 }, 0);
+
+    expect(links[0]!.sent).toEqual([{ kind: "overloaded", ids: [4, 5], retryAfterMs: 40 }]);
+    const failure = { kind: "failed", code: "ERR_OVERLOADED", applied: "no", elsewhere: false };
+    expect(links[1]!.sent).toMatchObject([
+      { ...failure, id: 4 },
+      { ...failure, id: 5 },
+    ]);
+    expect(page()).toContain('ringhold_requests_total{kind="get",outcome="ERR_OVERLOADED"} 4\n');
+  });
+
+  test("refuses what would give one connection more than its share of unanswered requests, heartbeats excepted", () => {
+    const { clients, inputs, open } = setUp();
+    const link = open(["overloaded"]);
+    for (let id = 0; id < CONNECTION_PENDING_MAX; id += 1_024)
+      link.receive(...Array.from({ length: 1_024 }, (_, index) => get(id + index)));
+    expect(link.sent).toEqual([]);
+
+    link.receive(get(90_000), { kind: "ping", sentMs: 1 }, get(90_001));
+
+    expect(link.sent).toMatchObject([{ kind: "overloaded", ids: [90_000, 90_001] }]);
+    expect(inputs.at(-1)).toMatchObject({ request: { kind: "ping" } });
+    expect(clients.underWayCount).toBe(CONNECTION_PENDING_MAX);
   });
 
   test("closes all links", () => {

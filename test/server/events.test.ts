@@ -37,6 +37,7 @@ const EVENTS: { readonly [Type in NodeEvent["type"]]: Extract<NodeEvent, { type:
   noQuorum: { type: "noQuorum", write: true },
   clockOff: { type: "clockOff", skewMs: 900, isOff: true },
   versionRefused: { type: "versionRefused", member, aheadMs: 900 },
+  overload: { type: "overload", isOverloaded: true, waitedMs: 41 },
   evicting: { type: "evicting", member },
   leaving: { type: "leaving" },
   released: { type: "released" },

@@ -302,6 +302,11 @@ export const MESSAGE_ARBITRARIES = {
   }),
   doorAddress: fc.record({ kind: kind("doorAddress"), address }),
   publish: fc.record({ kind: kind("publish"), channel: bytes, payload: bytes }),
+  overloaded: fc.record({
+    kind: kind("overloaded"),
+    ids: fc.array(id, { maxLength: 20 }),
+    retryAfterMs: millis,
+  }),
 } satisfies Arbitraries;
 
 const all = MESSAGE_ARBITRARIES;
@@ -323,6 +328,7 @@ export const clientReplyArbitrary: fc.Arbitrary<ClientReply> = fc.oneof(
   all.counted,
   all.commanded,
   all.failed,
+  all.overloaded,
   all.pong,
   all.topology,
 );

@@ -148,6 +148,12 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
       "69104d402c010000100110001009",
   ],
   [
+    "a refusal of three requests",
+    FROM_NODE,
+    [{ kind: "overloaded", ids: [1, 2, 70_000], retryAfterMs: 40 }],
+    "dd00000002019327930102ce0001117028",
+  ],
+  [
     "a pull",
     FROM_PEER,
     [
@@ -258,7 +264,7 @@ test("the numbers of kinds and error codes do not change", () => {
       "read 17, readReply 18, replicate 19, replicated 20, clearReplica 21, " +
       "clearReplicaReply 22, forward 23, forwarded 24, pull 25, pulled 26, catchUp 27, " +
       "catchUpReply 28, probe 29, ack 30, probeRequest 31, nack 32, gossip 33, sync 34, " +
-      "doorAddress 37, publish 38",
+      "doorAddress 37, publish 38, overloaded 39",
   );
   expect(ERROR_CODES.map((code) => `${code} ${errorCode.pack(code)}`).join(", ")).toBe(
     "ERR_INVALID_OPTION 0, ERR_INVALID_ARGUMENT 1, ERR_TOO_LARGE 2, ERR_NO_QUORUM 3, " +

@@ -215,6 +215,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   sync: { wantsReply: boolean, records: listOf(record, 4096) },
   doorAddress: { address },
   publish: { channel: bytes, payload: bytes },
+  overloaded: { ids: listOf(uint32, 4096), retryAfterMs: millis },
 };
 
 /** Whether a value is a message whose every field has a type and range that its interface allows. */

@@ -43,6 +43,13 @@ const SCAN_BYTES_MAX = 256 * 1024;
 /** Keys whose last write here may not have reached a majority; past this bound every key is treated so. */
 const UNCERTAIN_KEYS_MAX = 10_000;
 
+/** Entries looked at for one answer to a scan, the first slot's aside: some 5 ms. The asker goes on where it ended. */
+const SCAN_HEADS_MAX = 20_000;
+/** Repeats of one write that wait for its end here; one more is refused. */
+const REPEATS_MAX = 64;
+/** The pause asked of a client whose request is one too many. */
+const RETRY_AFTER_MS = 100;
+
 /** Keys repaired at one time. */
 const REPAIRS_MAX = 256;
 
@@ -162,6 +169,17 @@ export class Coordinator {
       this.#fail(replyTo, "ERR_NO_QUORUM", "This node is not in the ring yet", { elsewhere: true });
       return;
     }
+    if (isTooLate(request.notAfter, now)) {
+      this.#fail(
+        replyTo,
+        "ERR_TIMEOUT",
+        "The read came to its turn after its caller stopped waiting for it",
+        {
+          elsewhere: true,
+        },
+      );
+      return;
+    }
     if (this.#mayAnswerAlone(slot, request.read)) {
       this.#got(replyTo, request, store.get(slot, request.key, now.wallMs));
       return;
@@ -172,7 +190,11 @@ export class Coordinator {
       key: request.key,
       slot,
       mode: request.read === "quorum" ? "quorum" : "degraded",
-      deadlineMs: now.monoMs + this.#context.options.requestMsMax,
+      // Nobody waits for it after that.
+      deadlineMs: Math.min(
+        now.monoMs + this.#context.options.requestMsMax,
+        request.notAfter || Number.POSITIVE_INFINITY,
+      ),
     } as const;
     new ReadTask(this.#context, read, (result, at) => {
       this.#pending--;
@@ -306,6 +328,10 @@ export class Coordinator {
     const known = this.#running.find(opClient, opSeq);
     if (known !== undefined) {
       known.others ??= [];
+      if (known.others.length >= REPEATS_MAX) {
+        this.#refuse(replyTo);
+        return;
+      }
       known.others.push(replyTo);
       known.notAfter = Math.max(known.notAfter, notAfter);
       return;
@@ -445,11 +471,13 @@ export class Coordinator {
     let bytes = 0;
     let slotsDone = 0;
     let after = "";
+    let heads = 0;
     for (const [index, slot] of request.slots.entries()) {
-      if (!slots.counts(slot)) break;
+      if (!slots.counts(slot) || heads >= SCAN_HEADS_MAX) break;
       const cursor = index === 0 ? request.after : "";
       const found: string[] = [];
       for (const head of store.heads(slot)) {
+        heads++;
         const isLiveNow = head.size !== undefined && !isExpired(head, now.wallMs);
         if (isLiveNow && head.key > cursor && head.key.startsWith(request.prefix)) found.push(head.key);
       }
@@ -565,10 +593,19 @@ export class Coordinator {
 
   #isOverloaded(replyTo: ReplyTo): boolean {
     if (this.pending < this.#context.options.pendingMax) return false;
-    this.#fail(replyTo, "ERR_OVERLOADED", `This node has ${this.pending} requests under way`, {
-      elsewhere: false,
-    });
+    this.#refuse(replyTo);
     return true;
+  }
+
+  /** One request too many. */
+  #refuse(replyTo: ReplyTo): void {
+    if (replyTo.type === "client") {
+      const { client, id } = replyTo;
+      this.#context.outbox.reply(client, { kind: "overloaded", ids: [id], retryAfterMs: RETRY_AFTER_MS });
+      return;
+    }
+    const message = `This node has ${this.pending} requests under way`;
+    this.#fail(replyTo, "ERR_OVERLOADED", message, { elsewhere: false });
   }
 
   #fail(

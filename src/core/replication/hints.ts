@@ -6,7 +6,8 @@
 // is marked for a sync instead, which the target then pulls by itself. So it is when the key is no longer held here at replay:
 // its tombstone may have been dropped early, and the target would go on answering with what was deleted.
 //
-// Replay is paced by a window of unanswered messages, so a returning node is fed no faster than it answers.
+// Replay is paced by a window of unanswered messages, so a returning node is fed no faster than it answers. The window is small
+// while callers have to wait here: they come first.
 
 import { compareIds, type MemberId, type RingId, type Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
@@ -21,6 +22,8 @@ const HINT_OVERHEAD_BYTES = 80;
 /** An unanswered hint is sent again after this. */
 const REPLAY_TIMEOUT_MS = 1_000;
 const CLEAR_SLOTS_MAX = 1_024;
+/** Unanswered hints for one target while callers have to wait: they go on, and are no load worth speaking of. */
+const BUSY_IN_FLIGHT_MAX = 4;
 /** A target that must pull slots hears so no more often than this. */
 const TELL_SPACING_MS = 10_000;
 
@@ -58,6 +61,7 @@ export class Hints {
   readonly #outbox: Outbox;
   readonly #options: ReplicationOptions;
   readonly #nextId: () => number;
+  readonly #givesWay: (now: Now) => boolean;
   readonly #repair: (key: string, now: Now) => void;
   #bytes = 0;
 
@@ -67,6 +71,8 @@ export class Hints {
     readonly outbox: Outbox;
     readonly options: ReplicationOptions;
     readonly nextId: () => number;
+    /** Whether callers have to wait on this node now: then fewer hints are on their way. */
+    givesWay(now: Now): boolean;
     /** Makes the replicas of a key agree. */
     repair(key: string, now: Now): void;
   }) {
@@ -75,6 +81,7 @@ export class Hints {
     this.#outbox = parts.outbox;
     this.#options = parts.options;
     this.#nextId = parts.nextId;
+    this.#givesWay = parts.givesWay;
     this.#repair = parts.repair;
   }
 
@@ -149,8 +156,12 @@ export class Hints {
       if (now.monoMs - sent.sentMs > REPLAY_TIMEOUT_MS) target.inFlight.delete(id);
     }
     if (target.cleared.size > 0) this.#replayClears(member, target, ring.id, now);
+    const { hintsInFlightMax } = this.#options;
+    const inFlightMax = this.#givesWay(now)
+      ? Math.min(BUSY_IN_FLIGHT_MAX, hintsInFlightMax)
+      : hintsInFlightMax;
     for (const hint of target.hints.values()) {
-      if (target.inFlight.size >= this.#options.hintsInFlightMax) break;
+      if (target.inFlight.size >= inFlightMax) break;
       if (now.monoMs - hint.sentMs <= REPLAY_TIMEOUT_MS) continue;
       const entry = this.#store.peek(hint.slot, hint.key);
       if (entry === undefined || !ring.isReplica(hint.slot, member)) {

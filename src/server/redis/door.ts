@@ -69,6 +69,8 @@ export interface DoorPorts {
   /** See {@link CoreKeyspacePorts.getAlone}. */
   getAlone: CoreKeyspacePorts["getAlone"];
   nowMs(): number;
+  /** How long what comes in at this moment has waited already. */
+  waitedMs(nowMs: number): number;
   /** The cluster's wall time. */
   wallMs(): number;
   status(): NodeStatus;
@@ -123,13 +125,14 @@ export class RedisDoor {
     this.#options = options;
     this.#ports = ports;
     const { read, write, timeoutMs, valueBytesMax } = options;
-    const { feed, getAlone, nowMs, metrics, view } = ports;
+    const { feed, getAlone, nowMs, waitedMs, metrics, view } = ports;
     const clientId = randomBytes(6).readUIntBE(0, 6) + 1;
     const random = Math.random;
     this.#keyspace = new CoreKeyspace({
       feed,
       getAlone,
       nowMs,
+      waitedMs,
       metrics,
       view,
       read,

@@ -27,7 +27,7 @@ import type { RequestMetrics } from "../request-metrics.ts";
 import { DOOR_HANDLE } from "./door-handle.ts";
 
 /** An answer to an operation. */
-export type Answer = Exclude<ClientReply, { kind: "pong" | "topology" }>;
+export type Answer = Exclude<ClientReply, { kind: "pong" | "topology" | "overloaded" }>;
 
 /** Whoever waits for an operation. */
 export interface Waiter {
@@ -46,6 +46,8 @@ export interface CoreKeyspacePorts {
   /** What the node answers by itself without further work; `undefined` when it has to be fed a request. Bytes are lent for the moment. */
   getAlone(key: string, read: ReadMode): { readonly entry: Entry | undefined } | undefined;
   nowMs(): number;
+  /** How long what comes in at this moment has waited already. */
+  waitedMs(nowMs: number): number;
   readonly metrics: RequestMetrics;
   readonly view: ClusterView;
   readonly read: ReadMode;
@@ -62,6 +64,9 @@ const SWEEP_MS = 50;
 /** Pause before an operation is asked again: the first and the longest. */
 const RETRY_MS_MIN = 5;
 const RETRY_MS_MAX = 100;
+
+/** Attempts of an operation that an overloaded node refuses, some 30 ms together; then its client is told. */
+const OVERLOADED_ATTEMPTS_MAX = 3;
 
 interface Operation {
   id: number;
@@ -155,7 +160,7 @@ export class CoreKeyspace implements Keyspace {
 
   /** Takes an answer of the core for {@link DOOR_HANDLE}. */
   reply(message: ClientReply): void {
-    if (message.kind === "pong" || message.kind === "topology") return;
+    if (message.kind === "pong" || message.kind === "topology" || message.kind === "overloaded") return;
     if (this.#fed?.id === message.id) {
       this.#answer = message;
       return;
@@ -195,10 +200,11 @@ export class CoreKeyspace implements Keyspace {
     this.#fed = operation;
     this.#answer = undefined;
     const request = inForm(operation);
+    const waitedMs = this.#ports.waitedMs(this.#ports.nowMs());
     const input: Input =
       operation.to === undefined
-        ? { kind: "client", client: DOOR_HANDLE, request }
-        : { kind: "client", client: DOOR_HANDLE, request, to: operation.to };
+        ? { kind: "client", client: DOOR_HANDLE, request, waitedMs }
+        : { kind: "client", client: DOOR_HANDLE, request, waitedMs, to: operation.to };
     this.#ports.feed(input);
     const answer = this.#answer as Answer | undefined;
     this.#fed = undefined;
@@ -244,7 +250,8 @@ export class CoreKeyspace implements Keyspace {
     const pauseMs =
       Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (operation.attempts - 1)) * (1 + this.#ports.random());
     const isLate = this.#ports.nowMs() + pauseMs >= operation.deadlineMs;
-    if (!failure.elsewhere || operation.to !== undefined || isLate) {
+    const isBusy = failure.code === "ERR_OVERLOADED" && operation.attempts < OVERLOADED_ATTEMPTS_MAX;
+    if (!(failure.elsewhere || isBusy) || operation.to !== undefined || isLate) {
       const applied = operation.mayBeApplied ? "maybe" : "no";
       this.#settle(operation, { ...failure, applied }, failure.code);
       return;

@@ -204,10 +204,52 @@ describe("Coordinator.write", () => {
     trio.held.add("b").add("c");
     for (let index = 0; index < 3; index++) trio.write(key, setTo("v"));
 
-    expect(trio.reply(trio.write(key, setTo("v")))).toMatchObject({ code: "ERR_OVERLOADED", applied: "no" });
+    const id = trio.write(key, setTo("v"));
+    expect(trio.replies.at(-1)).toMatchObject({ kind: "overloaded", ids: [id] });
     trio.release("b");
     trio.held.clear();
     expect(trio.reply(trio.write(key, setTo("v")))?.kind).toBe("written");
+  });
+});
+
+describe("Coordinator, for callers who have gone,", () => {
+  const readAt = (trio: Trio, key: string, notAfter: number) => {
+    const request = { kind: "get", id: 5, key, read: "quorum", want: "value", notAfter } as const;
+    trio.coordinator.get(request, { type: "client", client: 1, id: 5 }, trio.now);
+    trio.deliver();
+  };
+
+  test("begins no read past its instant", () => {
+    const trio = new Trio(hashes);
+
+    readAt(trio, trio.keyOf("a"), trio.now.monoMs - 1);
+
+    expect(trio.reply(5)).toMatchObject({ kind: "failed", code: "ERR_TIMEOUT", applied: "no" });
+    expect(trio.sent).toEqual([]);
+  });
+
+  test("gives a read up at its instant", () => {
+    const trio = new Trio(hashes);
+    trio.held.add("b").add("c");
+
+    readAt(trio, trio.keyOf("a"), trio.now.monoMs + 40);
+    expect(trio.coordinator.pending).toBe(1);
+    trio.run(60);
+
+    expect(trio.coordinator.pending).toBe(0);
+  });
+
+  test("keeps no more than 64 repeats of one write", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.held.add("b").add("c");
+    trio.write(key, setTo("v"), { opSeq: 9 });
+
+    for (let attempt = 0; attempt < 65; attempt++) trio.write(key, setTo("v"), { opSeq: 9 });
+    expect(trio.replies.filter(({ kind }) => kind === "overloaded")).toHaveLength(1);
+    trio.release("b");
+
+    expect(trio.replies.filter(({ kind }) => kind === "written")).toHaveLength(65);
   });
 });
 

@@ -72,7 +72,12 @@ export function makeFixture(
   const nextId = () => ++lastId;
   const options = { ...REPLICATION_DEFAULTS, hintsPerTargetMax: 5 };
   const repaired: string[] = [];
-  const hints = new Hints({ store, view, outbox, options, nextId, repair: (key) => repaired.push(key) });
+  const busy = { isBusy: false };
+  const hints = new Hints({
+    ...{ store, view, outbox, options, nextId },
+    givesWay: () => busy.isBusy,
+    repair: (key) => repaired.push(key),
+  });
   const replica = new Replica({ store, clock, operations, slots, view, outbox, clockSkewMsMax: 500 });
   const replicate = (over: Partial<Replicate> = {}): Replicate => {
     const written = over.entry ?? entry();
@@ -93,6 +98,7 @@ export function makeFixture(
     operations,
     clock,
     hints,
+    busy,
     replica,
     replicate,
     repaired,

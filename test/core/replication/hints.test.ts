@@ -42,6 +42,19 @@ describe("Hints", () => {
     ]);
   });
 
+  test("has four messages under way while callers have to wait, and the others when they no longer do", () => {
+    const { hints, usable, outbox, busy } = withHints(["k1", "k2", "k3", "k4", "k5"]);
+    usable.add(TARGET);
+
+    busy.isBusy = true;
+    hints.replay(at(20));
+    expect(sent(outbox.take())).toHaveLength(4);
+    busy.isBusy = false;
+    hints.replay(at(30));
+
+    expect(sent(outbox.take())).toHaveLength(1);
+  });
+
   test("forgets a hint when the target has it, and not before", () => {
     const { hints, usable, outbox } = withHints(["k"]);
     usable.add(TARGET);

@@ -1,0 +1,94 @@
+// How many calls a client has under way on one link: as many as the node answers soon, and no more. The others wait on this side, where
+// waiting costs nothing and no try runs into its time: tries that wait at the node are repeated, and repeats are load.
+//
+// Additive increase, multiplicative decrease (Jacobson, "Congestion avoidance and control", 1988), with three signs of too much: the
+// node refuses; a try is not answered in its time; or answers take longer than a try is sure to have, beyond what an unloaded answer takes
+// (Vegas' idea: delay tells before loss does). Each sign counts once per round trip: what was sent before the last decrease says nothing
+// of the window after it.
+
+/** Calls under way to begin with: more than a closed loop of a few hundred callers has on one of its nodes. */
+const START = 1_024;
+/** The floor: on the slowest machine as many as keep a frame worth sending; the node's own bounds do the rest. */
+const SIZE_MIN = 16;
+/** The ceiling; half of what a node allows one connection. */
+export const WINDOW_MAX = 8_192;
+/** What a sign of too much leaves of the window: a refusal is certain, a delay is a hint. */
+const AFTER_REFUSAL = 0.7;
+const AFTER_DELAY = 0.85;
+/** Milliseconds above the unloaded answer that are a sign: under the 120 that a try has at least. */
+const DELAY_MS = 80;
+/** Once it has been cut, the window grows by this per round trip. */
+const INCREASE = 8;
+/** The unloaded answer is the fastest of this time and of the one before. */
+const BASE_LIFE_MS = 5_000;
+/** For this long after a refusal the node counts as overloaded. */
+const OVERLOAD_MS = 500;
+
+/** See the top of the file. Fed with monotonic milliseconds. */
+export class Window {
+  #size = START;
+  /** Below it the window grows by one per answer, above it by {@link INCREASE} per round trip. */
+  #threshold = WINDOW_MAX;
+  #cutMs = Number.NEGATIVE_INFINITY;
+  #refusedMs = Number.NEGATIVE_INFINITY;
+  #baseMs = Number.POSITIVE_INFINITY;
+  #olderBaseMs = Number.POSITIVE_INFINITY;
+  #baseSinceMs = Number.NEGATIVE_INFINITY;
+  #answerMs = 1;
+
+  /** Calls that may be under way, from 16 to 8,192. */
+  get size(): number {
+    return Math.floor(this.#size);
+  }
+
+  /** Whether the node has refused calls lately. */
+  isOverloaded(nowMs: number): boolean {
+    return nowMs - this.#refusedMs < OVERLOAD_MS;
+  }
+
+  /** Milliseconds until as many calls as this have been answered, as things go now. */
+  drainMs(calls: number): number {
+    return (calls * this.#answerMs) / this.#size;
+  }
+
+  /** A call was answered, while so many others were under way. */
+  answered(sentMs: number, inFlight: number, nowMs: number): void {
+    const ms = nowMs - sentMs;
+    this.#answerMs += (ms - this.#answerMs) / 16;
+    if (nowMs - this.#baseSinceMs > BASE_LIFE_MS) {
+      this.#olderBaseMs = this.#baseMs;
+      this.#baseMs = ms;
+      this.#baseSinceMs = nowMs;
+    } else if (ms < this.#baseMs) {
+      this.#baseMs = ms;
+    }
+    if (ms > Math.min(this.#baseMs, this.#olderBaseMs) + DELAY_MS) this.#cut(sentMs, AFTER_DELAY, nowMs);
+    // A window that is not used has proved nothing.
+    else if (2 * inFlight >= this.#size) this.#grow();
+  }
+
+  /** The node refused a call because it has too much to do. */
+  refused(sentMs: number, nowMs: number): void {
+    this.#refusedMs = nowMs;
+    this.#cut(sentMs, AFTER_REFUSAL, nowMs);
+  }
+
+  /** A try was not answered in its time. */
+  timedOut(sentMs: number, nowMs: number): void {
+    this.#cut(sentMs, AFTER_REFUSAL, nowMs);
+  }
+
+  #grow(): void {
+    this.#size = Math.min(
+      WINDOW_MAX,
+      this.#size + (this.#size < this.#threshold ? 1 : INCREASE / this.#size),
+    );
+  }
+
+  #cut(sentMs: number, factor: number, nowMs: number): void {
+    if (sentMs <= this.#cutMs) return;
+    this.#cutMs = nowMs;
+    this.#size = Math.max(SIZE_MIN, this.#size * factor);
+    this.#threshold = this.#size;
+  }
+}
