@@ -414,6 +414,51 @@ export interface Publish {
   readonly payload: Uint8Array;
 }
 
+/**
+ * "From now on, tell me of every change in these slots." Added to what was asked before in the same `round`; a later round starts anew,
+ * and 0 ends it. Without slots it only asks whether all is as it was. For doors whose clients cache what they read.
+ */
+export interface Watch {
+  readonly kind: "watch";
+  readonly id: number;
+  /** Greater with each start, also across restarts of the sender. */
+  readonly round: number;
+  /** Every slot, whatever `slots` says. */
+  readonly isAll: boolean;
+  /** At most 1,024, strictly ascending. */
+  readonly slots: readonly Slot[];
+}
+
+/** Answer to {@link Watch}: whatever is stored here from now on is told. */
+export interface Watching {
+  readonly kind: "watching";
+  readonly id: number;
+  readonly round: number;
+  /** Of the last {@link Changed} to this member; it began at a random number when the round did, so that whoever forgot is found out. */
+  readonly seq: number;
+}
+
+/** What has changed in the slots that the receiver watches, since the message before. */
+export interface Changed {
+  readonly kind: "changed";
+  readonly round: number;
+  /** One more than in the message before: a gap means that one was lost. */
+  readonly seq: number;
+  /** Whole slots were cleared, or more changed than can be told: nothing that was read before is vouched for. */
+  readonly isCleared: boolean;
+  /** At most 1,000. */
+  readonly items: readonly ChangedKey[];
+}
+
+/** A key, and the version that is held under it now; 0 when the value went by time or for space. */
+export interface ChangedKey {
+  readonly key: string;
+  readonly version: number;
+  /** The operation that wrote it, as in {@link Entry}. */
+  readonly opClient: number;
+  readonly opSeq: number;
+}
+
 // ---- gossip path
 
 export type Liveness = "alive" | "suspect" | "dead";
@@ -518,6 +563,8 @@ export type ClientReply =
   | Overloaded
   | Pong
   | Topology;
+/** What doors, and the stores behind them, say to each other: for the shell, not for the core. Only to nodes that know it (see `wire/handshake.ts`). */
+export type DoorMessage = DoorAddress | Publish | Watch | Watching | Changed;
 export type PeerMessage =
   | ReadReplica
   | ReadReplicaReply
@@ -531,8 +578,7 @@ export type PeerMessage =
   | PullReply
   | CatchUp
   | CatchUpReply
-  | DoorAddress
-  | Publish
+  | DoorMessage
   | Ping
   | Pong;
 export type GossipMessage = Probe | ProbeAck | ProbeRequest | ProbeNack | Gossip | Sync;

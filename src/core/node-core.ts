@@ -414,7 +414,10 @@ export class NodeCore implements Machine<Input, Effect> {
         return;
       case "doorAddress":
       case "publish":
-        // For the shell's Redis door, which takes them before they get here.
+      case "watch":
+      case "watching":
+      case "changed":
+        // For the shell, which takes them before they get here.
         return;
     }
   }

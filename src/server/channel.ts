@@ -8,6 +8,7 @@
 
 import type { Change, GossipMessage, Message, PeerMessage } from "../core/messages.ts";
 import type { Link } from "../io/link.ts";
+import { capabilityFor } from "../wire/handshake.ts";
 
 export type NodeMessage = PeerMessage | GossipMessage;
 
@@ -44,6 +45,8 @@ export interface ChannelPorts {
   random(): number;
   /** Messages given up before they were sent. */
   onDropped(count: number): void;
+  /** A message was not sent, because the other side is of a version that does not know it. */
+  onUnknown(message: NodeMessage): void;
 }
 
 interface Waiting {
@@ -102,7 +105,7 @@ export class Channel {
     this.#address = address;
     const link = this.link;
     if (link !== undefined) {
-      link.send(message);
+      this.#say(link, message);
       return;
     }
     this.#wait(message);
@@ -124,7 +127,12 @@ export class Channel {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#waitingBytes = 0;
-    for (const { message } of waiting) link.send(message);
+    for (const { message } of waiting) this.#say(link, message);
+  }
+
+  #say(link: Link, message: NodeMessage): void {
+    if (mayReceive(link, message)) link.send(message);
+    else this.#ports.onUnknown(message);
   }
 
   /** Forgets a link. Returns whether it was one of this channel's. */
@@ -220,6 +228,12 @@ export class Channel {
   }
 }
 
+/** Whether the other side's version knows such messages. */
+export function mayReceive(link: Link, message: NodeMessage): boolean {
+  const needed = capabilityFor(message);
+  return needed === undefined || link.remote.capabilities.includes(needed);
+}
+
 /** What a message weighs, near enough for a bound: its values and texts, and something for the rest. */
 export function roughBytes(message: Message): number {
   const rest = 128;
@@ -236,6 +250,8 @@ export function roughBytes(message: Message): number {
       return rest + message.channel.length + message.payload.length;
     case "forwarded":
       return rest + (message.reply.kind === "got" ? message.reply.value.length : 0);
+    case "changed":
+      return message.items.reduce((sum, { key }) => sum + rest + key.length, rest);
     case "pull":
       return rest + 32 * message.slots.length;
     case "pulled":

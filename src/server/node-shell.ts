@@ -9,13 +9,14 @@ import type { Hashes } from "../base/hash.ts";
 import type { MemberId } from "../base/ids.ts";
 import { Prng } from "../base/prng.ts";
 import type { Effect, Input, Machine, Now } from "../core/machine.ts";
-import type { Entry, Failure, PeerMessage, ReadMode, Topology } from "../core/messages.ts";
+import type { DoorMessage, Entry, Failure, ReadMode } from "../core/messages.ts";
 import { NodeCore } from "../core/node-core.ts";
 import { type NodeCoreOptions, resolveNodeCoreOptions } from "../core/options.ts";
 import type { ClusterView } from "../core/replication/cluster-view.ts";
 import { NOT_ALONE } from "../core/replication/coordinator.ts";
 import type { NodeStatus } from "../core/status.ts";
 import { SegmentStore } from "../core/store/segment-store.ts";
+import type { StoreWatch } from "../core/store/store.ts";
 import { readNow } from "../io/clock.ts";
 import {
   dialLink,
@@ -32,10 +33,11 @@ import { EventFold } from "./events.ts";
 import type { NodeLogger } from "./logger.ts";
 import { metricsPage } from "./metrics.ts";
 import type { ResolvedNodeOptions } from "./options.ts";
-import { PeerLinks } from "./peer-links.ts";
+import { isForDoor, PeerLinks } from "./peer-links.ts";
 import type { RedisDoor } from "./redis/door.ts";
 import { DOOR_HANDLE } from "./redis/door-handle.ts";
 import { RequestMetrics } from "./request-metrics.ts";
+import { SlotWatchers } from "./slot-watchers.ts";
 
 /** For name lookup, connection, TLS and handshake together: six round trips of 300 ms. */
 const DIAL_TIMEOUT_MS = 2_000;
@@ -97,8 +99,7 @@ export class NodeShell {
   readonly #dials = new AbortController();
   readonly #refusals = new Map<string, number>();
   readonly #door: RedisDoor | undefined;
-  /** By member: where it is reached. Kept for the door. */
-  #addresses = new Map<MemberId, string>();
+  readonly #watchers: SlotWatchers;
   #messagesDropped = 0;
   #loopLateMsMax = 0;
 
@@ -119,7 +120,11 @@ export class NodeShell {
       clientId: 0,
       replicas: options.replicas,
     };
-    const createCore = setup.createCore ?? realCore(options, setup.hashes);
+    this.#watchers = new SlotWatchers({
+      send: (member, message) => this.#tell(member, message),
+      random: () => Math.floor(Math.random() * 2 ** 32),
+    });
+    const createCore = setup.createCore ?? realCore(options, setup.hashes, this.#watchers);
     this.#core = createCore(coreOptions(options, setup.address, generation), now);
     const feed = (input: Input) => this.#driver.feed(input);
     const nowMs = () => readNow().monoMs;
@@ -145,7 +150,7 @@ export class NodeShell {
       redial: (member, path) => this.#peers.redial(member, path),
       reply: (client, message, atMs) => {
         if (client !== DOOR_HANDLE) this.#clients.reply(client, message, atMs);
-        else if (message.kind === "topology") this.#noteAddresses(message);
+        else if (message.kind === "topology") this.#door?.clusterChanged();
         else if (message.kind !== "overloaded") this.#door?.reply(message);
         else for (const failure of failuresOf(message)) this.#door?.reply(failure);
       },
@@ -273,7 +278,7 @@ export class NodeShell {
       waitedMs: (at) => this.#driver.waitedMs(at),
       wallMs: () => this.#core.wallMs(readNow()),
       status: () => this.status(),
-      sendToPeer: (member, message) => this.#sendToPeer(member, message),
+      tell: (member, message) => this.#tell(member, message),
       view: this.#core.view,
       hashes,
       metrics: this.#requests,
@@ -288,30 +293,29 @@ export class NodeShell {
     });
   }
 
-  /** What doors say to each other does not concern the core. */
+  /** What doors and stores tell each other does not concern the core. */
   #feedFromPeers(input: Input): void {
-    const isForDoor =
-      input.kind === "peer" && (input.message.kind === "doorAddress" || input.message.kind === "publish");
-    if (isForDoor) {
-      this.#door?.heard(
-        input.from,
-        input.message as Extract<PeerMessage, { kind: "doorAddress" | "publish" }>,
-      );
+    if (input.kind === "peer" && isForDoor(input.message)) {
+      this.#heard(input.from, input.message);
       return;
     }
     this.#driver.feed(input);
-    if (input.kind === "link" && input.path === "peer" && input.isUp) this.#door?.linkUp(input.member);
+    if (input.kind !== "link" || input.path !== "peer") return;
+    if (!input.isUp) this.#watchers.forget(input.member);
+    if (input.isUp) this.#door?.linkUp(input.member);
+    else this.#door?.linkDown(input.member);
   }
 
-  #sendToPeer(member: MemberId, message: PeerMessage): void {
-    const address = this.#addresses.get(member);
-    if (address !== undefined) this.#peers.send({ kind: "send", to: member, address, path: "peer", message });
+  #heard(from: MemberId, message: DoorMessage): void {
+    if (message.kind === "watch") this.#tell(from, this.#watchers.take(from, message));
+    else this.#door?.heard(from, message);
   }
 
-  #noteAddresses({ members }: Topology): void {
-    this.#addresses = new Map(members.map(({ id, address }) => [id, address]));
-    // Whoever came meanwhile, or was not known when its link opened. A few bytes at each change of the cluster.
-    for (const { id } of members) if (id !== this.#options.name) this.#door?.linkUp(id);
+  /** To a member or to this node itself; false when nothing can be said to it. */
+  #tell(member: MemberId, message: DoorMessage): boolean {
+    if (member !== this.#options.name) return this.#peers.tell(member, message);
+    this.#heard(member, message);
+    return true;
   }
 
   #seedReasons(): object {
@@ -372,9 +376,9 @@ function coreOptions(options: ResolvedNodeOptions, address: string, generation: 
   });
 }
 
-function realCore({ memoryBytes }: ResolvedNodeOptions, hashes: Hashes): CreateCore {
+function realCore({ memoryBytes }: ResolvedNodeOptions, hashes: Hashes, watch: StoreWatch): CreateCore {
   return (options, now) => {
-    const store = new SegmentStore({ bytesMax: memoryBytes }, hashes);
+    const store = new SegmentStore({ bytesMax: memoryBytes }, hashes, watch);
     const prng = new Prng(randomBytes(4).readUInt32LE());
     return new NodeCore(options, { store, hashes, prng }, now);
   };

@@ -12,9 +12,9 @@ import { CacheError } from "../base/errors.ts";
 import { isMemberId, type MemberId } from "../base/ids.ts";
 import type { NodeEvent } from "../core/events.ts";
 import type { Input } from "../core/machine.ts";
-import type { Failure, GossipMessage, Message, PeerMessage } from "../core/messages.ts";
+import type { DoorMessage, Failure, GossipMessage, Message, PeerMessage } from "../core/messages.ts";
 import type { Link, LinkHandlers } from "../io/link.ts";
-import { Channel, type ChannelPorts } from "./channel.ts";
+import { Channel, type ChannelPorts, mayReceive, type NodeMessage } from "./channel.ts";
 import type { SendEffect } from "./driver.ts";
 
 /** The paths between nodes. */
@@ -66,6 +66,14 @@ export class PeerLinks {
     channel.send(message, address);
   }
 
+  /** Says it on an open link to the member. False when there is none, or when the member is of a version that does not know such messages. */
+  tell(member: MemberId, message: DoorMessage): boolean {
+    const link = this.#members.peer.get(member)?.link;
+    if (this.#isClosed || link === undefined || !mayReceive(link, message)) return false;
+    link.send(message);
+    return true;
+  }
+
   /** Carries out a `redial`: cuts what is open and dials again. */
   redial(member: MemberId, path: NodePath): void {
     const channel = this.#members[path].get(member);
@@ -114,21 +122,49 @@ export class PeerLinks {
   }
 
   #memberChannel(path: NodePath, member: MemberId): Channel {
-    return this.#channel(this.#members[path], member, (address) => this.#dial(address, path, member));
+    return this.#channel(this.#members[path], member, {
+      dial: (address) => this.#dial(address, path, member),
+      onUnknown: (message) => this.#sendBack(member, message),
+    });
   }
 
   #seedChannel(path: NodePath, seed: string): Channel {
-    return this.#channel(this.#seeds[path], seed, (address) => this.#dial(address, path, ""));
+    // Gossip is the same in all versions.
+    const onUnknown = () => {};
+    return this.#channel(this.#seeds[path], seed, {
+      dial: (address) => this.#dial(address, path, ""),
+      onUnknown,
+    });
   }
 
-  #channel<Key>(channels: Map<Key, Channel>, key: Key, dial: ChannelPorts["dial"]): Channel {
+  /** A request that the member's version does not know: it has certainly not been done, and another node may do it. */
+  #sendBack(member: MemberId, message: NodeMessage): void {
+    if (message.kind !== "forward") return;
+    const { id, request } = message;
+    const text = `Node ${member} is of an older version, which does not know this request`;
+    const reply: Failure = {
+      kind: "failed",
+      id: request.id,
+      code: "ERR_UNREACHABLE",
+      message: text,
+      applied: "no",
+      elsewhere: true,
+    };
+    this.#ports.feed({ kind: "peer", from: member, message: { kind: "forwarded", id, reply } });
+  }
+
+  #channel<Key>(
+    channels: Map<Key, Channel>,
+    key: Key,
+    own: Pick<ChannelPorts, "dial" | "onUnknown">,
+  ): Channel {
     const known = channels.get(key);
     if (known !== undefined) return known;
     if (channels.size >= CHANNELS_MAX) {
       for (const [other, { isIdle }] of channels) if (isIdle) channels.delete(other);
     }
     const { nowMs, random, onDropped } = this.#ports;
-    const channel = new Channel({ dial, nowMs, random, onDropped });
+    const channel = new Channel({ ...own, nowMs, random, onDropped });
     channels.set(key, channel);
     return channel;
   }
@@ -258,8 +294,16 @@ export class PeerLinks {
   }
 }
 
-function isForDoor({ kind }: PeerMessage): boolean {
-  return kind === "doorAddress" || kind === "publish";
+/** Whether the shell takes it, and not the core. */
+export function isForDoor(message: PeerMessage): message is DoorMessage {
+  const { kind } = message;
+  return (
+    kind === "doorAddress" ||
+    kind === "publish" ||
+    kind === "changed" ||
+    kind === "watch" ||
+    kind === "watching"
+  );
 }
 
 /** Why a link is not used. Reads as "<address> <reason>". */

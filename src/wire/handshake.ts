@@ -16,7 +16,7 @@
 
 import type { ErrorCode } from "../base/errors.ts";
 import { SLOT_COUNT } from "../base/ids.ts";
-import type { Path } from "../core/messages.ts";
+import type { Message, Path } from "../core/messages.ts";
 import { HASH_VERSION, ringParameters } from "../core/ring/ring.ts";
 import { packValue, unpackValue } from "./codec.ts";
 import {
@@ -43,8 +43,36 @@ import { errorCode } from "./shapes.ts";
 export const PROTOCOL_MIN = 1;
 export const PROTOCOL_MAX = 1;
 
+/**
+ * Knows what Redis doors need of other nodes: the messages that doors and stores tell each other with, `put`, and increments of integers
+ * only. To a node without it nothing of that is sent.
+ */
+export const REDIS_DOOR = "redis-door";
+
 /** What this build can do beyond its protocol version. Two sides use what both have. `overloaded`: a client takes that message. */
-export const CAPABILITIES: readonly string[] = Object.freeze(["overloaded"]);
+export const CAPABILITIES: readonly string[] = Object.freeze(["overloaded", REDIS_DOOR]);
+
+/** What the receiver must have for the message to be sent to it; `undefined` for what every version knows. */
+export function capabilityFor(message: Message): string | undefined {
+  switch (message.kind) {
+    case "doorAddress":
+    case "publish":
+    case "watch":
+    case "watching":
+    case "changed":
+      return REDIS_DOOR;
+    case "forward": {
+      const { request } = message;
+      if (request.kind !== "write") return undefined;
+      const { change } = request;
+      const isOfDoors =
+        change.type === "put" || (change.type === "increment" && change.integersOnly === true);
+      return isOfDoors ? REDIS_DOOR : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
 
 /** Bytes of a nonce: as many as SHA-256 yields, so that none ever repeats. */
 export const NONCE_BYTES = 32;

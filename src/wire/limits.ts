@@ -27,6 +27,9 @@ export const SLOTS_MAX = 1_024;
 /** Keys in one scan reply, and the largest limit a scan may ask for. */
 export const SCAN_KEYS_MAX = 1_000;
 
+/** Keys in one message about changes; the sender begins another one. */
+export const CHANGED_KEYS_MAX = 1_000;
+
 /** Entries in one pull reply. The sender stops at 256; twice that is invalid. */
 export const PULL_ENTRIES_MAX = 512;
 

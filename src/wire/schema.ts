@@ -33,6 +33,7 @@ import {
   uint32,
 } from "./fields.ts";
 import {
+  CHANGED_KEYS_MAX,
   FAILURE_TEXT_MAX,
   MEMBERS_MAX,
   PULL_ENTRIES_MAX,
@@ -42,6 +43,7 @@ import {
 } from "./limits.ts";
 import {
   change,
+  changedKey,
   digest,
   entry,
   errorCode,
@@ -225,6 +227,15 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
   publish: schema("publish", 38, { channel: bytes, payload: bytes }),
   // Client path again, to clients that know it.
   overloaded: schema("overloaded", 39, { ids: list(id, REFUSED_IDS_MAX), retryAfterMs: millis }),
+  // And what stores tell doors.
+  watch: schema("watch", 40, { id, round: count, isAll: bool, slots: slots(SLOTS_MAX) }),
+  watching: schema("watching", 41, { id, round: count, seq: count }),
+  changed: schema("changed", 42, {
+    round: count,
+    seq: count,
+    isCleared: bool,
+    items: list(changedKey, CHANGED_KEYS_MAX),
+  }),
 };
 
 const BY_KIND: Readonly<Record<string, Schema<Message>>> = SCHEMAS;
@@ -323,6 +334,9 @@ const PEER = new Set<string>([
   "catchUpReply",
   "doorAddress",
   "publish",
+  "watch",
+  "watching",
+  "changed",
   "ping",
   "pong",
 ]);

@@ -4,6 +4,7 @@
 import type { ErrorCode } from "../base/errors.ts";
 import type {
   Change,
+  ChangedKey,
   Condition,
   Entry,
   Liveness,
@@ -148,6 +149,8 @@ export const change: Field<Change> = {
     return { type: "delete" };
   },
 };
+
+export const changedKey = struct<ChangedKey>({ key, version: count, opClient: count, opSeq: count });
 
 export const weight = integer(1, 64);
 export const replicas = integer(1, 7);

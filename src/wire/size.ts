@@ -85,6 +85,13 @@ export function costOf(message: Message): FrameCost {
       return cost(textBytes(message.address), 0);
     case "publish":
       return cost(bytesBytes(message.channel) + bytesBytes(message.payload), 0);
+    case "watch":
+      return cost(SLOT_BYTES * message.slots.length, message.slots.length);
+    case "changed":
+      return cost(
+        sum(message.items, ({ key }) => 2 + textBytes(key) + 3 * SCALAR_BYTES),
+        5 * message.items.length,
+      );
     case "sync":
       return cost(sum(message.records, recordBytes), RECORD.items * message.records.length);
     default:

@@ -3,79 +3,12 @@
 // differs on purpose (sums of fractions are exact; CLIENT SETINFO of Redis 7.2 is known; WAIT counts copies) there is `null`.
 
 import { readFileSync } from "node:fs";
-import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedNode, startNode } from "../../src/index.ts";
 import type { NodeOptions } from "../../src/server/options.ts";
-import { splitArguments } from "../../src/server/redis/request-parser.ts";
-import { replyEnd } from "../redis-suite/reply-end.ts";
 import { AUTHORITY, NODE_CERTIFICATE, NODE_KEY } from "../support/certificates.ts";
-
-/** One connection; replies as raw text, byte for byte a character. */
-class Raw {
-  readonly #socket: Socket;
-  #buffer = "";
-  #isClosed = false;
-  #wake: () => void = () => {};
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on("data", (chunk) => {
-      this.#buffer += chunk.toString("latin1");
-      this.#wake();
-    });
-    socket.on("error", () => {});
-    socket.on("close", () => {
-      this.#isClosed = true;
-      this.#wake();
-    });
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed;
-  }
-
-  write(bytes: string | Uint8Array): void {
-    this.#socket.write(bytes);
-  }
-
-  /** The next reply; "" when the connection ends first. */
-  async reply(): Promise<string> {
-    for (;;) {
-      const end = replyEnd(this.#buffer, 0);
-      if (end > 0) {
-        const reply = this.#buffer.slice(0, end);
-        this.#buffer = this.#buffer.slice(end);
-        return reply;
-      }
-      if (this.#isClosed) return "";
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-
-  /** Sends a line of words and waits for its reply. */
-  ask(line: string): Promise<string> {
-    this.write(encode(splitArguments(Buffer.from(line))!));
-    return this.reply();
-  }
-
-  /** Reads no more. */
-  pause(): void {
-    this.#socket.pause();
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-}
-
-function encode(args: readonly Uint8Array[]): Buffer {
-  const parts = args.flatMap((arg) => [Buffer.from(`$${arg.length}\r\n`), arg, Buffer.from("\r\n")]);
-  return Buffer.concat([Buffer.from(`*${args.length}\r\n`), ...parts]);
-}
+import { dialRaw, encode, Raw } from "./redis-raw.ts";
 
 const nodes: EmbeddedNode[] = [];
 const open: Raw[] = [];
@@ -86,16 +19,10 @@ async function start(options: NodeOptions = {}): Promise<EmbeddedNode> {
   return node;
 }
 
-function dial(node: EmbeddedNode): Promise<Raw> {
-  const port = Number(node.redisAddress!.split(":").at(-1));
-  return new Promise((resolve, reject) => {
-    const socket = connectTcp({ port, host: "127.0.0.1" }, () => {
-      const raw = new Raw(socket);
-      open.push(raw);
-      resolve(raw);
-    });
-    socket.once("error", reject);
-  });
+async function dial(node: EmbeddedNode): Promise<Raw> {
+  const raw = await dialRaw(node.redisAddress!);
+  open.push(raw);
+  return raw;
 }
 
 afterEach(() => {
@@ -316,6 +243,20 @@ describe("The Redis door", () => {
     redis.write("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$900000000\r\n");
 
     expect(await redis.reply()).toBe("-ERR Protocol error: invalid bulk length\r\n");
+  });
+
+  test("takes more keys in one request than a node has operations under way", async () => {
+    await fresh();
+    const keys = Array.from({ length: 60_000 }, (_, index) => Buffer.from(`many:${index}`));
+    const value = Buffer.from("v");
+    redis.write(encode([Buffer.from("MSET"), ...keys.flatMap((key) => [key, value])]));
+    expect(await redis.reply()).toBe("+OK\r\n");
+    redis.write(encode([Buffer.from("EXISTS"), ...keys, ...keys]));
+    expect(await redis.reply()).toBe(":120000\r\n");
+    redis.write(encode([Buffer.from("UNLINK"), ...keys]));
+    expect(await redis.reply()).toBe(":60000\r\n");
+    redis.write("*1048577\r\n");
+    expect(await redis.reply()).toBe("-ERR Protocol error: invalid multibulk length\r\n");
   });
 
   test("does not gather replies for who does not read them", async () => {

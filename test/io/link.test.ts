@@ -6,6 +6,7 @@ import { WebSocketServer } from "ws";
 import { CacheError } from "../../src/base/errors.ts";
 import type { Message } from "../../src/core/messages.ts";
 import { decodeFrame, encodeFrame } from "../../src/wire/codec.ts";
+import { CAPABILITIES } from "../../src/wire/handshake.ts";
 import { resolveLinkLimits } from "../../src/wire/limits.ts";
 import {
   CLIENT,
@@ -46,8 +47,8 @@ describe("dialLink and LinkAcceptor", () => {
     far.link!.send(got(1));
     await vi.waitFor(() => expect(near.messages).toEqual([got(1)]));
 
-    expect(near.link!.remote).toEqual({ ...NODE, protocol: 1, capabilities: ["overloaded"] });
-    expect(far.link!.remote).toEqual({ ...CLIENT, protocol: 1, capabilities: ["overloaded"] });
+    expect(near.link!.remote).toEqual({ ...NODE, protocol: 1, capabilities: CAPABILITIES });
+    expect(far.link!.remote).toEqual({ ...CLIENT, protocol: 1, capabilities: CAPABILITIES });
     expect(far.link!.path).toBe("client");
     expect(near.link!.remoteAddress).toBe(acceptor.address);
   });

@@ -15,6 +15,7 @@ function setUp(limits = CHANNEL_LIMITS) {
         }),
       nowMs: () => performance.now(),
       random: () => 1,
+      onUnknown: () => {},
       onDropped: (count) => {
         dropped += count;
       },

@@ -8,6 +8,7 @@ import { NOT_ALONE } from "../../src/core/replication/coordinator.ts";
 import type { NodeStatus } from "../../src/core/status.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "../../src/io/link.ts";
 import type { NodeMachine } from "../../src/server/node-shell.ts";
+import { CAPABILITIES } from "../../src/wire/handshake.ts";
 
 /** Records its inputs and answers them with what `respond` returns. */
 export class ScriptedCore implements NodeMachine {
@@ -113,7 +114,7 @@ export class FakeLink implements Link {
       clientId: path === "client" ? 7 : 0,
       replicas: 3,
       protocol: 1,
-      capabilities: [],
+      capabilities: CAPABILITIES,
       ...remote,
     };
   }

@@ -3,7 +3,7 @@ import type { CacheError } from "../../src/base/errors.ts";
 import type { MemberId } from "../../src/base/ids.ts";
 import type { NodeEvent } from "../../src/core/events.ts";
 import type { Input } from "../../src/core/machine.ts";
-import type { Failure, Gossip, Ping } from "../../src/core/messages.ts";
+import type { Change, Failure, Forward, Gossip, Ping } from "../../src/core/messages.ts";
 import type { Link, LinkHandlers } from "../../src/io/link.ts";
 import { PeerLinks } from "../../src/server/peer-links.ts";
 import { FakeLink } from "./fakes.ts";
@@ -304,6 +304,52 @@ describe("PeerLinks", () => {
       { kind: "forwarded", id: 3, reply: { kind: "failed", id: 9, applied: "no", elsewhere: true } },
     ]);
     expect(inputs.slice(1)).toEqual([{ kind: "peer", from: "n2", message: PING }]);
+  });
+
+  test("tells a member only what its version knows, and only on an open link", () => {
+    const { accept, links } = setUp();
+    const message = { kind: "doorAddress", address: "d:1" } as const;
+    expect(links.tell(N2, message)).toBe(false);
+    const old = accept(new FakeLink("peer", { id: "n3", capabilities: [] }));
+    const link = accept(new FakeLink("peer"));
+
+    expect(links.tell("n3" as MemberId, message)).toBe(false);
+    expect(links.tell(N2, message)).toBe(true);
+
+    expect(old.sent).toEqual([]);
+    expect(link.sent).toEqual([message]);
+  });
+
+  test.each<[string, Change]>([
+    ["a put", { type: "put", value: undefined, format: 0, expiresAt: 0, condition: "none", ifVersion: 0 }],
+    ["an increment of integers only", { type: "increment", by: 1, ttlMs: 0, integersOnly: true }],
+  ])("sends %s back that the member's version does not know", (_name, change) => {
+    const { accept, links, inputs } = setUp();
+    const old = accept(new FakeLink("peer", { capabilities: [] }));
+    const rest = { opClient: 1, opSeq: 1, attempt: 1, notAfter: 0, begunAt: 0 } as const;
+    const forward = (changed: Change): Forward => ({
+      kind: "forward",
+      id: 4,
+      request: { kind: "write", id: 9, key: "k", change: changed, write: "quorum", ...rest },
+    });
+    const send = (message: Forward) =>
+      links.send({ kind: "send", to: N2, address: "b:2", path: "peer", message });
+
+    send(forward(change));
+    send(forward({ type: "delete" }));
+
+    expect(old.sent).toEqual([forward({ type: "delete" })]);
+    expect(inputs.slice(1)).toMatchObject([
+      {
+        kind: "peer",
+        from: "n2",
+        message: {
+          kind: "forwarded",
+          id: 4,
+          reply: { kind: "failed", id: 9, applied: "no", elsewhere: true },
+        },
+      },
+    ]);
   });
 
   test("closes every link and dials no more once closed", () => {

@@ -307,6 +307,15 @@ export const MESSAGE_ARBITRARIES = {
     ids: fc.array(id, { maxLength: 20 }),
     retryAfterMs: millis,
   }),
+  watch: fc.record({ kind: kind("watch"), id, round: count, isAll: fc.boolean(), slots: slots(1_000) }),
+  watching: fc.record({ kind: kind("watching"), id, round: count, seq: count }),
+  changed: fc.record({
+    kind: kind("changed"),
+    round: count,
+    seq: count,
+    isCleared: fc.boolean(),
+    items: fc.array(fc.record({ key, version: count, opClient: count, opSeq: count }), { maxLength: 20 }),
+  }),
 } satisfies Arbitraries;
 
 const all = MESSAGE_ARBITRARIES;
@@ -347,6 +356,9 @@ export const peerMessageArbitrary: fc.Arbitrary<PeerMessage> = fc.oneof(
   all.catchUpReply,
   all.doorAddress,
   all.publish,
+  all.watch,
+  all.watching,
+  all.changed,
   all.ping,
   all.pong,
 );

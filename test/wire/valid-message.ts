@@ -216,6 +216,14 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   doorAddress: { address },
   publish: { channel: bytes, payload: bytes },
   overloaded: { ids: listOf(uint32, 4096), retryAfterMs: millis },
+  watch: { id: uint32, round: count, isAll: boolean, slots: slots(1024) },
+  watching: { id: uint32, round: count, seq: count },
+  changed: {
+    round: count,
+    seq: count,
+    isCleared: boolean,
+    items: listOf(shaped({ key, version: count, opClient: count, opSeq: count }), 1000),
+  },
 };
 
 /** Whether a value is a message whose every field has a type and range that its interface allows. */

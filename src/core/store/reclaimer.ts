@@ -25,8 +25,8 @@ const RECORD_COST = 256;
 /** After so many segments in one go without enough room, used values are evicted as well: the step must end. */
 const PATIENCE_SEGMENTS = 4;
 
-/** How many values went. */
-export type OnEvicted = () => void;
+/** A value goes: told while its record is still there. */
+export type OnEvicted = (ref: number) => void;
 
 /** See the top of the file. */
 export class Reclaimer {
@@ -190,11 +190,11 @@ export class Reclaimer {
     const { ledger, log } = this.#holdings;
     const queue = log.queueOf(ref);
     ledger.raiseFloor(slotAt(log.wordsOf(ref), log.wordOf(ref)), this.#holdings.versionOf(ref).version);
+    this.#onEvicted(ref);
     this.#holdings.remove(ref);
     if (queue !== MAIN) {
       this.ghosts.setWindow(this.#holdings.ledger.total);
       this.ghosts.remember(hash);
     }
-    this.#onEvicted();
   }
 }

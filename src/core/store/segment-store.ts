@@ -23,7 +23,14 @@ import { COLD, FIRST_OFFSET, type Log, MAIN, NONE, type Queue, SMALL, TOMBSTONES
 import { Reclaimer } from "./reclaimer.ts";
 import { DEAD, hashAt, setUsesAt, sizeAt, slotAt, USES_MAX, usesAt } from "./record.ts";
 import { SegmentPool } from "./segment-pool.ts";
-import type { EntryHead, MergeResult, Store, StoreStats } from "./store.ts";
+import {
+  type EntryHead,
+  type MergeResult,
+  NO_WATCH,
+  type Store,
+  type StoreStats,
+  type StoreWatch,
+} from "./store.ts";
 import { Sweeper } from "./sweeper.ts";
 import { utf8Length } from "./utf8.ts";
 
@@ -101,6 +108,7 @@ export class SegmentStore implements Store {
   readonly #entryBytesMax: number;
   readonly #freeWanted: number;
   readonly #hashes: Hashes;
+  readonly #watch: StoreWatch;
   readonly #pool: SegmentPool;
   readonly #holdings: Holdings;
   readonly #log: Log;
@@ -121,8 +129,12 @@ export class SegmentStore implements Store {
   #dropBirth = 0;
   #dropOffset = 0;
 
-  /** @throws {CacheError} ERR_INVALID_OPTION when an option is out of range */
-  constructor(options: SegmentStoreOptions, hashes: Hashes) {
+  /**
+   * @param watch Told of every change in the slots that it watches
+   * @throws {CacheError} ERR_INVALID_OPTION when an option is out of range
+   */
+  constructor(options: SegmentStoreOptions, hashes: Hashes, watch: StoreWatch = NO_WATCH) {
+    this.#watch = watch;
     this.#options = resolveSegmentStoreOptions(options);
     const { bytesMax, segmentBytes, tombstoneShare } = this.#options;
     const countMax = Math.max(1, Math.floor(bytesMax / segmentBytes));
@@ -139,8 +151,9 @@ export class SegmentStore implements Store {
         pool: this.#pool,
         dropTombstone: (ref) => this.#dropTombstone(ref),
       },
-      () => {
+      (ref) => {
         this.#evictionsTotal++;
+        this.#tellGone(ref);
       },
     );
     this.#sweeper = new Sweeper(this.#holdings, (ref) => this.#onDue(ref));
@@ -185,9 +198,12 @@ export class SegmentStore implements Store {
     if (entry.value === undefined || isExpired(entry, wallMs)) {
       const dropAt = (entry.value === undefined ? wallMs : entry.expiresAt) + this.#options.tombstoneTtlMs;
       this.#holdTombstone({ slot, hash, entry: tombstoneOf(entry), held }, dropAt);
+      if (this.#watch.watches(slot)) this.#watch.changed(slot, entry);
       return STORED;
     }
-    return this.#holdValue({ slot, hash, entry, held }, options?.cold === true);
+    const result = this.#holdValue({ slot, hash, entry, held }, options?.cold === true);
+    if (result === STORED && this.#watch.watches(slot)) this.#watch.changed(slot, entry);
+    return result;
   }
 
   floor(slot: Slot): number {
@@ -213,6 +229,7 @@ export class SegmentStore implements Store {
     if (version >= ledger.newest(slot)) this.#removeAll(slot);
     else this.#removeUpTo(slot, version);
     ledger.raiseCleared(slot, version);
+    if (this.#watch.watches(slot)) this.#watch.cleared(slot);
     return before - ledger.valuesIn(slot);
   }
 
@@ -401,6 +418,11 @@ export class SegmentStore implements Store {
     for (const ref of gone) holdings.remove(ref);
   }
 
+  #tellGone(ref: number): void {
+    const slot = slotAt(this.#log.wordsOf(ref), this.#log.wordOf(ref)) as Slot;
+    if (this.#watch.watches(slot)) this.#watch.gone(slot, this.#holdings.keyOf(ref));
+  }
+
   /** The sweeper found a value that expired, or a tombstone whose time is over. */
   #onDue(ref: number): void {
     const holdings = this.#holdings;
@@ -409,6 +431,7 @@ export class SegmentStore implements Store {
       return;
     }
     this.#expirationsTotal++;
+    this.#tellGone(ref);
     const words = this.#log.wordsOf(ref);
     const at = this.#log.wordOf(ref);
     const [slot, dueMs] = [slotAt(words, at) as Slot, holdings.dueOf(ref)];

@@ -42,6 +42,26 @@ export interface EntryHead extends Omit<Entry, "value"> {
   readonly size: number | undefined;
 }
 
+/** Who wants to know what changes in a store, so that what was read from it can be taken back. Called within the store's calls: it must not use the store. */
+export interface StoreWatch {
+  /** Whether anybody watches the slot. Asked before anything is told of it, once for each change. */
+  watches(slot: Slot): boolean;
+  /** The entry is held now, in place of whatever was. */
+  changed(slot: Slot, entry: Entry): void;
+  /** The value under the key expired or was evicted. */
+  gone(slot: Slot, key: string): void;
+  /** All of the slot up to some version was removed. */
+  cleared(slot: Slot): void;
+}
+
+/** Nobody watches. */
+export const NO_WATCH: StoreWatch = Object.freeze({
+  watches: () => false,
+  changed: () => {},
+  gone: () => {},
+  cleared: () => {},
+});
+
 export interface Store {
   /** The entry held under `key`, be it a value, an expired value or a tombstone. Does not count as a use. */
   peek(slot: Slot, key: string): Entry | undefined;

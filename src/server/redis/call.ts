@@ -26,6 +26,7 @@ export class Call implements Waiter {
   #reply: Reply | undefined;
   #convert: Convert | undefined;
   #busyKeys: readonly string[] | undefined;
+  #onWritten: (() => void)[] | undefined;
 
   constructor(spec: CommandSpec, args: readonly Buffer[], keyspace: Keyspace, listener: CallListener) {
     this.spec = spec;
@@ -71,6 +72,17 @@ export class Call implements Waiter {
     }
   }
 
+  /** Has `action` run once the reply has been written. */
+  onWritten(action: () => void): void {
+    this.#onWritten ??= [];
+    this.#onWritten.push(action);
+  }
+
+  /** The reply has been written. */
+  written(): void {
+    for (const action of this.#onWritten ?? []) action();
+  }
+
   /** Replaces the reply of an ended call that has to wait for its turn by a copy that stays valid. */
   keep(): void {
     if (this.#reply instanceof Uint8Array) this.#reply = Uint8Array.prototype.slice.call(this.#reply);
@@ -102,29 +114,57 @@ export class Call implements Waiter {
   }
 }
 
-/** Calls back with every answer once all are there; several operations of one request. */
-export class Gathered {
-  readonly #answers: Answer[] = [];
-  readonly #done: (answers: readonly Answer[]) => void;
-  #missing: number;
+/** Operations of one request that are under way at a time: a node bounds those of all its clients. */
+const UNDER_WAY_MAX = 2_048;
 
-  constructor(count: number, done: (answers: readonly Answer[]) => void) {
-    this.#missing = count;
+/** Several operations of one request: starts them, some at a time, and hands over all answers, in order, when all are there. */
+class Fan<T> {
+  readonly #items: readonly T[];
+  readonly #start: (item: T, waiter: Waiter) => void;
+  readonly #done: (answers: readonly Answer[]) => void;
+  readonly #answers: Answer[] = [];
+  #started = 0;
+  #settled = 0;
+  #isStarting = false;
+  #hasFailed = false;
+
+  constructor(
+    items: readonly T[],
+    start: (item: T, waiter: Waiter) => void,
+    done: (answers: readonly Answer[]) => void,
+  ) {
+    this.#items = items;
+    this.#start = start;
     this.#done = done;
   }
 
-  /** The waiter for the operation at `index`. */
-  at(index: number): Waiter {
-    return {
-      settle: (answer) => {
-        // It waits for the others, and its bytes are only lent.
-        this.#answers[index] =
-          answer.kind === "got" && answer.value.length > 0
-            ? { ...answer, value: Uint8Array.prototype.slice.call(answer.value) }
-            : answer;
-        if (--this.#missing === 0) this.#done(this.#answers);
-      },
-    };
+  /** Starts what may start; none after a failure. */
+  run(): void {
+    // An operation may be answered while it is started.
+    if (this.#isStarting) return;
+    this.#isStarting = true;
+    while (
+      this.#started < this.#items.length &&
+      this.#started - this.#settled < UNDER_WAY_MAX &&
+      !this.#hasFailed
+    ) {
+      const index = this.#started++;
+      this.#start(this.#items[index]!, { settle: (answer) => this.#settle(index, answer) });
+    }
+    this.#isStarting = false;
+    const isOver = this.#settled === this.#started;
+    if (isOver && (this.#hasFailed || this.#started === this.#items.length)) this.#done(this.#answers);
+  }
+
+  #settle(index: number, answer: Answer): void {
+    // It waits for the others, and its bytes are only lent.
+    this.#answers[index] =
+      answer.kind === "got" && answer.value.length > 0
+        ? { ...answer, value: Uint8Array.prototype.slice.call(answer.value) }
+        : answer;
+    this.#settled++;
+    if (answer.kind === "failed") this.#hasFailed = true;
+    this.run();
   }
 }
 
@@ -135,12 +175,12 @@ export function callAll<T>(
   start: (item: T, waiter: Waiter) => void,
   combine: (answers: readonly Answer[]) => Reply,
 ): undefined {
-  const gathered = new Gathered(items.length, (answers) => {
-    const failure = answers.find((answer) => answer.kind === "failed");
+  const done = (answers: readonly Answer[]): void => {
+    const failure = answers.find((answer) => answer?.kind === "failed");
     if (failure?.kind === "failed") call.done(errorOf(failure, call.spec.flags.includes("write")));
     else call.done(combine(answers));
-  });
-  for (const [index, item] of items.entries()) start(item, gathered.at(index));
+  };
+  new Fan(items, start, done).run();
 }
 
 /** The answer to one operation as a promise, for the commands where that does not matter. */

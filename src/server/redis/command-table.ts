@@ -18,6 +18,8 @@ export interface CommandSpec {
   readonly summary: string;
   /** Names of what may follow, for commands that are containers. */
   readonly subcommands: readonly string[];
+  /** Whether it only reads: what it reads may be cached by a client. */
+  readonly isReadOnly: boolean;
 }
 
 // name | arity | flags | first key, last key, step | group | since | summary
@@ -104,7 +106,9 @@ watch|-2|noscript loading stale fast allow_busy|1 -1 1|transactions|2.2.0|Watch 
 
 const SUBCOMMANDS: Readonly<Record<string, readonly string[]>> = {
   client: [
+    "caching",
     "getname",
+    "getredir",
     "help",
     "id",
     "info",
@@ -114,6 +118,8 @@ const SUBCOMMANDS: Readonly<Record<string, readonly string[]>> = {
     "reply",
     "setinfo",
     "setname",
+    "tracking",
+    "trackinginfo",
     "unpause",
   ],
   cluster: [
@@ -145,6 +151,7 @@ function parseLine(line: string): CommandSpec {
     flags: Object.freeze(flags === "" ? [] : flags.split(" ")),
     ...{ firstKey, lastKey, keyStep, group, since, summary },
     subcommands: Object.freeze(SUBCOMMANDS[name] ?? []),
+    isReadOnly: flags.split(" ").includes("readonly"),
   });
 }
 

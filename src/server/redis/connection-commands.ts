@@ -6,6 +6,7 @@ import { CommandError, NOT_AN_INTEGER, SYNTAX_ERROR } from "./errors.ts";
 import { unknownSubcommand } from "./keys.ts";
 import { parseInt64 } from "./numbers.ts";
 import { ErrorReply, MapReply, OK, PONG, PushReply, type Reply, Simple, VerbatimReply } from "./reply.ts";
+import { caching, redirection, tracking, trackingFlags, trackingInfo } from "./tracking-commands.ts";
 
 const WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
 /** Wrong passwords on one connection before it is closed. */
@@ -90,7 +91,18 @@ function demandCount(call: Call, count: number): void {
   throw new CommandError(`ERR wrong number of arguments for '${name}' command`);
 }
 
-const CLIENT_SUBCOMMANDS: Readonly<Record<string, (call: Call, context: Context) => Reply>> = {
+type Subcommand = (call: Call, context: Context) => Reply | Promise<Reply>;
+
+const CLIENT_SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
+  ...{ tracking, caching },
+  getredir(call, { session }) {
+    demandCount(call, 2);
+    return redirection(session);
+  },
+  trackinginfo(call, { session }) {
+    demandCount(call, 2);
+    return trackingInfo(session);
+  },
   id: (_call, { session }) => session.id,
   getname: (_call, { session }) => (session.name === "" ? null : session.name),
   setname(call, { session }) {
@@ -129,7 +141,9 @@ const CLIENT_SUBCOMMANDS: Readonly<Record<string, (call: Call, context: Context)
   unpause: () => OK,
   help: () => [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CACHING (YES|NO)",
     "GETNAME",
+    "GETREDIR",
     "ID",
     "INFO",
     "KILL <option>",
@@ -138,6 +152,8 @@ const CLIENT_SUBCOMMANDS: Readonly<Record<string, (call: Call, context: Context)
     "REPLY (ON|OFF|SKIP)",
     "SETINFO <option> <value>",
     "SETNAME <name>",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+    "TRACKINGINFO",
   ],
 };
 
@@ -176,6 +192,14 @@ function typeOf(session: Session): string {
   return session.channels.size + session.patterns.size > 0 ? "pubsub" : "normal";
 }
 
+function flagsOf(session: Session): string {
+  const flags =
+    (session.channels.size + session.patterns.size > 0 ? "P" : "") +
+    (session.queue === undefined ? "" : "x") +
+    trackingFlags(session);
+  return flags === "" ? "N" : flags;
+}
+
 function describe(session: Session, nowMs: number): string {
   const seconds = (sinceMs: number) => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
   const fields = {
@@ -185,13 +209,14 @@ function describe(session: Session, nowMs: number): string {
     name: session.name,
     age: seconds(session.sinceMs),
     idle: seconds(session.lastMs),
-    flags: session.channels.size + session.patterns.size > 0 ? "P" : session.queue === undefined ? "N" : "x",
+    flags: flagsOf(session),
     db: 0,
     sub: session.channels.size,
     psub: session.patterns.size,
     multi: session.queue === undefined ? -1 : session.queue.length,
     cmd: session.lastCommand,
     user: "default",
+    redir: redirection(session),
     resp: session.protocol,
     "lib-name": session.libraryName,
     "lib-ver": session.libraryVersion,
@@ -224,6 +249,7 @@ const quit: Handler = (_call, { session }) => {
 
 const reset: Handler = (_call, { session, services }) => {
   services.pubSub.forget(session);
+  services.tracker.turnOff(session);
   session.queue = undefined;
   session.queueBytes = 0;
   session.isQueueBroken = false;

@@ -20,8 +20,10 @@ import {
   type Session,
 } from "./context.ts";
 import { unknownCommand, wrongArity } from "./errors.ts";
+import type { Keyspace } from "./keyspace.ts";
 import { ErrorReply, type Protocol, QUEUED, type Reply, ReplyWriter } from "./reply.ts";
 import { RequestError, type RequestLimits, RequestParser } from "./request-parser.ts";
+import type { Tracking } from "./tracking.ts";
 import { runHandler } from "./transactions.ts";
 
 /** Requests of one connection that run at a time; further ones wait. */
@@ -84,6 +86,7 @@ export class Connection implements Session, CallListener {
   readonly channels = new Set<string>();
   readonly patterns = new Set<string>();
   replies: "on" | "off" | "skip" = "on";
+  tracking: Tracking | undefined;
   readonly #socket: Socket;
   readonly #ports: ConnectionPorts;
   readonly #context: Context;
@@ -141,6 +144,12 @@ export class Connection implements Session, CallListener {
     this.#writer.write(reply, this.protocol);
     if (this.#writer.length + this.#socket.writableLength > OUTPUT_BYTES_MAX) this.#socket.destroy();
     else this.#ports.wake(this);
+  }
+
+  afterRunning(action: () => void): void {
+    const last = this.#running.at(-1);
+    if (last === undefined) action();
+    else last.onWritten(action);
   }
 
   close(): void {
@@ -213,7 +222,7 @@ export class Connection implements Session, CallListener {
     const name = request[0]!;
     const command = this.#ports.commandOf(name.toString("latin1", 0, 32));
     const spec = command?.spec ?? NO_SPEC;
-    const call = new Call(spec, request, services.keyspace, this);
+    const call = new Call(spec, request, this.#keyspaceFor(spec), this);
     this.lastCommand = spec.name;
     const problem = this.#objection(command, request);
     if (command === undefined || problem !== undefined) {
@@ -227,6 +236,17 @@ export class Connection implements Session, CallListener {
     } else {
       this.#next = { command, call };
     }
+  }
+
+  #keyspaceFor(spec: CommandSpec): Keyspace {
+    const { services } = this.#ports;
+    const { tracking } = this;
+    if (tracking === undefined) return services.keyspace;
+    const keyspace = services.tracker.keyspaceOf(this, spec.isReadOnly || spec.name === "exec");
+    // CLIENT CACHING is about the next command, or about all of a transaction.
+    const isKept = spec.name === "client" || spec.name === "multi" || this.queue !== undefined;
+    if (!isKept || spec.name === "exec" || spec.name === "discard") tracking.isExcepted = false;
+    return keyspace;
   }
 
   /** Why the request cannot run; `undefined` when it can. */
@@ -297,6 +317,7 @@ export class Connection implements Session, CallListener {
     while (ended < this.#running.length && this.#running[ended]!.isDone) {
       const call = this.#running[ended]!;
       this.#writeReply(call);
+      call.written();
       if (this.#ports.commandOf(call.spec.name)?.isOnKeys) {
         this.#runningOnKeys--;
         for (const key of call.busyKeys) this.#busyKeys.delete(key);
@@ -345,7 +366,9 @@ export class Connection implements Session, CallListener {
   }
 
   #forget(): void {
-    this.#ports.services.pubSub.forget(this);
+    const { pubSub, tracker } = this.#ports.services;
+    pubSub.forget(this);
+    if (this.tracking !== undefined) tracker.turnOff(this);
     this.#ports.onClose(this);
   }
 }
@@ -357,6 +380,7 @@ const NO_SPEC: CommandSpec = {
   flags: [],
   ...{ firstKey: 0, lastKey: 0, keyStep: 0 },
   ...{ group: "", since: "", summary: "", subcommands: [] },
+  ...{ isReadOnly: false },
 };
 const BARRIER: Command = { spec: NO_SPEC, handler: () => undefined, isOnKeys: false };
 

@@ -9,6 +9,7 @@ import type { CoreKeyspace } from "./keyspace.ts";
 import type { PubSub } from "./pub-sub.ts";
 import type { Protocol, Reply } from "./reply.ts";
 import type { SlotSweep } from "./slot-sweep.ts";
+import type { Tracker, Tracking } from "./tracking.ts";
 
 /** A request that waits for EXEC. */
 export interface Queued {
@@ -41,6 +42,10 @@ export interface Session {
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
   replies: "on" | "off" | "skip";
+  /** Set while the client caches what it reads (tracking.ts). */
+  tracking: Tracking | undefined;
+  /** Runs `action` once the replies to what is under way now have been written; at once when nothing is. */
+  afterRunning(action: () => void): void;
   /** Sends something outside the order of requests and replies. */
   push(reply: Reply): void;
   /** Sends what has been written, then closes. */
@@ -66,6 +71,7 @@ export interface Services {
   readonly keyspace: CoreKeyspace;
   readonly edits: EditQueue;
   readonly pubSub: PubSub;
+  readonly tracker: Tracker;
   readonly sweep: SlotSweep;
   readonly map: ClusterMap;
   readonly counters: DoorCounters;
@@ -82,6 +88,8 @@ export interface Services {
   status(): NodeStatus;
   wallMs(): number;
   sessions(): Iterable<Session>;
+  /** `undefined` when there is none of this id. */
+  session(id: number): Session | undefined;
   onBug(error: unknown): void;
 }
 

@@ -10,14 +10,7 @@ import { type Address, formatAddress } from "../../base/address.ts";
 import type { Hashes } from "../../base/hash.ts";
 import type { MemberId } from "../../base/ids.ts";
 import type { Input } from "../../core/machine.ts";
-import type {
-  ClientReply,
-  DoorAddress,
-  PeerMessage,
-  Publish,
-  ReadMode,
-  WriteMode,
-} from "../../core/messages.ts";
+import type { ClientReply, DoorMessage, ReadMode, WriteMode } from "../../core/messages.ts";
 import type { ClusterView } from "../../core/replication/cluster-view.ts";
 import type { NodeStatus } from "../../core/status.ts";
 import type { NodeLogger } from "../logger.ts";
@@ -37,13 +30,15 @@ import { PubSub } from "./pub-sub.ts";
 import { PUB_SUB_COMMANDS } from "./pub-sub-commands.ts";
 import { SERVER_COMMANDS } from "./server-commands.ts";
 import { SlotSweep } from "./slot-sweep.ts";
+import { SlotWatch } from "./slot-watch.ts";
 import { STRING_COMMANDS } from "./strings.ts";
+import { Tracker } from "./tracking.ts";
 import { transactionCommands } from "./transactions.ts";
 
 /** What Redis this door follows: clients choose what they send by it. */
 const REDIS_VERSION = "7.0.15";
-/** Arguments of one request: what a client may spread over the cluster at once. Its bytes are bounded besides. */
-const ARGUMENTS_MAX = 65_536;
+/** Arguments of one request: as many as Redis takes. Its bytes are bounded besides, and so is what is under way of it (call.ts). */
+const ARGUMENTS_MAX = 1024 * 1024;
 /** A connection that has not proved itself by then is closed. */
 const AUTH_MS_MAX = 5_000;
 /** A half-open connection is found by the system after this much silence. */
@@ -74,8 +69,8 @@ export interface DoorPorts {
   /** The cluster's wall time. */
   wallMs(): number;
   status(): NodeStatus;
-  /** Sends to a member's node; may lose it. */
-  sendToPeer(member: MemberId, message: PeerMessage): void;
+  /** Tells a member, this node included. False when it cannot be told; true and lost all the same, when its link breaks. */
+  tell(member: MemberId, message: DoorMessage): boolean;
   readonly view: ClusterView;
   readonly hashes: Hashes;
   readonly metrics: RequestMetrics;
@@ -102,9 +97,10 @@ export class RedisDoor {
   readonly #ports: DoorPorts;
   readonly #server: Server;
   readonly #address: Address;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Map<number, Connection>();
   readonly #keyspace: CoreKeyspace;
   readonly #pubSub: PubSub;
+  readonly #tracker: Tracker;
   readonly #map: ClusterMap;
   readonly #connectionPorts: ConnectionPorts;
   readonly #counters: DoorCounters = {
@@ -127,6 +123,7 @@ export class RedisDoor {
     const { read, write, timeoutMs, valueBytesMax } = options;
     const { feed, getAlone, nowMs, waitedMs, metrics, view } = ports;
     const clientId = randomBytes(6).readUIntBE(0, 6) + 1;
+    const firstRound = Math.max(1, Math.floor(ports.wallMs()));
     const random = Math.random;
     this.#keyspace = new CoreKeyspace({
       feed,
@@ -142,6 +139,10 @@ export class RedisDoor {
       random,
     });
     this.#pubSub = new PubSub((channel, payload) => this.#broadcast(channel, payload));
+    this.#tracker = new Tracker(
+      { keyspace: this.#keyspace, session: (id) => this.#session(id), clientId },
+      (listener) => new SlotWatch({ view, send: ports.tell, nowMs, firstRound, ...listener }),
+    );
     this.#map = new ClusterMap(view, address);
     this.#connectionPorts = {
       services: this.#services(),
@@ -152,7 +153,7 @@ export class RedisDoor {
       },
       commandOf: commandOf(commandTable()),
       wake: (connection) => this.#wake(connection),
-      onClose: (connection) => this.#connections.delete(connection),
+      onClose: (connection) => this.#connections.delete(connection.id),
     };
     server.on(options.tls === undefined ? "connection" : "secureConnection", (socket: Socket) =>
       this.#accept(socket),
@@ -173,7 +174,7 @@ export class RedisDoor {
   /** Whether every request that was taken on is answered. */
   get isDrained(): boolean {
     if (this.#keyspace.pending > 0) return false;
-    for (const { pending } of this.#connections) if (pending > 0) return false;
+    for (const { pending } of this.#connections.values()) if (pending > 0) return false;
     return true;
   }
 
@@ -182,29 +183,46 @@ export class RedisDoor {
     this.#keyspace.reply(message);
   }
 
-  /** A link to a member opened, or the cluster has changed: the member is told where this door is. */
+  /** A link to a member opened: it is told where this door is. */
   linkUp(member: MemberId): void {
-    this.#ports.sendToPeer(member, { kind: "doorAddress", address: this.address });
+    this.#ports.tell(member, { kind: "doorAddress", address: this.address });
+    this.#tracker.clusterChanged(member);
   }
 
-  /** Takes what another node's door says. */
-  heard(member: MemberId, message: DoorAddress | Publish): void {
+  /** The last link to a member closed. */
+  linkDown(member: MemberId): void {
+    this.#tracker.clusterChanged(member);
+  }
+
+  /** The members, or the ring, are not what they were. */
+  clusterChanged(): void {
+    const { view, tell } = this.#ports;
+    this.#tracker.clusterChanged();
+    // Again: whoever was told before may not have heard it. A few bytes at each change.
+    for (const { id } of view.ring?.members ?? [])
+      if (id !== view.self) tell(id, { kind: "doorAddress", address: this.address });
+  }
+
+  /** Takes what another node's door, or a member's store, says. */
+  heard(member: MemberId, message: Exclude<DoorMessage, { kind: "watch" }>): void {
     if (message.kind === "doorAddress") this.#map.setDoor(member, message.address);
-    else this.#pubSub.deliver(message.channel, message.payload);
+    else if (message.kind === "publish") this.#pubSub.deliver(message.channel, message.payload);
+    else this.#tracker.heard(member, message);
   }
 
   /** No new connections, and each ends once its requests under way are answered: clients connect elsewhere. */
   drain(): void {
     this.#isDraining = true;
     this.#server.close();
-    for (const connection of this.#connections) connection.close();
+    for (const connection of this.#connections.values()) connection.close();
   }
 
   /** Cuts whatever is left. */
   close(): void {
     this.drain();
     this.#keyspace.close();
-    for (const connection of [...this.#connections]) connection.destroy();
+    for (const connection of [...this.#connections.values()]) connection.destroy();
+    this.#tracker.close();
   }
 
   #accept(socket: Socket): void {
@@ -217,7 +235,7 @@ export class RedisDoor {
     }
     this.#counters.connectionsTotal++;
     const connection = new Connection(++this.#lastId, socket, this.#connectionPorts);
-    this.#connections.add(connection);
+    this.#connections.set(connection.id, connection);
     if (this.#options.secret === undefined) return;
     const timer = setTimeout(() => {
       if (!connection.isAuthenticated) connection.destroy();
@@ -236,10 +254,14 @@ export class RedisDoor {
     for (const connection of awake) connection.turn();
   }
 
+  #session(id: number): Connection | undefined {
+    return this.#connections.get(id);
+  }
+
   #broadcast(channel: Uint8Array, payload: Uint8Array): void {
-    const { view, sendToPeer } = this.#ports;
+    const { view, tell } = this.#ports;
     for (const { id } of view.ring?.members ?? []) {
-      if (id !== view.self && view.isUsable(id)) sendToPeer(id, { kind: "publish", channel, payload });
+      if (id !== view.self && view.isUsable(id)) tell(id, { kind: "publish", channel, payload });
     }
   }
 
@@ -251,6 +273,7 @@ export class RedisDoor {
       keyspace: this.#keyspace,
       edits: new EditQueue(),
       pubSub: this.#pubSub,
+      tracker: this.#tracker,
       sweep: new SlotSweep(this.#keyspace, hashes, isCluster ? () => this.#map.ownSlots() : undefined),
       map: this.#map,
       counters: this.#counters,
@@ -260,7 +283,8 @@ export class RedisDoor {
       runId: randomBytes(20).toString("hex"),
       version: REDIS_VERSION,
       ...{ isCluster, valueBytesMax, memoryBytes, wallMs, status },
-      sessions: () => this.#connections,
+      sessions: () => this.#connections.values(),
+      session: (id) => this.#session(id),
       onBug: (error) => logger.error({ err: error }, "a bug in the redis door: please report it"),
     };
   }

@@ -37,6 +37,8 @@ export interface Waiter {
 
 /** What commands read and write: the cluster's keys, or a transaction's view of them. */
 export interface Keyspace {
+  /** Whether nobody else sees it or writes to it: a transaction's view. */
+  readonly isOwnView: boolean;
   get(key: string, want: Want, waiter: Waiter, read?: ReadMode): void;
   write(key: string, change: Change, waiter: Waiter): void;
 }
@@ -83,6 +85,7 @@ type Request = Exclude<ClientRequest, { kind: "ping" | "command" }>;
 
 /** See the top of the file. */
 export class CoreKeyspace implements Keyspace {
+  readonly isOwnView = false;
   readonly #ports: CoreKeyspacePorts;
   readonly #underWay = new Map<number, Operation>();
   readonly #sleeping = new Map<Operation, NodeJS.Timeout>();
@@ -118,7 +121,8 @@ export class CoreKeyspace implements Keyspace {
     waiter.settle(gotOf(alone.entry, want));
   }
 
-  write(key: string, change: Change, waiter: Waiter): void {
+  /** Returns the number of the operation: with the door's client id, it is what the entry is known by. */
+  write(key: string, change: Change, waiter: Waiter): number {
     const { write, clientId } = this.#ports;
     const opSeq = ++this.#opSeq;
     this.#start(
@@ -137,6 +141,7 @@ export class CoreKeyspace implements Keyspace {
       waiter,
       undefined,
     );
+    return opSeq;
   }
 
   /** Asks a member about slots of which it has copies. One attempt: others may have to be asked instead. */

@@ -16,6 +16,7 @@ function infoSections({ services }: Context): Readonly<Record<string, Section>> 
   const status = services.status();
   const { store } = status;
   const { counters } = services;
+  const caching = services.tracker.counts;
   return {
     server: [
       ["redis_version", services.version],
@@ -34,6 +35,7 @@ function infoSections({ services }: Context): Readonly<Record<string, Section>> 
     ],
     clients: [
       ["connected_clients", [...services.sessions()].length],
+      ["tracking_clients", caching.clients],
       ["blocked_clients", 0],
     ],
     memory: [
@@ -59,6 +61,9 @@ function infoSections({ services }: Context): Readonly<Record<string, Section>> 
       ["keyspace_misses", counters.missesTotal],
       ["pubsub_channels", services.pubSub.channels().length],
       ["pubsub_patterns", services.pubSub.patternCount],
+      ["tracking_total_keys", caching.keys],
+      ["tracking_total_items", caching.reads],
+      ["tracking_total_prefixes", caching.prefixes],
     ],
     replication: [
       ["role", "master"],

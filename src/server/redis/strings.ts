@@ -16,8 +16,7 @@ const NO_BYTES = Buffer.alloc(0);
 const REPLY_BYTES_MAX = 64 * 1024 * 1024;
 
 export function edit(call: Call, context: Context, key: string, decide: Decide): undefined {
-  const isDirect = call.keyspace === context.services.keyspace;
-  return editKey(call, key, decide, isDirect ? context.services.edits : undefined);
+  return editKey(call, key, decide, call.keyspace.isOwnView ? undefined : context.services.edits);
 }
 
 function setOf(value: Uint8Array, ttlMs = 0, condition: "none" | "absent" | "present" = "none"): Change {

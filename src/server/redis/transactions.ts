@@ -71,32 +71,39 @@ async function versionOf(keyspace: Keyspace, key: string): Promise<number> {
 export function transactionCommands(
   handlerOf: (spec: CommandSpec) => Handler,
 ): Readonly<Record<string, Handler>> {
-  const exec: Handler = async (_call, context) => {
+  const exec: Handler = async (call, context) => {
     const { session } = context;
     const { queue, isQueueBroken } = session;
     if (queue === undefined) throw new CommandError("ERR EXEC without MULTI");
     const watched = new Map(session.watched);
     endTransaction(context);
     if (isQueueBroken) return new ErrorReply("EXECABORT Transaction discarded because of previous errors.");
-    return new Transaction(queue, watched, context, handlerOf).run();
+    return new Transaction({ queue, watched, keyspace: call.keyspace, context, handlerOf }).run();
   };
   return { multi, discard, watch, unwatch, exec };
+}
+
+interface TransactionParts {
+  readonly queue: readonly Queued[];
+  /** Versions of the watched keys. */
+  readonly watched: ReadonlyMap<string, number>;
+  /** The keys as its connection uses them. */
+  readonly keyspace: Keyspace;
+  readonly context: Context;
+  readonly handlerOf: (spec: CommandSpec) => Handler;
 }
 
 class Transaction {
   readonly #queue: readonly Queued[];
   readonly #watched: ReadonlyMap<string, number>;
+  readonly #keyspace: Keyspace;
   readonly #context: Context;
   readonly #handlerOf: (spec: CommandSpec) => Handler;
 
-  constructor(
-    queue: readonly Queued[],
-    watched: ReadonlyMap<string, number>,
-    context: Context,
-    handlerOf: (spec: CommandSpec) => Handler,
-  ) {
+  constructor({ queue, watched, keyspace, context, handlerOf }: TransactionParts) {
     this.#queue = queue;
     this.#watched = watched;
+    this.#keyspace = keyspace;
     this.#context = context;
     this.#handlerOf = handlerOf;
   }
@@ -111,7 +118,7 @@ class Transaction {
     const [key] = written;
     if (key !== undefined && written.size === 1 && !this.#touchesAllKeys()) return this.#runOnKey(key);
     if (!(await this.#areUnchanged(undefined))) return NULL_ARRAY;
-    return this.#runAll(this.#context.services.keyspace);
+    return this.#runAll(this.#keyspace);
   }
 
   #writtenKeys(): Set<string> {
@@ -141,9 +148,9 @@ class Transaction {
     try {
       key = keyOf(Buffer.from(latin1Key, "latin1"));
     } catch {
-      return this.#runAll(this.#context.services.keyspace);
+      return this.#runAll(this.#keyspace);
     }
-    const { keyspace } = this.#context.services;
+    const keyspace = this.#keyspace;
     const watchedVersion = this.#watched.get(key);
     for (let round = 0; round < ROUNDS_MAX; round++) {
       if (!(await this.#areUnchanged(key))) return NULL_ARRAY;
@@ -158,7 +165,10 @@ class Transaction {
       if (found.kind !== "got") return found.kind === "failed" ? errorOf(found, false) : NULL_ARRAY;
       const version = found.found ? found.version : 0;
       if (watchedVersion !== undefined && watchedVersion !== version) return NULL_ARRAY;
-      const own = new OneKeySpace(key, found.found ? found : undefined, this.#context);
+      const own = new OneKeySpace(key, found.found ? found : undefined, {
+        context: this.#context,
+        others: keyspace,
+      });
       const replies = await this.#runAll(own);
       const left = own.left;
       if (left === undefined) return replies;
@@ -215,18 +225,21 @@ export function runHandler(handler: Handler, call: Call, context: Context): void
 
 /** One key as a transaction sees it, changed nowhere else until it is written; other keys are read as they are. */
 class OneKeySpace implements Keyspace {
+  readonly isOwnView = true;
   readonly #key: string;
   readonly #context: Context;
+  readonly #others: Keyspace;
   #entry: Entry | undefined;
   #isChanged = false;
 
   constructor(
     key: string,
     found: Pick<Entry, "format" | "value" | "version" | "expiresAt"> | undefined,
-    context: Context,
+    { context, others }: { readonly context: Context; readonly others: Keyspace },
   ) {
     this.#key = key;
     this.#context = context;
+    this.#others = others;
     if (found !== undefined)
       this.#entry = { key, origin: 0, opClient: 0, opSeq: 0, opAttempt: 0, ...pick(found) };
   }
@@ -241,7 +254,7 @@ class OneKeySpace implements Keyspace {
 
   get(key: string, want: Want, waiter: Waiter): void {
     if (key !== this.#key) {
-      this.#context.services.keyspace.get(key, want, waiter);
+      this.#others.get(key, want, waiter);
       return;
     }
     const entry = this.#live();

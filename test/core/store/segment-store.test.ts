@@ -11,7 +11,7 @@ import { SMALL } from "../../../src/core/store/log.ts";
 import { LruStore } from "../../../src/core/store/lru-store.ts";
 import { SegmentPool } from "../../../src/core/store/segment-pool.ts";
 import { SegmentStore } from "../../../src/core/store/segment-store.ts";
-import type { Store } from "../../../src/core/store/store.ts";
+import type { Store, StoreWatch } from "../../../src/core/store/store.ts";
 import { ModelStore } from "../../contract/model-store.ts";
 import {
   describeStore,
@@ -380,5 +380,45 @@ describe("SegmentStore's steps", () => {
     store.sweep(T0, 100);
     expect(store.recordsKilledTotal - before).toBeGreaterThan(100);
     expect(store.recordsKilledTotal - before).toBeLessThan(10_000);
+  });
+});
+
+describe("SegmentStore with a watch", () => {
+  function setUp(bytesMax = 4 * 1024 * 1024) {
+    const told: string[] = [];
+    const watch: StoreWatch = {
+      watches: (slot) => slot === SLOT,
+      changed: (_slot, { key, version }) => told.push(`${key} ${version}`),
+      gone: (_slot, key) => told.push(`${key} gone`),
+      cleared: (slot) => told.push(`slot ${slot}`),
+    };
+    return { told, store: new SegmentStore({ bytesMax, segmentBytes: 1024 }, TEST_HASHES, watch) };
+  }
+
+  test("tells of every version that is stored, and of none that is refused", () => {
+    const { store, told } = setUp();
+
+    store.merge(SLOT, value("k", 2), T0);
+    store.merge(SLOT, value("k", 1), T0);
+    store.merge(SLOT, value("k", 2), T0);
+    store.merge(SLOT, tombstone("k", 3), T0);
+    store.merge(4 as Slot, value("other", 1), T0);
+    store.clear(SLOT, 9);
+
+    expect(told).toEqual(["k 2", "k 3", `slot ${SLOT}`]);
+  });
+
+  test("tells of values that expire or are evicted, by their keys", () => {
+    const { store, told } = setUp(64 * 1024);
+    store.merge(SLOT, value("short", 1, { expiresAt: T0 + 10 }), T0);
+    store.sweep(T0 + 11, 1_000);
+    expect(told).toEqual(["short 1", "short gone"]);
+
+    for (let index = 0; index < 200; index++)
+      store.merge(SLOT, value(`k${index}`, index + 2, { value: bytesOf(index, 600) }), T0 + 11);
+
+    const evicted = told.filter((text) => text.endsWith("gone")).length - 1;
+    expect(evicted).toBe(store.stats().evictionsTotal);
+    expect(evicted).toBeGreaterThan(50);
   });
 });
