@@ -384,6 +384,8 @@ export interface PullReply {
   readonly isSame: readonly boolean[];
   /** Within the slot after the done ones: the last key sent; "" when none was. */
   readonly after: string;
+  /** The source serves callers: the next question should leave it some time. */
+  readonly isBusy: boolean;
 }
 
 /** "Is there anything you still keep for me?" Answered at once; the asker repeats it until the answer is yes. */

@@ -43,7 +43,6 @@ import { Outbox } from "./replication/outbox.ts";
 import { answerPull } from "./replication/pull-source.ts";
 import { Replica } from "./replication/replica.ts";
 import { SlotStates } from "./replication/slot-states.ts";
-import { rememberByLists } from "./ring/list-pairs.ts";
 import { computeRingId, Ring, type RingMember, ringParameters } from "./ring/ring.ts";
 import { changesToEnact, ownNextState, planOf, type RingChangeView, type RingPlan } from "./ring-change.ts";
 import { countUnderReplicated, type NodeStatus, nodeStatus } from "./status.ts";
@@ -65,6 +64,8 @@ const CLOCKS_MIN = 3;
 const BEHIND_STALL_MS = 120;
 /** Requests named in one refusal. */
 const REFUSED_IDS_MAX = 4_096;
+/** Copies give way to callers for so long after the last of their requests. */
+const SERVING_MS = 50;
 /** A node that left waits this long for the others to take over, then goes anyway: each slot has its other copies. */
 const RELEASE_PATIENCE_MS = 600_000;
 
@@ -114,6 +115,8 @@ export class NodeCore implements Machine<Input, Effect> {
   #housekeepingMs: number;
   #sweepMs: number;
   #dropCursor = SLOT_COUNT;
+  /** When a caller's request, or another node's on behalf of one, came last. */
+  #servedMs = Number.NEGATIVE_INFINITY;
   #underReplicated = { key: "", count: SLOT_COUNT };
 
   /** @param options As returned by `resolveNodeCoreOptions`. */
@@ -145,7 +148,7 @@ export class NodeCore implements Machine<Input, Effect> {
       repair: (key, at) => this.#coordinator.repair(key, at),
     });
     this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
-    this.#fill = new Fill({ ...shared, received: this.#copied });
+    this.#fill = new Fill({ ...shared, received: this.#copied, isServing: (at) => this.#isServing(at) });
     this.#catchUp = new CatchUp({
       ...shared,
       doubtShared: (member) => this.#doubtShared(member),
@@ -344,6 +347,10 @@ export class NodeCore implements Machine<Input, Effect> {
     if (this.#isTopologyStale) this.#publishTopology();
   }
 
+  #isServing(now: Now): boolean {
+    return now.monoMs - this.#servedMs < SERVING_MS;
+  }
+
   #gossip(from: MemberId, fromAddress: string, message: GossipMessage, now: Now): void {
     this.#withRefutations(now, () =>
       this.#membership.handle(from, fromAddress, message, now, this.#outbox.effects),
@@ -368,7 +375,10 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#outbox.peer(from, this.#replica.read(message));
         return;
       case "replicate":
-        if (message.purpose === "client") this.#syncIfOtherRing(from, message.ringId, realNow);
+        if (message.purpose === "client") {
+          this.#servedMs = now.monoMs;
+          this.#syncIfOtherRing(from, message.ringId, realNow);
+        }
         if (message.purpose === "rehearsal") this.#fill.written(message.entry, now);
         else this.#outbox.peer(from, this.#replica.replicate(message, from, now));
         return;
@@ -398,7 +408,11 @@ export class NodeCore implements Machine<Input, Effect> {
         if (!message.isRehearsal) this.#syncIfOtherRing(from, message.ringId, realNow);
         this.#outbox.peer(
           from,
-          answerPull(message, { store: this.#ports.store, slots: this.#slots, view: this.#view }),
+          answerPull(
+            message,
+            { store: this.#ports.store, slots: this.#slots, view: this.#view },
+            this.#isServing(now),
+          ),
         );
         return;
       case "pulled":
@@ -430,6 +444,7 @@ export class NodeCore implements Machine<Input, Effect> {
       return;
     }
     const replyTo = { type: "client", client, id: request.id } as const;
+    this.#servedMs = now.monoMs;
     switch (request.kind) {
       case "get":
         coordinator.get(request, replyTo, now);
@@ -565,7 +580,7 @@ export class NodeCore implements Machine<Input, Effect> {
         slotsGained: gained.length,
         slotsLost,
       });
-      if (previous !== undefined) this.#doubtChangedSlots(previous, ring);
+      if (previous !== undefined) this.#doubtInherited(previous, ring);
       this.#dropCursor = 0;
       this.#fill.restart(previous, now);
       this.#coordinator.ringChanged(now);
@@ -618,19 +633,14 @@ export class NodeCore implements Machine<Input, Effect> {
   }
 
   /**
-   * A member that left a slot's list took knowledge with it that the others may not share. (For a dead one that was seen to
-   * when it died.)
+   * Who becomes a slot's first replica answers for it alone from now on, and may have missed what the one before acknowledged: in doubt
+   * until compared. Whoever was first before, or is not first now, is not asked for more than it knows.
    */
-  #doubtChangedSlots(from: Ring, to: Ring): void {
-    const isDead = (member: MemberId) => this.#membership.get(member)?.liveness === "dead";
-    const alive = new Set(from.members.map(({ id }) => id).filter((id) => !isDead(id)));
-    const hasLostSomebody = rememberByLists((before, after) =>
-      before.some((member) => alive.has(member) && !after.includes(member)),
-    );
+  #doubtInherited(from: Ring, to: Ring): void {
+    const self = this.#view.self;
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
-      if (!this.#slots.counts(slot)) continue;
-      if (hasLostSomebody(from.preferenceList(slot), to.preferenceList(slot))) this.#slots.doubt(slot);
+      if (to.ownerOf(slot) === self && from.ownerOf(slot) !== self) this.#slots.doubt(slot);
     }
   }
 

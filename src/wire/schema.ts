@@ -209,6 +209,7 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
       entitled: list(bool, SLOTS_MAX),
       isSame: list(bool, SLOTS_MAX),
       after: keyPart,
+      isBusy: bool,
     },
     ({ floors, cleared, entitled, isSame, slotsDone }) =>
       [floors, cleared, entitled, isSame].every((perSlot) => perSlot.length === slotsDone),

@@ -286,6 +286,7 @@ export const MESSAGE_ARBITRARIES = {
       entitled: fc.array(fc.boolean(), perSlot),
       isSame: fc.array(fc.boolean(), perSlot),
       after: text,
+      isBusy: fc.boolean(),
     });
   }),
   catchUp: fc.record({ kind: kind("catchUp"), id }),

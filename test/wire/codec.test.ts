@@ -278,7 +278,7 @@ describe("decodeFrame", () => {
 
   test("refuses pull replies whose lists disagree", () => {
     const [message] = fc.sample(MESSAGE_ARBITRARIES.pulled, 1);
-    const frame = encodeFrame([{ ...message!, slotsDone: message!.slotsDone + 1 }]);
+    const frame = packValue([1, packMessage({ ...message!, slotsDone: message!.slotsDone + 1 })]);
 
     expect(decodeFrame(frame, { path: "peer", from: "node" }).ok).toBe(false);
   });

@@ -170,7 +170,27 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
         after: "",
       },
     ],
-    "dd0000000201971901b030313233343536373839616263646566c29200cd3fff9292000092cb433fffffffff" + "ffff03a0",
+    "dd000000020192e7c60000003b010000001101000110103031323334353637383961626364656610001000100212000000ff3f080000000000000000ffffffffffff3f4311000003",
+  ],
+  [
+    "an answer to a pull",
+    FROM_PEER,
+    [
+      {
+        kind: "pulled",
+        id: 1,
+        status: "ok",
+        entries: [ENTRY],
+        slotsDone: 2,
+        floors: [0, 2 ** 52],
+        cleared: [0, 0],
+        entitled: [true, false],
+        isSame: [true, false],
+        after: "k",
+        isBusy: true,
+      },
+    ],
+    "dd000000020192e6c600000058010000001101001000100110016b1002080000000000000000000000000000304310001100010011000100100110016b80010000000000304340efbeadde8000008056febc78421001100110026869104d402c0100001001",
   ],
   [
     "a probe with an update",

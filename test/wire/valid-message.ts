@@ -204,6 +204,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     entitled: listOf(boolean, 1024),
     isSame: listOf(boolean, 1024),
     after: text,
+    isBusy: boolean,
   },
   catchUp: { id: uint32 },
   catchUpReply: { id: uint32, isDrained: boolean, slots: slots(16_384) },

@@ -2,7 +2,9 @@
 //
 // One question at a time ("stop and wait"), a run of ascending slots. The time an answer takes is the measure of how busy both
 // ends are: what it takes beyond the quickest one has been waiting behind callers. So questions shrink and pauses grow with it,
-// and a cluster with nothing else to do copies as fast as it can (delay-based congestion control, as in LEDBAT, RFC 6817).
+// and a cluster with nothing else to do copies as fast as it can (delay-based congestion control, as in LEDBAT, RFC 6817). While
+// callers are served, each answer is besides followed by a rest of a few times what it took, of its source and, where the asker
+// serves them too, of the asker: most of the time stays theirs even before they are seen to wait.
 // An answer may stop in the middle of a slot; the next question goes on after the last key that came.
 
 import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
@@ -18,6 +20,13 @@ const DELAY_MS_QUIET = 4;
 /** Waiting longer than this halves the next question. */
 const DELAY_MS_BUSY = 12;
 const PAUSE_MS_MAX = 250;
+/**
+ * Rest after an answer while callers are served, in multiples of what the answer took. It begins long (what is new to a process is slow in
+ * it) and falls with each quick answer, to leave callers three quarters of the time; a slow answer makes it longer again.
+ */
+const REST_SHARE_MIN = 3;
+const REST_SHARE_MAX = 12;
+const REST_SHARE_STEP = 0.95;
 
 /** What is known of a slot at a source. */
 export const SLOT_UNKNOWN = 0;
@@ -47,6 +56,9 @@ export class CopySource {
   partialKeys = new Set<string>();
   /** The next question may be sent from this instant on (monotonic ms). */
   nextMs = Number.NEGATIVE_INFINITY;
+  /** How long to rest after the last answer while callers are served. */
+  restMs = 0;
+  #restShare = REST_SHARE_MAX;
   #todo: Slot[] = [];
   #head = 0;
   #slotsMax = SLOTS_START;
@@ -96,8 +108,15 @@ export class CopySource {
     return slots;
   }
 
-  /** An answer came that was complete for the first `slotsDone` slots asked: sets the size of the next question and the pause before it. */
-  answered({ slots, sentMs }: Asked, slotsDone: number, nowMs: number): void {
+  /**
+   * An answer came that was complete for the first `slotsDone` slots asked: sets the size of the next question and the pause before it.
+   * `rests`: callers are served meanwhile, and not waiting for these slots.
+   */
+  answered(
+    { slots, sentMs }: Asked,
+    { slotsDone, rests }: { slotsDone: number; rests: boolean },
+    nowMs: number,
+  ): void {
     const tookMs = nowMs - sentMs;
     const isWhole = slotsDone >= slots.length;
     this.#slotsUseful = isWhole
@@ -107,7 +126,13 @@ export class CopySource {
     const delayMs = tookMs - this.#quickestMs;
     if (delayMs > DELAY_MS_BUSY) this.#slotsMax = Math.max(SLOTS_MIN, this.#slotsMax >> 1);
     else if (delayMs <= DELAY_MS_QUIET) this.#slotsMax = Math.min(SLOTS_MAX, this.#slotsMax << 1);
-    this.nextMs = delayMs <= DELAY_MS_QUIET ? nowMs : nowMs + Math.min(PAUSE_MS_MAX, delayMs);
+    const pauseMs = delayMs <= DELAY_MS_QUIET ? 0 : delayMs;
+    this.#restShare =
+      delayMs > DELAY_MS_BUSY
+        ? Math.min(REST_SHARE_MAX, 2 * this.#restShare)
+        : Math.max(REST_SHARE_MIN, REST_SHARE_STEP * this.#restShare);
+    this.restMs = Math.min(PAUSE_MS_MAX, this.#restShare * tookMs);
+    this.nextMs = nowMs + Math.max(Math.min(PAUSE_MS_MAX, pauseMs), rests ? this.restMs : 0);
   }
 
   #forgetPartial(): void {

@@ -28,6 +28,8 @@ export interface CopyParts {
   readonly view: ClusterView;
   readonly outbox: Outbox;
   readonly nextId: () => number;
+  /** Whether this node serves callers at the moment. */
+  isServing(now: Now): boolean;
   /** Counts what all copies of this node receive. */
   readonly received: CopyCounts;
 }
@@ -62,6 +64,8 @@ export interface CopyJob {
   candidates(slot: Slot): readonly MemberId[];
   /** How many of them make the copy complete; at least 1. */
   needed(slot: Slot): number;
+  /** Whether callers wait for the slot: then it is copied without regard for others. */
+  isUrgent(slot: Slot): boolean;
   /** `sources`: how many were copied. */
   done(slot: Slot, sources: number, now: Now): void;
 }
@@ -78,6 +82,11 @@ export class Copy {
   readonly #underWay = new Uint8Array(SLOT_COUNT);
   /** Slots that are queued nowhere: at first all of them, then those whose candidates cannot be reached. */
   readonly #idle: Set<Slot>;
+  /** While callers are served here: one source is asked at a time, and after each answer none for a while. */
+  #asksOne = false;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
+  /** Whether callers wait for what was asked last. */
+  #isUrgent = false;
   #remaining: number;
   #entriesReceived = 0;
   #bytesReceived = 0;
@@ -86,6 +95,7 @@ export class Copy {
     this.#parts = parts;
     this.#job = job;
     this.#idle = new Set(job.slots);
+    this.#isUrgent = job.slots.length > 0 && job.isUrgent(job.slots[0]!);
     this.#remaining = this.#idle.size;
   }
 
@@ -109,11 +119,15 @@ export class Copy {
 
   /** When {@link pump} has something to send. */
   deadline(): number {
-    let atMs = Number.POSITIVE_INFINITY;
-    for (const source of this.#sources.values()) {
-      if (source.asked === undefined && source.hasWork) atMs = Math.min(atMs, source.nextMs);
-    }
-    return atMs;
+    const atMs = this.#nextSource()?.nextMs ?? Number.POSITIVE_INFINITY;
+    if (!this.#asksOne) return atMs;
+    return this.#askedCount > 0 ? Number.POSITIVE_INFINITY : Math.max(atMs, this.#restUntilMs);
+  }
+
+  get #askedCount(): number {
+    let count = 0;
+    for (const source of this.#sources.values()) if (source.asked !== undefined) count++;
+    return count;
   }
 
   /** Looks again at what timed out and at the slots that nobody could be asked for, and asks what can be asked. */
@@ -127,11 +141,28 @@ export class Copy {
     this.pump(now);
   }
 
-  /** Sends the questions that are due. */
+  /** Sends the questions that are due: one to each source, or, while callers are served here, one in all. */
   pump(now: Now): void {
-    for (const source of this.#sources.values()) {
-      if (source.asked === undefined && source.hasWork && source.nextMs <= now.monoMs) this.#ask(source, now);
+    this.#asksOne = this.#parts.isServing(now) && !this.#isUrgent;
+    while (!this.#isResting(now)) {
+      const source = this.#nextSource();
+      if (source === undefined || source.nextMs > now.monoMs) return;
+      this.#ask(source, now);
     }
+  }
+
+  #isResting(now: Now): boolean {
+    return this.#asksOne && (this.#askedCount > 0 || this.#restUntilMs > now.monoMs);
+  }
+
+  /** The source that may be asked first, of those that can be asked. */
+  #nextSource(): CopySource | undefined {
+    let next: CopySource | undefined;
+    for (const source of this.#sources.values()) {
+      const canBeAsked = source.asked === undefined && source.hasWork;
+      if (canBeAsked && (next === undefined || source.nextMs < next.nextMs)) next = source;
+    }
+    return next;
   }
 
   /**
@@ -192,7 +223,13 @@ export class Copy {
       return true;
     }
     source.asked = undefined;
-    source.answered(asked, reply.slotsDone, now.monoMs);
+    this.#isUrgent = this.#job.isUrgent(asked.slots[0]!);
+    source.answered(
+      asked,
+      { slotsDone: reply.slotsDone, rests: reply.isBusy && !this.#isUrgent },
+      now.monoMs,
+    );
+    this.#restUntilMs = now.monoMs + source.restMs;
     this.#lookAtSources();
     this.#merge(reply.entries, now);
     this.#slotsDone(source, asked.slots, reply, now);

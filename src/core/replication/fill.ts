@@ -50,6 +50,8 @@ export class Fill {
   #rehearsalSlots = 0;
   #rehearsalSinceMs = 0;
   #preparedRingId: RingId | "" = "";
+  /** The present ring, when it was rehearsed to the end before it came. */
+  #rehearsedRingId: RingId | "" = "";
   /** By member: slots that were in doubt while it could not be reached. Bounded by the members of the ring times the slots. */
   readonly #notCompared = new Map<MemberId, Set<Slot>>();
   #advanceAtMs = Number.POSITIVE_INFINITY;
@@ -99,7 +101,10 @@ export class Fill {
     this.#warming = undefined;
     this.#doubtful = undefined;
     const target = this.#rehearsalRing;
-    if (target !== undefined && target.id === this.#parts.view.ring?.id) this.rehearse(undefined, now);
+    if (target !== undefined && target.id === this.#parts.view.ring?.id) {
+      this.#rehearsedRingId = this.#preparedRingId;
+      this.rehearse(undefined, now);
+    }
     this.advance(now);
   }
 
@@ -121,6 +126,7 @@ export class Fill {
       slots: wanted,
       candidates: (slot) => this.#candidates(slot, view.ring, view.ring),
       needed: (slot) => sourcesNeeded(view.ring?.preferenceList(slot).length ?? 1),
+      isUrgent: () => false,
       done: () => {},
     });
     this.advance(now);
@@ -162,16 +168,16 @@ export class Fill {
       this.#warmingSinceMs = now.monoMs;
       this.#filledFromFew = 0;
       outbox.event({ type: "fillStarted", slots: slots.warmingCount });
+      const wanted = slotsWhere((slot) => slots.isWarming(slot));
+      const isUrgent = this.#urgency(ring);
       this.#warming = new Copy(this.#parts, {
         ringId: ring.id,
         isRehearsal: false,
         waitsForAbsent: true,
-        slots: this.#mostUrgentFirst(
-          slotsWhere((slot) => slots.isWarming(slot)),
-          ring,
-        ),
+        slots: [...wanted.filter(isUrgent), ...wanted.filter((slot) => !isUrgent(slot))],
         candidates: (slot) => this.#candidates(slot, ring, this.#previous),
         needed: (slot) => sourcesNeeded(ring.preferenceList(slot).length),
+        isUrgent,
         done: (slot, sources, at) => {
           if (sources < sourcesNeeded(ring.preferenceList(slot).length)) this.#filledFromFew++;
           slots.settle(slot, at.monoMs);
@@ -198,16 +204,18 @@ export class Fill {
     if (entries > received.largest.entries) received.largest = { entries, bytes, ms: Math.round(ms) };
   }
 
-  /** Slots that lost their majority of counted replicas with the ring before serve nobody until a newcomer counts. */
-  #mostUrgentFirst(wanted: readonly Slot[], ring: Ring): readonly Slot[] {
+  /**
+   * Slots that lost their majority of counted replicas with the ring before serve nobody until a newcomer counts. And what has been
+   * rehearsed is soon done, while each read of such a slot asks several replicas.
+   */
+  #urgency(ring: Ring): (slot: Slot) => boolean {
     const previous = this.#previous;
-    if (previous === undefined) return wanted;
+    if (previous === undefined) return () => false;
+    if (this.#rehearsedRingId === ring.id) return () => true;
     const keepsMajority = rememberByLists(
       (list, earlier) => list.filter((member) => earlier.includes(member)).length >= majorityOf(list.length),
     );
-    const isServed = (slot: Slot): boolean =>
-      keepsMajority(ring.preferenceList(slot), previous.preferenceList(slot));
-    return [...wanted.filter((slot) => !isServed(slot)), ...wanted.filter(isServed)];
+    return (slot) => !keepsMajority(ring.preferenceList(slot), previous.preferenceList(slot));
   }
 
   #advanceDoubtful(now: Now): void {
@@ -225,6 +233,7 @@ export class Fill {
         candidates: (slot) => this.#candidates(slot, ring, ring),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
+        isUrgent: () => false,
         done: (slot, _sources, at) => {
           slots.settle(slot, at.monoMs);
           this.#noteAbsent(slot, ring.preferenceList(slot));

@@ -11,13 +11,14 @@ import type { SlotStates } from "./slot-states.ts";
 const ANSWER_BYTES_MAX = 128 * 1024;
 const ANSWER_ENTRIES_MAX = 256;
 
-/** Answers one pull. */
+/** Answers one pull. `isBusy`: whether callers are served here. */
 export function answerPull(
   pull: Pull,
   parts: { readonly store: Store; readonly slots: SlotStates; readonly view: ClusterView },
+  isBusy: boolean,
 ): PullReply {
   const { store, slots, view } = parts;
-  const reply = { kind: "pulled", id: pull.id } as const;
+  const reply = { kind: "pulled", id: pull.id, isBusy } as const;
   const nothing = { entries: [], slotsDone: 0, floors: [], cleared: [], entitled: [], isSame: [], after: "" };
   if (!pull.isRehearsal && view.ring?.id !== pull.ringId) return { ...reply, status: "ring", ...nothing };
 

@@ -14,11 +14,11 @@ function makeSource(slots: number): CopySource {
 function exchange(
   source: CopySource,
   nowMs: number,
-  { slotsDone = Number.POSITIVE_INFINITY, tookMs = 1 },
+  { slotsDone = Number.POSITIVE_INFINITY, tookMs = 1, rests = false },
 ): number {
   const slots = source.next();
   const done = Math.min(slotsDone, slots.length);
-  source.answered({ id: 1, slots, sentMs: nowMs - tookMs }, done, nowMs);
+  source.answered({ id: 1, slots, sentMs: nowMs - tookMs }, { slotsDone: done, rests }, nowMs);
   source.taken(done);
   return slots.length;
 }
@@ -56,5 +56,18 @@ describe("CopySource", () => {
 
     expect(source.nextMs).toBe(140);
     expect(source.next()).toHaveLength(64);
+  });
+
+  test("rests for many times what the first answer took while callers are served, and for fewer with each quick one", () => {
+    const source = makeSource(100_000);
+
+    const rests = Array.from({ length: 40 }, (_, index) => {
+      exchange(source, 1_000 * index, { tookMs: 2, rests: true });
+      return source.nextMs - 1_000 * index;
+    });
+
+    expect(rests[0]).toBeCloseTo(2 * 12 * 0.95);
+    expect(rests.toSorted((a, b) => b - a)).toEqual(rests);
+    expect(rests.at(-1)).toBe(6);
   });
 });

@@ -29,10 +29,11 @@ function makeCopy(over: Partial<CopyJob> = {}) {
     slots: [SLOT],
     candidates: () => ["b", "c"] as MemberId[],
     needed: () => 2,
+    isUrgent: () => false,
     done: (slot, sources) => done.push([slot, sources]),
     ...over,
   };
-  const copy = new Copy(a, job);
+  const copy = new Copy({ ...a, isServing: () => false }, job);
   const pulls: [string, Pull][] = [];
   /** Delivers what was asked, and the answers, until nothing more is asked. `deaf` members hear nothing. */
   const deliver = (ms: number, deaf: readonly string[] = []) => {
@@ -40,7 +41,8 @@ function makeCopy(over: Partial<CopyJob> = {}) {
       for (const [to, message] of batch) {
         if (message.kind !== "pull") continue;
         pulls.push([to, message]);
-        if (!deaf.includes(to)) copy.pulled(to as MemberId, answerPull(message, nodes.get(to)!), at(ms));
+        if (!deaf.includes(to))
+          copy.pulled(to as MemberId, answerPull(message, nodes.get(to)!, false), at(ms));
       }
     }
   };

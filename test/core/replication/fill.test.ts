@@ -22,11 +22,11 @@ beforeAll(async () => {
 function makeFill() {
   const nodes = new Map(MEMBERS.map((id) => [id, makeFixture(hashes, MEMBERS, { self: id as MemberId })]));
   const a = nodes.get("a")!;
-  const fill = new Fill(a);
+  const fill = new Fill({ ...a, isServing: () => false });
   const held: [string, Pull][] = [];
   let nowMs = 0;
   const answer = (to: string, pull: Pull) =>
-    fill.pulled(to as MemberId, answerPull(pull, nodes.get(to)!), at(nowMs));
+    fill.pulled(to as MemberId, answerPull(pull, nodes.get(to)!, false), at(nowMs));
   const deliver = (isHeld: (to: string) => boolean) => {
     for (let batch = sent(a.outbox.take()); batch.length > 0; batch = sent(a.outbox.take())) {
       for (const [to, message] of batch) {
