@@ -174,6 +174,7 @@ export class WriteTask implements Task {
       } else if (this.#isOwn(result.entry)) {
         // An earlier issue of this very write was the newest, and reading has just completed it on a majority: not on the others.
         this.#entry = result.entry;
+        this.#ringId = this.#context.view.ring?.id;
         this.#list = this.#context.view.ring?.preferenceList(this.#slot) ?? [];
         for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
         this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
