@@ -19,7 +19,7 @@ import { resolveNodeCoreOptions } from "../src/core/options.ts";
 import { SegmentStore } from "../src/core/store/segment-store.ts";
 import { readNow } from "../src/io/clock.ts";
 import { loadHashes } from "../src/io/hashes.ts";
-import type { Link, LinkHandlers, RemoteIdentity } from "../src/io/link.ts";
+import { type Link, type LinkHandlers, OPEN_ACCESS, type RemoteIdentity } from "../src/io/link.ts";
 import { ClientLinks } from "../src/server/client-links.ts";
 import { Driver } from "../src/server/driver.ts";
 import { PeerLinks } from "../src/server/peer-links.ts";
@@ -137,6 +137,7 @@ class LocalNode {
       waitedMs: () => 0,
       refusal,
       metrics: new RequestMetrics(),
+      onDenied: () => {},
     });
     this.peers = new PeerLinks({
       feed,
@@ -182,7 +183,15 @@ class LocalNode {
 function remoteIdentity(
   given: Pick<RemoteIdentity, "role" | "id" | "generation" | "address" | "clientId">,
 ): RemoteIdentity {
-  return { ...given, clusterName: "bench", genesisId: GENESIS, replicas: 3, protocol: 1, capabilities: [] };
+  return {
+    ...given,
+    clusterName: "bench",
+    genesisId: GENESIS,
+    replicas: 3,
+    protocol: 1,
+    capabilities: [],
+    access: OPEN_ACCESS,
+  };
 }
 
 /** A whole cluster with a client in this process. */

@@ -12,6 +12,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { NodeStatus } from "../src/core/status.ts";
+import { secretLines } from "../src/server/secret.ts";
 import { findFreePorts, isPortFree } from "./free-port.ts";
 import { sendCommand } from "./node-command.ts";
 import { askNode, fetchNodeStatus, isNodeWell, type NodeHttpOptions } from "./node-http.ts";
@@ -137,14 +138,16 @@ export class LocalCluster {
 
   /** How to ask its nodes over HTTP. */
   http(): NodeHttpOptions {
-    const secret = this.secret();
+    const secret = this.secrets()?.[0];
     return secret === undefined ? {} : { secret };
   }
 
-  /** The shared secret, when it was started with one. */
-  secret(): string | undefined {
+  /** The shared secrets, the one in use first, when it was started with one. */
+  secrets(): readonly string[] | undefined {
     const file = this.#directory.read()?.secretFile;
-    return file === undefined ? process.env.RINGHOLD_SECRET : readFileSync(file, "utf8").trim();
+    const text = file === undefined ? (process.env.RINGHOLD_SECRET ?? "") : readFileSync(file, "utf8");
+    const secrets = secretLines(text);
+    return secrets.length === 0 ? undefined : secrets;
   }
 
   /** Whether the nodes end when another process does. */
@@ -249,14 +252,14 @@ export class LocalCluster {
     if (node.state === "paused") this.resume(name);
     if (node.state === "gone") {
       const other = this.#demandLiving(name);
-      await sendCommand(other.address, { command: "evict", member: name, secret: this.secret() });
+      await sendCommand(other.address, { command: "evict", member: name, secret: this.secrets() });
     } else {
       if (livingNodes(this.#directory.demand()).length === 1) {
         throw new LocalClusterError(
           `${name} is the last node and has nobody to hand its slots to: use \`ringhold cluster stop\``,
         );
       }
-      await sendCommand(node.address, { command: "leave", member: name, secret: this.secret() });
+      await sendCommand(node.address, { command: "leave", member: name, secret: this.secrets() });
       await waitFor(() => this.#stateOf(name) === "gone", {
         what: `${name} to hand its slots over and end`,
         timeoutMs: REMOVE_TIMEOUT_MS,

@@ -9,7 +9,10 @@ export interface NodeCommand {
   readonly command: "leave" | "evict";
   /** The member to evict; for `leave` the node itself. */
   readonly member: string;
-  readonly secret?: string | undefined;
+  /** One, or several of which the node knows at least one. */
+  readonly secret?: string | readonly string[] | undefined;
+  /** Whose secret it is. @default "", the cluster's */
+  readonly user?: string | undefined;
   readonly tls?: TlsOptions | undefined;
   /** @default 5000 ms for connection and answer each */
   readonly timeoutMs?: number;
@@ -47,6 +50,7 @@ export async function sendCommand(address: string, command: NodeCommand): Promis
     path: "client",
     identity: { ...IDENTITY, clientId: randomClientId() },
     secret: command.secret,
+    user: command.user,
     tls: command.tls,
     timeoutMs,
     onLink: () => ({

@@ -8,8 +8,10 @@ import type { NodeStatus } from "../src/core/status.ts";
 export interface NodeHttpOptions {
   /** Milliseconds for the whole exchange. @default 1000 */
   readonly timeoutMs?: number;
-  /** The cluster's shared secret, for the endpoints that ask for it. */
+  /** The cluster's shared secret, or the user's own, for the endpoints that ask for it. */
   readonly secret?: string | undefined;
+  /** @default none: a holder of the cluster's secret */
+  readonly user?: string | undefined;
   /** Where the cluster's links are TLS: certificates in PEM. `{}` trusts the authorities that Node trusts. */
   readonly tls?: NodeHttpTls | undefined;
 }
@@ -52,7 +54,7 @@ export async function askNode(
       agent: false,
       signal: AbortSignal.timeout(timeoutMs),
       headers:
-        options.secret === undefined ? {} : { authorization: `Bearer ${latin1OfUtf8(options.secret)}` },
+        options.secret === undefined ? {} : { authorization: authorization(options.secret, options.user) },
       ...options.tls,
     });
     outgoing.on("error", (error) => {
@@ -86,7 +88,8 @@ export async function isNodeWell(
  */
 export async function fetchNodeStatus(address: string, options: NodeHttpOptions = {}): Promise<NodeStatus> {
   const { status, body } = await askNode(address, "/status", options);
-  if (status === 401 || status === 403) {
+  if (status === 403) throw new Error(`${address}: this user may not read the status (class admin)`);
+  if (status === 401) {
     throw new Error(`${address}: asks for the cluster's secret (--secret-file or RINGHOLD_SECRET)`);
   }
   if (status !== 200) throw new Error(`${address}: answered /status with HTTP ${status}`);
@@ -106,6 +109,11 @@ async function readBody(incoming: IncomingMessage): Promise<string> {
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks).toString("utf8");
+}
+
+function authorization(secret: string, user: string | undefined): string {
+  if (user === undefined) return `Bearer ${latin1OfUtf8(secret)}`;
+  return `Basic ${Buffer.from(`${user}:${secret}`, "utf8").toString("base64")}`;
 }
 
 /** Header values travel as Latin-1: so written, the bytes on the wire are the secret's UTF-8 bytes. */

@@ -42,7 +42,11 @@ export interface EmbeddedNode {
  */
 export async function startNode(options: NodeOptions = {}): Promise<EmbeddedNode> {
   const server = await startServer(options);
-  const { secret, tls, cluster } = options;
+  const { credentials } = server;
+  const { cluster } = options;
+  const { tls, secrets } = credentials;
+  // Asked at each connection, because the node's file may hold others by then.
+  const secret = secrets.length === 0 ? undefined : () => credentials.secrets as readonly string[];
   // The node keeps the process alive, not its own client.
   const clientOptions = resolveClientOptions(server.url, { secret, tls, cluster, unref: true });
   const driver = new ClientDriver(clientOptions, await loadHashes());

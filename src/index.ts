@@ -21,10 +21,11 @@ export {
   type KeyLocation,
   type ManyEntries,
 } from "./client/cache.ts";
-export type { CacheOptions, ConnectTarget } from "./client/options.ts";
+export type { CacheOptions, ClientSecret, ConnectTarget } from "./client/options.ts";
 export type { NodeEvent } from "./core/events.ts";
 export type { Liveness, ReadMode, RingState, WriteMode } from "./core/messages.ts";
 export type { MemberStatus, NodeStatus } from "./core/status.ts";
 export { type EmbeddedNode, startNode } from "./embedded.ts";
 export type { TlsOptions } from "./io/link.ts";
 export type { NodeOptions } from "./server/options.ts";
+export type { NodeTls, NodeTlsFiles } from "./server/tls.ts";

@@ -14,6 +14,7 @@ export const ERROR_CODES = [
   "ERR_CLOSED",
   "ERR_PROTOCOL",
   "ERR_NOT_A_NUMBER",
+  "ERR_FORBIDDEN",
 ] as const;
 
 /** See {@link ERROR_CODES}. */

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import type { NodeHttpOptions } from "../../cluster/node-http.ts";
 import { DEFAULT_PORT } from "../base/address.ts";
 import type { Cache } from "../index.ts";
+import { secretLines } from "../server/secret.ts";
 import { UsageError } from "./failure.ts";
 import { duration, option, type ServerAddress, serverAddress } from "./options.ts";
 
@@ -13,6 +14,7 @@ export interface ConnectionOptions {
   readonly server: ServerAddress;
   readonly timeout: number;
   readonly secretFile?: string;
+  readonly user?: string;
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -32,7 +34,10 @@ export function withConnectionOptions(command: Command): Command {
     .addOption(
       option("--timeout <duration>", "longest time for the call", { parse: duration, fallback: 5000 }),
     )
-    .addOption(option("--secret-file <file>", "file with the cluster's secret (or RINGHOLD_SECRET)"))
+    .addOption(
+      option("--secret-file <file>", "file with the cluster's or the user's secret (or RINGHOLD_SECRET)"),
+    )
+    .addOption(option("--user <name>", "the user whose secret it is"))
     .addOption(option("--tls-ca <file>", "certificate authority of the nodes; turns TLS on"))
     .addOption(option("--tls-cert <file>", "certificate to show to the nodes"))
     .addOption(option("--tls-key <file>", "its private key"))
@@ -44,10 +49,11 @@ export async function withCache(
   options: ConnectionOptions,
   use: (cache: Cache) => Promise<void>,
 ): Promise<void> {
-  const secret = readSecret(options.secretFile);
+  const { user, secret } = readLogin(options);
   const tls = readTls(options) ?? options.server.isTls;
   const { connect } = await import("../index.ts");
-  const cache = await connect({ seeds: options.server.seeds }, { timeout: options.timeout, secret, tls });
+  const { seeds } = options.server;
+  const cache = await connect({ seeds }, { timeout: options.timeout, user, secret, tls });
   try {
     await use(cache);
   } finally {
@@ -59,21 +65,39 @@ export async function withCache(
 export function httpOptions(options: ConnectionOptions): NodeHttpOptions {
   return {
     timeoutMs: options.timeout,
-    secret: readSecret(options.secretFile),
+    ...httpLogin(options),
     tls: readTls(options) ?? (options.server.isTls ? {} : undefined),
   };
 }
 
+/** Who one is: from the flags, or from a URL in the environment. */
+function readLogin({ server, user, secretFile }: ConnectionOptions): {
+  readonly user: string | undefined;
+  readonly secret: readonly string[] | undefined;
+} {
+  const { login } = server;
+  if (login === undefined) return { user, secret: readSecrets(secretFile) };
+  if (user === undefined && secretFile === undefined) return { user: login.user, secret: [login.secret] };
+  throw new UsageError("RINGHOLD_URL names a user: leave --user and --secret-file out");
+}
+
+function httpLogin(options: ConnectionOptions): Pick<NodeHttpOptions, "user" | "secret"> {
+  const { user, secret } = readLogin(options);
+  return { user, secret: secret?.[0] };
+}
+
 /**
- * The shared secret: from the file when one is named, else from RINGHOLD_SECRET. White space around it does not count.
+ * The secret, or several of which the one in use comes first: from the file when one is named, else from RINGHOLD_SECRET. One per line; white
+ * space around them, empty lines and lines that begin with # do not count.
  *
  * @throws {UsageError} when the file cannot be read or is empty
  */
-export function readSecret(file: string | undefined): string | undefined {
-  if (file === undefined) return process.env.RINGHOLD_SECRET || undefined;
-  const secret = readFile("--secret-file", file).trim();
-  if (secret === "") throw new UsageError(`--secret-file ${file} is empty`);
-  return secret;
+export function readSecrets(file: string | undefined): readonly string[] | undefined {
+  const text = file === undefined ? (process.env.RINGHOLD_SECRET ?? "") : readFile("--secret-file", file);
+  const secrets = secretLines(text);
+  if (secrets.length > 0) return secrets;
+  if (file === undefined) return undefined;
+  throw new UsageError(`--secret-file ${file} is empty`);
 }
 
 /** Reads a file that a flag names. @throws {UsageError} naming the flag, the file and the reason */

@@ -4,6 +4,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import { formatAddress, parseAddress, parseSeeds } from "../base/address.ts";
 import { parseBytes, parseDurationMs } from "../base/units.ts";
+import { UsageError } from "./failure.ts";
 
 /** Turns an option's text into its value, or throws an {@link InvalidArgumentError} that says what it must be. */
 export type Parse<T> = (text: string) => T;
@@ -81,12 +82,34 @@ export interface ServerAddress {
   /** `host:port` texts. */
   readonly seeds: readonly string[];
   readonly isTls: boolean;
+  /** From a URL in the environment. */
+  readonly login?: { readonly user: string; readonly secret: string };
 }
 
-/** `ringhold://host:port,host:port`, `ringholds://...` for TLS, or just the addresses. */
+const LOGIN = /^(\s*ringholds?:\/\/)([^:@/]+):([^@/]+)@/;
+
+/**
+ * `ringhold://host:port,host:port`, `ringholds://...` for TLS, or just the addresses. In the environment also `ringhold://user:secret@host`.
+ *
+ * @throws {UsageError} when an argument holds a secret: every process of the machine can read arguments
+ */
 export function serverAddress(text: string): ServerAddress {
   const isTls = /^\s*ringholds:/.test(text);
-  return { seeds: addressList(text.replace(/^\s*ringholds:/, "ringhold:")), isTls };
+  const [, , user = "", secret = ""] = LOGIN.exec(text) ?? [];
+  if (secret !== "" && process.argv.some((argument) => argument.includes(text)))
+    throw new UsageError(
+      "--server must not hold a secret, which anybody here could read: set RINGHOLD_URL, or --user and --secret-file",
+    );
+  const seeds = addressList(text.replace(LOGIN, "$1").replace(/^\s*ringholds:/, "ringhold:"));
+  return secret === "" ? { seeds, isTls } : { seeds, isTls, login: decoded(user, secret) };
+}
+
+function decoded(user: string, secret: string): { readonly user: string; readonly secret: string } {
+  try {
+    return { user: decodeURIComponent(user), secret: decodeURIComponent(secret) };
+  } catch {
+    throw new UsageError("RINGHOLD_URL: user and secret must be percent-encoded");
+  }
 }
 
 /** `host:port,host:port` or `ringhold://...`, returned as `host:port` texts. */

@@ -14,11 +14,13 @@ import { keysCommand } from "./commands/keys.ts";
 import { locateCommand } from "./commands/locate.ts";
 import { nodeCommand } from "./commands/node.ts";
 import { ringCommand } from "./commands/ring.ts";
+import { secretCommand } from "./commands/secret.ts";
 import { setCommand } from "./commands/set.ts";
 import { sizeCommand } from "./commands/size.ts";
 import { statusCommand } from "./commands/status.ts";
 import { touchCommand } from "./commands/touch.ts";
 import { ttlCommand } from "./commands/ttl.ts";
+import { userCommand } from "./commands/user.ts";
 import { describeError, EXIT, errorLine, exitCodeOf, QuietExit } from "./failure.ts";
 import { tell } from "./output.ts";
 
@@ -64,6 +66,8 @@ export function buildProgram(): Command {
     sizeCommand(),
     clearCommand(),
     locateCommand(),
+    secretCommand(),
+    userCommand(),
     benchCommand(),
   ]) {
     program.addCommand(command);

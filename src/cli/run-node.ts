@@ -8,7 +8,7 @@ import { CacheError } from "../base/errors.ts";
 import { openServer, type RunningServer } from "../server/node.ts";
 import type { NodeOptions } from "../server/options.ts";
 import type { NodeFlags } from "./commands/node.ts";
-import { readFile, readSecret } from "./connection.ts";
+import { readFile, readSecrets } from "./connection.ts";
 import { UsageError } from "./failure.ts";
 import { printJson, printLine, tell } from "./output.ts";
 
@@ -42,19 +42,28 @@ function nodeOptions(flags: NodeFlags): NodeOptions {
     ...{ name, listen, advertise, join, bootstrap, cluster, zone, weight },
     ...{ memory, replicas, write, read, valueBytesMax, leaveOnStop, logLevel },
     ...{ redis: flags.redis, redisCluster: flags.redisCluster },
-    secret: readSecret(flags.secretFile),
-    tls: readTls(flags),
+    ...secretOptions(flags.secretFile),
+    usersFile: flags.usersFile,
+    tls: tlsFiles(flags),
     membership: flags.deadGrace === undefined ? undefined : { deadGraceMs: Math.round(flags.deadGrace) },
   };
 }
 
-function readTls({ tlsCert, tlsKey, tlsCa }: NodeFlags): NodeOptions["tls"] {
+/** A file is the node's own to read, and to read again. */
+function secretOptions(secretFile: string | undefined): Pick<NodeOptions, "secret" | "secretFile"> {
+  const secret = readSecrets(secretFile);
+  return secretFile === undefined ? { secret } : { secretFile };
+}
+
+function tlsFiles({ tlsCert, tlsKey, tlsCa }: NodeFlags): NodeOptions["tls"] {
   if (tlsCert === undefined || tlsKey === undefined || tlsCa === undefined) return undefined;
-  return {
-    cert: readFile("--tls-cert", tlsCert),
-    key: readFile("--tls-key", tlsKey),
-    ca: readFile("--tls-ca", tlsCa),
-  };
+  for (const [flag, file] of Object.entries({
+    "--tls-cert": tlsCert,
+    "--tls-key": tlsKey,
+    "--tls-ca": tlsCa,
+  }))
+    readFile(flag, file);
+  return { certFile: tlsCert, keyFile: tlsKey, caFile: tlsCa };
 }
 
 function announce(server: RunningServer, isJson: boolean): void {

@@ -15,6 +15,7 @@ import {
   type Want,
 } from "../core/messages.ts";
 import { loadHashes } from "../io/hashes.ts";
+import { type Caller, checkMany, listablePrefixes } from "./access.ts";
 import {
   atIndex,
   type CallOptions,
@@ -282,6 +283,7 @@ export class Cache {
   async getMany<T = unknown>(keys: Iterable<string>, options?: ReadOptions): Promise<(T | undefined)[]> {
     const list = checkKeys(keys);
     const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
+    checkMany(this.#caller, "read", list);
     const requests = list.map((key) => this.#getRequest(key, "value", given));
     const results = await callMany(this.#driver, requests, { ...this.#limits(given), isAllOrNothing: true });
     return results.map((result) => decodedValue(result as GetReply) as T | undefined);
@@ -301,6 +303,12 @@ export class Cache {
     const list = checkEntries(entries);
     const given = checkOptions<SetManyOptions>(options, OPTION_NAMES.setMany);
     checkOptionalTtl(given.ttl);
+    if (this.#driver.grants !== undefined)
+      checkMany(
+        this.#caller,
+        "write",
+        list.map(({ key }) => key),
+      );
     const requests = list.map((entry, index) => {
       try {
         const change = this.#setChange(entry.value, { ttl: entry.ttl ?? given.ttl });
@@ -323,6 +331,7 @@ export class Cache {
   async deleteMany(keys: Iterable<string>, options?: WriteOptions): Promise<number> {
     const list = checkKeys(keys);
     const given = checkOptions<WriteOptions>(options, OPTION_NAMES.write);
+    checkMany(this.#caller, "delete", list);
     const requests = list.map((key) => this.#writeRequest(key, { type: "delete" }, given));
     const replies = await this.#writeMany(requests, given);
     return replies.filter((reply) => reply.kind === "written" && reply.outcome === true).length;
@@ -344,7 +353,9 @@ export class Cache {
     signal?.throwIfAborted();
     this.#checkOpen();
     const timeoutMs = given.timeout ?? this.#driver.options.timeoutMs;
-    for await (const page of scanKeys(this.#driver, { prefix, timeoutMs, signal })) yield* page;
+    for (const part of listablePrefixes(this.#caller, prefix)) {
+      for await (const page of scanKeys(this.#driver, { prefix: part, timeoutMs, signal })) yield* page;
+    }
   }
 
   /**
@@ -503,6 +514,10 @@ export class Cache {
     given.signal?.throwIfAborted();
     this.#checkOpen();
     return this.#limits(given);
+  }
+
+  get #caller(): Caller {
+    return { user: this.#driver.options.user, grants: this.#driver.grants };
   }
 
   #checkOpen(): void {

@@ -8,6 +8,7 @@
 import { randomInt } from "node:crypto";
 import { assertNever } from "../base/assert.ts";
 import { CacheError } from "../base/errors.ts";
+import type { Grants } from "../base/grants.ts";
 import type { Hashes } from "../base/hash.ts";
 import { NumberMap } from "../base/number-map.ts";
 import { Prng } from "../base/prng.ts";
@@ -15,6 +16,7 @@ import type { Now } from "../core/machine.ts";
 import type { ClientReply, ClientRequest, Message } from "../core/messages.ts";
 import { readNow } from "../io/clock.ts";
 import { type DialOptions, dialLink, type Link, type LinkHandlers } from "../io/link.ts";
+import type { SecretRing } from "../io/proofs.ts";
 import { resolveLinkLimits, VALUE_BYTES_MAX_DEFAULT } from "../wire/limits.ts";
 import { ClientCore } from "./client-core.ts";
 import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
@@ -62,6 +64,7 @@ export class ClientDriver {
   readonly #leaving = new Set<Link>();
   /** What links are made for. */
   #valueBytesMax = VALUE_BYTES_MAX_DEFAULT;
+  #grants: Grants | undefined;
   #lastCallId = 0;
   #isStepping = false;
   #isHolding = false;
@@ -81,6 +84,11 @@ export class ClientDriver {
       { hashes, prng: new Prng(randomInt(2 ** 32)) },
       readNow(),
     );
+  }
+
+  /** What this client's user may do, as the node told that was connected last; `undefined` for everything, and while none was. */
+  get grants(): Grants | undefined {
+    return this.#grants;
   }
 
   /** Monotonic milliseconds. */
@@ -286,7 +294,15 @@ export class ClientDriver {
   #open(address: string): void {
     const connection: Connection = { abort: new AbortController(), link: undefined, isDropped: false };
     this.#connections.set(address, connection);
-    const { secret, tls, isUnref, cluster } = this.options;
+    const { user, tls, isUnref, cluster } = this.options;
+    let secret: SecretRing;
+    try {
+      secret = this.options.secrets();
+    } catch (error) {
+      // An application's function may throw. It is asked again at the next attempt.
+      queueMicrotask(() => this.#failed(address, connection, error));
+      return;
+    }
     const dialled = this.#dial({
       address,
       path: "client",
@@ -300,7 +316,8 @@ export class ClientDriver {
         clientId: this.#clientId,
         replicas: 0,
       },
-      secret,
+      secret: secret.length === 0 ? undefined : secret,
+      user,
       tls,
       timeoutMs: CLIENT_TIMING.dialMsMax - LATE_MS_MAX,
       signal: connection.abort.signal,
@@ -321,6 +338,7 @@ export class ClientDriver {
 
   #opened(address: string, connection: Connection, link: Link): LinkHandlers {
     connection.link = link;
+    this.#grants = link.remote.access.grants;
     if (connection.isDropped) link.terminate("dropped");
     else this.feed({ kind: "link", address, isUp: true });
     return {

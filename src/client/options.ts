@@ -5,6 +5,7 @@ import { CacheError, invalidOption } from "../base/errors.ts";
 import { nearestName } from "../base/suggest.ts";
 import type { ReadMode, WriteMode } from "../core/messages.ts";
 import type { TlsOptions } from "../io/link.ts";
+import { SECRETS_MAX, type SecretRing } from "../io/proofs.ts";
 
 /** How a client behaves. Everything has a default. */
 export interface CacheOptions {
@@ -12,8 +13,13 @@ export interface CacheOptions {
   readonly timeout?: number | undefined;
   /** Milliseconds that {@link connect} keeps trying to reach a seed, 1 to 2^31 - 1. @default 3000, or `timeout` when that is more */
   readonly connectTimeout?: number | undefined;
-  /** The cluster's shared secret. @default none */
-  readonly secret?: string | undefined;
+  /**
+   * The cluster's shared secret, or, with `user`, that user's own. While it is being changed, a list: the one in use first. A function is asked at
+   * each connection, so that a new secret is picked up without a restart. @default none
+   */
+  readonly secret?: ClientSecret | undefined;
+  /** The user that this client is, and whose `secret` it has. @default none: a holder of the cluster's secret */
+  readonly user?: string | undefined;
   /** `true`, or certificates in PEM: every connection is TLS. A `ringholds://` URL says `true`. @default false */
   readonly tls?: boolean | TlsOptions | undefined;
   /** When writes are acknowledged unless the call says otherwise. @default the cluster's */
@@ -26,6 +32,9 @@ export interface CacheOptions {
   readonly unref?: boolean | undefined;
 }
 
+/** A secret, or several of which the nodes know at least one, or a function that returns them. */
+export type ClientSecret = string | readonly string[] | (() => string | readonly string[]);
+
 /** The form of {@link connect}'s first argument that is no URL: seeds, and options if one likes. */
 export interface ConnectTarget extends CacheOptions {
   /** `host:port` of some nodes; the others are learnt from them. Port 7400 unless given. */
@@ -37,7 +46,10 @@ export interface ResolvedClientOptions {
   readonly seeds: readonly string[];
   readonly timeoutMs: number;
   readonly connectTimeoutMs: number;
-  readonly secret: string | undefined;
+  /** Read at each connection. Neither `inspect` nor `JSON.stringify` shows what it returns. */
+  readonly secrets: () => SecretRing;
+  /** "" for none. */
+  readonly user: string;
   readonly tls: TlsOptions | undefined;
   readonly write: WriteMode | undefined;
   readonly read: ReadMode | undefined;
@@ -56,6 +68,7 @@ const OPTION_NAMES = Object.keys({
   timeout: 0,
   connectTimeout: 0,
   secret: 0,
+  user: 0,
   tls: 0,
   write: 0,
   read: 0,
@@ -64,7 +77,7 @@ const OPTION_NAMES = Object.keys({
 } satisfies Record<keyof ConnectTarget, 0>);
 
 /**
- * Reads a URL (`ringhold://a:7400,b:7400`, `ringholds://` for TLS) or an object with seeds, fills defaults and checks every field.
+ * Reads a URL (`ringhold://a:7400,b:7400`, `ringholds://` for TLS, `ringhold://user:secret@a` for a user) or an object with seeds, fills defaults and checks every field.
  * Options of the second argument win over those of the first. Does not change its arguments; returns a frozen object.
  *
  * @throws {CacheError} ERR_INVALID_OPTION naming the option and, unless it is the secret, the value received
@@ -74,14 +87,21 @@ export function resolveClientOptions(target: unknown, options: unknown = {}): Re
   if ("seeds" in options) throw invalidOption("seeds", "part of the first argument", options.seeds);
   const given = defined({ ...(isRecord(target) ? target : { seeds: target }), ...defined(options) });
   for (const name of Object.keys(given)) if (!OPTION_NAMES.includes(name)) throw unknownOption(name);
-  const { seeds, isTls } = resolveSeeds(given.seeds);
+  const { seeds, isTls, login } = resolveSeeds(given.seeds);
+  if (login !== undefined && (given.user !== undefined || given.secret !== undefined)) {
+    throw invalidOption("seeds", "without user and secret when they are options", "an address with @");
+  }
+  const user = resolveUser(login?.user ?? given.user);
+  const secrets = resolveSecret(login?.secret ?? given.secret);
+  if (user !== "" && secrets === NO_SECRETS) throw invalidOption("secret", "given with user", undefined);
   const timeoutMs = milliseconds("timeout", given.timeout ?? TIMEOUT_MS_DEFAULT);
   const connectFallback = Math.max(CONNECT_TIMEOUT_MS_DEFAULT, timeoutMs);
   return Object.freeze({
     seeds,
     timeoutMs,
     connectTimeoutMs: milliseconds("connectTimeout", given.connectTimeout ?? connectFallback),
-    secret: resolveSecret(given.secret),
+    secrets,
+    user,
     tls: resolveTls(given.tls, isTls),
     write: oneOf("write", given.write, ["async", "quorum", "all"] as const),
     read: oneOf("read", given.read, ["one", "quorum"] as const),
@@ -90,21 +110,24 @@ export function resolveClientOptions(target: unknown, options: unknown = {}): Re
   });
 }
 
-function resolveSeeds(input: unknown): { readonly seeds: readonly string[]; readonly isTls: boolean } {
+interface Seeds {
+  readonly seeds: readonly string[];
+  readonly isTls: boolean;
+  readonly login: Login | undefined;
+}
+
+interface Login {
+  readonly user: string;
+  readonly secret: string;
+}
+
+function resolveSeeds(input: unknown): Seeds {
   const list = typeof input === "string" ? [input] : input;
   const isList = Array.isArray(list) && list.every((part) => typeof part === "string");
   if (!isList || list.length === 0) {
     throw invalidOption("seeds", "a URL such as ringhold://host:7400 or an array of host:port", input);
   }
-  const texts = list as readonly string[];
-  if (texts.some((text) => text.includes("@"))) {
-    // Not shown: it may hold a password.
-    throw invalidOption(
-      "seeds",
-      "without user or password (give the secret as an option)",
-      "an address with @",
-    );
-  }
+  const { texts, login } = withoutLogin(list as readonly string[]);
   const tlsTexts = texts.filter((text) => /^\s*ringholds:\/\//.test(text));
   if (tlsTexts.length !== 0 && tlsTexts.length !== texts.length) {
     throw invalidOption("seeds", "all ringhold:// or all ringholds://", texts.join(" "));
@@ -114,13 +137,49 @@ function resolveSeeds(input: unknown): { readonly seeds: readonly string[]; read
     throw invalidOption("seeds", "host:port addresses, as in ringhold://host:7400,host:7401", result.bad);
   }
   if (result.seeds.length > SEEDS_MAX) throw invalidOption("seeds", `at most ${SEEDS_MAX}`, texts.join(" "));
-  return { seeds: Object.freeze([...result.seeds]), isTls: tlsTexts.length > 0 };
+  return { seeds: Object.freeze([...result.seeds]), isTls: tlsTexts.length > 0, login };
 }
 
-function resolveSecret(value: unknown): string | undefined {
-  if (value === undefined || (typeof value === "string" && value !== "")) return value;
+/** Takes `user:secret@` out of a single URL; both parts may be percent-encoded. Anything else with an @ is refused, unseen: it may hold a secret. */
+function withoutLogin(texts: readonly string[]): {
+  readonly texts: readonly string[];
+  readonly login: Login | undefined;
+} {
+  if (!texts.some((text) => text.includes("@"))) return { texts, login: undefined };
+  const match =
+    texts.length === 1 ? /^(\s*ringholds?:\/\/)([^:@/]+):([^@/]+)@([^@]*)$/.exec(texts[0]!) : null;
+  try {
+    const [, scheme, user, secret, rest] = match ?? [];
+    if (user === undefined || secret === undefined) throw new URIError("no user and secret");
+    const login = { user: decodeURIComponent(user), secret: decodeURIComponent(secret) };
+    return { texts: [`${scheme}${rest}`], login };
+  } catch {
+    throw invalidOption("seeds", "a URL with at most one user:secret@, percent-encoded", "an address with @");
+  }
+}
+
+function resolveUser(value: unknown): string {
+  if (value === undefined) return "";
+  if (typeof value === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(value)) return value;
+  throw invalidOption("user", "1 to 64 characters of A-Z a-z 0-9 . _ -", value);
+}
+
+const NO_SECRETS = (): SecretRing => [];
+
+function resolveSecret(value: unknown): () => SecretRing {
+  if (value === undefined) return NO_SECRETS;
+  if (typeof value === "function") return () => checkSecrets((value as () => unknown)());
+  const secrets = checkSecrets(value);
+  return () => secrets;
+}
+
+function checkSecrets(value: unknown): SecretRing {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const isRing = list.every((text) => typeof text === "string" && text !== "");
+  if (isRing && list.length >= 1 && list.length <= SECRETS_MAX) return list as readonly string[];
   // What was given instead may be the secret in another form: only its type is shown.
-  throw invalidOption("secret", "a text that is not empty", typeof value);
+  const expected = `a text that is not empty, or a list of 1 to ${SECRETS_MAX} of them`;
+  throw invalidOption("secret", expected, typeof value);
 }
 
 function resolveTls(value: unknown, isTlsUrl: boolean): TlsOptions | undefined {

@@ -7,6 +7,7 @@ import { HANDSHAKE_BYTES_MAX, type LinkLimits, resolveLinkLimits } from "../wire
 import type { DialOptions, Link } from "./link.ts";
 import { DialerHandshake, type HandshakeStep } from "./link-handshake.ts";
 import { hardening, WebSocketLink } from "./link-socket.ts";
+import { tlsBinding } from "./tls-binding.ts";
 
 /** One attempt. Settles exactly once; when it fails, nothing of it is left open. */
 export class Dial {
@@ -25,7 +26,7 @@ export class Dial {
     this.#options = options;
     this.#settle = { resolve, reject };
     this.#limits = options.limits ?? resolveLinkLimits();
-    this.#handshake = new DialerHandshake(options.identity, options.path, options.secret);
+    this.#handshake = new DialerHandshake(options.identity, options.path, options);
     const { address, path, tls, timeoutMs, unref } = options;
     const webSocketOptions: ClientOptions = {
       ...hardening(this.#limits.frameBytesMax[path]),
@@ -60,6 +61,7 @@ export class Dial {
     webSocket.on("message", this.#onMessage);
     webSocket.on("open", () => {
       this.#isConnected = true;
+      if (this.#socket !== undefined) this.#handshake.bind(tlsBinding(this.#socket));
       webSocket.send(this.#handshake.hello);
     });
     webSocket.on("unexpected-response", (_request, response) => {

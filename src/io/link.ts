@@ -9,11 +9,14 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { ErrorCode } from "../base/errors.ts";
+import type { Grants } from "../base/grants.ts";
 import type { Message, Path } from "../core/messages.ts";
 import { HANDSHAKE_BYTES_MAX, type LinkLimits, resolveLinkLimits } from "../wire/limits.ts";
 import { Dial } from "./link-dial.ts";
 import { AcceptorHandshake, type HandshakeStep } from "./link-handshake.ts";
 import { CLOSE_CODES, hardening, WebSocketLink } from "./link-socket.ts";
+import type { FindUser, SecretBytes, SecretRing } from "./proofs.ts";
+import { tlsBinding } from "./tls-binding.ts";
 
 /** What this process says of itself in the handshake. Protocol range, capabilities and ring parameters are added inside. */
 export interface LocalIdentity {
@@ -40,7 +43,28 @@ export interface RemoteIdentity extends LocalIdentity {
   readonly protocol: number;
   /** Capabilities that both sides have. */
   readonly capabilities: readonly string[];
+  readonly access: Access;
 }
+
+/** As whom the client of a link acts, and how that was proved. It holds for as long as the link does, whatever a message says. */
+export interface Access {
+  /** The user whose secret the dialer proved; "" for the cluster's, or where there is none. */
+  readonly user: string;
+  /** What that user may do; `undefined` for everything. */
+  readonly grants: Grants | undefined;
+  /**
+   * Fingerprints of the secrets, or the one of the user's key, that the other side proved to know. Empty where there is no secret, and at a user's
+   * own end.
+   */
+  readonly provedBy: readonly string[];
+}
+
+/** The access of links without a secret. */
+export const OPEN_ACCESS: Access = Object.freeze({
+  user: "",
+  grants: undefined,
+  provedBy: Object.freeze([]),
+});
 
 /** An established connection. After {@link LinkHandlers.onClose} all methods do nothing. */
 export interface Link {
@@ -85,7 +109,10 @@ export interface DialOptions {
   readonly address: string;
   readonly path: Path;
   readonly identity: LocalIdentity;
-  readonly secret?: string | Uint8Array | undefined;
+  /** Several when the other side may know any of them: the one in use first. */
+  readonly secret?: SecretBytes | SecretRing | undefined;
+  /** Whose secret it is. @default "", the cluster's */
+  readonly user?: string | undefined;
   /** When given, dials `wss:`. */
   readonly tls?: TlsOptions | undefined;
   /** One limit for everything: name lookup, connection, handshake. */
@@ -124,7 +151,10 @@ export interface Refusal {
 export interface AcceptorOptions {
   /** Read at each handshake: the genesis id may become known later. */
   readonly identity: () => LocalIdentity;
-  readonly secret?: string | Uint8Array | undefined;
+  /** What dialers must prove to know one of. Read at each handshake when it is a function. */
+  readonly secret?: SecretBytes | SecretRing | (() => SecretRing) | undefined;
+  /** Clients that have secrets of their own. @default nobody */
+  readonly findUser?: FindUser | undefined;
   readonly limits?: LinkLimits | undefined;
   /** Whether nodes must show a TLS certificate of the server's authority. For servers that ask for one (`requestCert`). @default false */
   readonly nodesNeedCertificate?: boolean | undefined;
@@ -205,7 +235,12 @@ export class LinkAcceptor {
 
   /** Speaks with a stranger: little is read, little is kept, and not for long. */
   #shakeHands(webSocket: WebSocket, socket: Socket, path: Path): void {
-    const handshake = new AcceptorHandshake(this.#options.identity(), path, this.#options.secret);
+    const { secret, findUser, identity } = this.#options;
+    const handshake = new AcceptorHandshake(identity(), path, {
+      secret: typeof secret === "function" ? secret() : secret,
+      findUser,
+      binding: tlsBinding(socket),
+    });
     const remoteAddress = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
     let bytes = 0;
     const end = () => {

@@ -1,10 +1,12 @@
 // The links that clients opened to this node: hands their requests to the core and its replies back, counts and times both, and
-// can drain: refuse what is new in a way that sends a client on to another node, while what is under way is answered.
+// can drain: refuse what is new in a way that sends a client on to another node, while what is under way is answered. A client acts
+// as whom it proved to be when it connected; what it may not do never reaches the core.
 
 import { NumberMap } from "../base/number-map.ts";
 import type { ClientHandle, Input } from "../core/machine.ts";
 import type { ClientReply, ClientRequest, Failure, Message, Overloaded } from "../core/messages.ts";
-import type { Link, LinkHandlers } from "../io/link.ts";
+import type { Access, Link, LinkHandlers } from "../io/link.ts";
+import { objectionTo, visible } from "./access.ts";
 import type { RequestKind, RequestMetrics } from "./request-metrics.ts";
 
 /** What the links need from the rest of the shell. */
@@ -17,6 +19,8 @@ export interface ClientLinksPorts {
   readonly metrics: RequestMetrics;
   /** The answer to a request that came while this node was stopping. */
   refusal(requestId: number): Failure;
+  /** A request was refused that its user may not make. */
+  onDenied(user: string, remoteAddress: string, reason: string): void;
 }
 
 /** What kind of request it is, and when it came. */
@@ -93,7 +97,7 @@ export class ClientLinks {
       this.#refused(handle, client, message);
       return;
     }
-    client.link.send(message);
+    client.link.send(message.kind === "scanned" ? visible(message, client.link.remote.access) : message);
     if (message.kind === "pong" || message.kind === "topology") return;
     const arrival = client.underWay.size === 0 ? undefined : client.underWay.get(message.id);
     if (arrival !== undefined) {
@@ -130,12 +134,17 @@ export class ClientLinks {
 
   /** Sends what the links have queued, then closes them all. */
   close(): void {
-    for (const { link } of [...this.#clients.values()]) link.close();
+    this.closeWhere(() => true);
+  }
+
+  /** Closes the links of some: their clients may connect again. */
+  closeWhere(isMeant: (access: Access) => boolean): void {
+    for (const { link } of [...this.#clients.values()]) if (isMeant(link.remote.access)) link.close();
   }
 
   #receive(handle: ClientHandle, client: Client, messages: readonly Message[]): void {
     // The wire lets only requests pass in this direction.
-    const received = messages as readonly ClientRequest[];
+    const received = this.#permitted(client, messages as readonly ClientRequest[]);
     const requests = this.#isDraining ? this.#refuse(client, received) : received;
     if (requests.length === 0) return;
     const sinceMs = this.#ports.nowMs();
@@ -177,6 +186,20 @@ export class ClientLinks {
       if (!client.underWay.has(request.id)) this.#underWayCount++;
       client.underWay.set(request.id, arrival);
     }
+  }
+
+  /** Answers the requests that the client's user may not make, and returns the others. */
+  #permitted({ link }: Client, requests: readonly ClientRequest[]): readonly ClientRequest[] {
+    const { access } = link.remote;
+    if (access.grants === undefined) return requests;
+    return requests.filter((request) => {
+      const reason = objectionTo(request, access);
+      if (reason === undefined || request.kind === "ping") return true;
+      link.send(forbidden(request.id, reason));
+      this.#ports.metrics.observe(request.kind, "ERR_FORBIDDEN", 0);
+      this.#ports.onDenied(access.user, link.remoteAddress, reason);
+      return false;
+    });
   }
 
   /** While draining: refuses all requests, and returns the heartbeats among them. */
@@ -223,6 +246,10 @@ export function failuresOf({ ids, retryAfterMs }: Overloaded): readonly Failure[
     elsewhere: false,
   } as const;
   return ids.map((id) => ({ ...failure, id }));
+}
+
+function forbidden(id: number, message: string): Failure {
+  return { kind: "failed", id, code: "ERR_FORBIDDEN", message, applied: "no", elsewhere: false };
 }
 
 const REQUEST_OF = {

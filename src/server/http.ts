@@ -1,16 +1,19 @@
 // The HTTP side of a node's port: probes, status and metrics. It is made for hostile neighbours: short time limits, small headers,
-// a bound on connections, no request bodies. With a secret set, what tells about the cluster asks for it.
+// a bound on connections, no request bodies. With a secret set, what tells about the cluster asks for it (`Authorization: Bearer`), or for a
+// user of the class `admin` and its own (`Authorization: Basic`).
 
-import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { NodeTls, Secret } from "./options.ts";
+import { mayUse } from "../base/grants.ts";
+import type { Access } from "../io/link.ts";
 import { METRICS_CONTENT_TYPE } from "./prometheus.ts";
+import { type NodeTls, tlsServerOptions } from "./tls.ts";
+import { DEFAULT_USER } from "./users.ts";
 
 /** From the connection, or the end of the last response, to the end of the next request. */
-const REQUEST_MS_MAX = 5_000;
+const REQUEST_MS_MAX = 2_500;
 /** How often that is looked at. */
-const CHECK_INTERVAL_MS = 1_000;
+const CHECK_INTERVAL_MS = 500;
 const HEADER_BYTES_MAX = 8 * 1024;
 const HEADERS_MAX = 64;
 
@@ -61,33 +64,27 @@ export function createHttpServer({ tls, connectionsMax }: HttpOptions): Server {
     noDelay: true,
   };
   const server: Server =
-    tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tlsOptions(tls) });
+    tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tlsServerOptions(tls) });
   server.maxHeadersCount = HEADERS_MAX;
   server.maxConnections = connectionsMax;
   // A connection that says nothing at all is none of the cases above. Links lift this when they take a socket over.
-  server.setTimeout(2 * REQUEST_MS_MAX);
+  server.setTimeout(REQUEST_MS_MAX + CHECK_INTERVAL_MS);
   return server;
 }
 
-/** Answers the server's requests from `pages`, asking for the secret where there is one. */
-export function servePages(server: Server, pages: HttpPages, secret: Secret | undefined): void {
-  server.on("request", (request: IncomingMessage, response: ServerResponse) =>
-    respond(answerTo(pages, secret, request), request, response),
-  );
+/** Who may read the pages. */
+export interface HttpGuard {
+  /** Whether pages that tell about the cluster ask who reads them. */
+  readonly isSecured: boolean;
+  /** As whom somebody acts who sent a name and a secret; `undefined` for wrong ones. */
+  accessOf(name: string, secret: Uint8Array): Access | undefined;
 }
 
-/** Certificates are asked of everybody, and required, by the links, of nodes only. */
-function tlsOptions({ cert, key, ca }: NodeTls) {
-  const pem = (part: string | Uint8Array) => (typeof part === "string" ? part : Buffer.from(part));
-  return {
-    cert: pem(cert),
-    key: pem(key),
-    ca: pem(ca),
-    minVersion: "TLSv1.2" as const,
-    requestCert: true,
-    rejectUnauthorized: false,
-    handshakeTimeout: REQUEST_MS_MAX,
-  };
+/** Answers the server's requests from `pages`, asking for the secret where there is one. */
+export function servePages(server: Server, pages: HttpPages, guard: HttpGuard): void {
+  server.on("request", (request: IncomingMessage, response: ServerResponse) =>
+    respond(answerTo(pages, guard, request), request, response),
+  );
 }
 
 function respond(answer: Answer, request: IncomingMessage, response: ServerResponse): void {
@@ -104,7 +101,7 @@ function respond(answer: Answer, request: IncomingMessage, response: ServerRespo
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function answerTo(pages: HttpPages, secret: Secret | undefined, request: IncomingMessage): Answer {
+function answerTo(pages: HttpPages, guard: HttpGuard, request: IncomingMessage): Answer {
   if (request.method !== "GET" && request.method !== "HEAD") {
     return { status: 405, type: TEXT, body: "Only GET and HEAD\n", headers: { allow: "GET, HEAD" } };
   }
@@ -114,9 +111,14 @@ function answerTo(pages: HttpPages, secret: Secret | undefined, request: Incomin
   if (path === "/safez") return verdict(pages.safe());
   const isKnown = path === "/status" || path === "/metrics";
   // Asked for before unknown paths are told apart: without the secret there is nothing to find out.
-  if (secret !== undefined && !isAuthorized(request.headers.authorization, secret)) {
-    const headers = { "www-authenticate": "Bearer" };
-    return { status: 401, type: TEXT, body: "The cluster's secret is required\n", headers };
+  if (guard.isSecured) {
+    const access = accessIn(request.headers.authorization, guard);
+    if (access === undefined) {
+      const headers = { "www-authenticate": "Bearer" };
+      return { status: 401, type: TEXT, body: "The cluster's secret is required\n", headers };
+    }
+    if (!mayUse(access.grants, "admin"))
+      return { status: 403, type: TEXT, body: "This user may not read that\n" };
   }
   if (!isKnown) return { status: 404, type: TEXT, body: "Not found\n" };
   return path === "/metrics"
@@ -128,15 +130,13 @@ function verdict({ isGood, line }: Verdict): Answer {
   return { status: isGood ? 200 : 503, type: TEXT, body: `${line}\n` };
 }
 
-/** Compares digests, so that neither the time nor a difference in length tells anything about the secret. */
-function isAuthorized(header: string | undefined, secret: Secret): boolean {
-  const given = /^Bearer +(.+)$/i.exec(header ?? "")?.[1] ?? "";
-  // Node reads header bytes as Latin-1, whatever the client meant by them.
-  return timingSafeEqual(digest(Buffer.from(given, "latin1")), digest(Buffer.from(secret.reveal())));
-}
-
-function digest(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
+function accessIn(header: string | undefined, guard: HttpGuard): Access | undefined {
+  const [, scheme = "", given = ""] = /^(Bearer|Basic) +(.+)$/i.exec(header ?? "") ?? [];
+  // Node reads header bytes as Latin-1, whatever the client meant by them. Nothing given is as wrong as anything.
+  if (scheme.toLowerCase() !== "basic") return guard.accessOf(DEFAULT_USER, Buffer.from(given, "latin1"));
+  const pair = Buffer.from(given, "base64");
+  const colon = pair.indexOf(":");
+  return guard.accessOf(pair.toString("utf8", 0, Math.max(0, colon)), pair.subarray(colon + 1));
 }
 
 function hasBody(request: IncomingMessage): boolean {

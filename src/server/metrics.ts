@@ -14,6 +14,8 @@ export interface ShellCounts {
   readonly messagesDroppedTotal: number;
   /** Connections turned away, by code. */
   readonly refusalsTotal: ReadonlyMap<string, number>;
+  /** Requests that their users may not make. */
+  readonly deniedTotal: number;
   /** The Redis door: its connections, and the commands it was sent; `undefined` without one. */
   readonly redis?: { readonly connections: number; readonly commandsTotal: number } | undefined;
   /** The event loop's worst lateness since the page was last read. */
@@ -91,6 +93,8 @@ function writeShell(writer: MetricWriter, shell: ShellCounts): void {
   for (const [code, count] of shell.refusalsTotal) {
     writer.sample("ringhold_connections_refused_total", { code }, count);
   }
+  const deniedHelp = "Requests refused because their user may not make them";
+  writer.single("ringhold_requests_denied_total", "counter", deniedHelp, shell.deniedTotal);
   if (shell.redis !== undefined) {
     const { connections, commandsTotal } = shell.redis;
     writer.single("ringhold_redis_connections", "gauge", "Connections of Redis clients", connections);

@@ -3,6 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
+import type { Server as SecureServer } from "node:https";
 import type { Server as NetServer } from "node:net";
 import type { Address } from "../base/address.ts";
 import type { Hashes } from "../base/hash.ts";
@@ -19,6 +20,7 @@ import { SegmentStore } from "../core/store/segment-store.ts";
 import type { StoreWatch } from "../core/store/store.ts";
 import { readNow } from "../io/clock.ts";
 import {
+  type Access,
   dialLink,
   type Link,
   LinkAcceptor,
@@ -28,6 +30,8 @@ import {
 } from "../io/link.ts";
 import { resolveLinkLimits } from "../wire/limits.ts";
 import { ClientLinks, failuresOf } from "./client-links.ts";
+import type { CredentialPart, Credentials } from "./credentials.ts";
+import { Denials } from "./denials.ts";
 import { Driver } from "./driver.ts";
 import { EventFold } from "./events.ts";
 import type { NodeLogger } from "./logger.ts";
@@ -38,6 +42,7 @@ import type { RedisDoor } from "./redis/door.ts";
 import { DOOR_HANDLE } from "./redis/door-handle.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import { SlotWatchers } from "./slot-watchers.ts";
+import { secureContext } from "./tls.ts";
 
 /** For name lookup, connection, TLS and handshake together: six round trips of 300 ms. */
 const DIAL_TIMEOUT_MS = 2_000;
@@ -60,6 +65,7 @@ export type CreateCore = (options: NodeCoreOptions, now: Now) => NodeMachine;
 /** What a shell is built from, all of it known only once the port is bound. */
 export interface ShellSetup {
   readonly options: ResolvedNodeOptions;
+  readonly credentials: Credentials;
   /** `host:port` that others reach this node at. */
   readonly address: string;
   readonly hashes: Hashes;
@@ -87,6 +93,8 @@ export interface ShellListener {
 /** See the top of the file. */
 export class NodeShell {
   readonly #options: ResolvedNodeOptions;
+  readonly #credentials: Credentials;
+  readonly #denials: Denials;
   readonly #core: NodeMachine;
   readonly #driver: Driver;
   readonly #clients: ClientLinks;
@@ -108,6 +116,7 @@ export class NodeShell {
     const { options } = setup;
     const now = readNow();
     this.#options = options;
+    this.#credentials = setup.credentials;
     this.#logger = setup.logger;
     this.#events = new EventFold(setup.logger, options.onEvent);
     const generation = Math.max(1, Math.floor(now.wallMs));
@@ -130,7 +139,12 @@ export class NodeShell {
     const nowMs = () => readNow().monoMs;
     const refusal = (id: number) => this.#refusal(id);
     const waitedMs = (at: number) => this.#driver.waitedMs(at);
-    this.#clients = new ClientLinks({ feed, nowMs, waitedMs, refusal, metrics: this.#requests });
+    const denials = new Denials(setup.logger, nowMs);
+    this.#denials = denials;
+    this.#clients = new ClientLinks({
+      ...{ feed, nowMs, waitedMs, refusal, metrics: this.#requests },
+      onDenied: (user, remoteAddress, reason) => denials.note(user, remoteAddress, reason),
+    });
     this.#peers = new PeerLinks({
       feed: (input) => this.#feedFromPeers(input),
       nowMs,
@@ -171,7 +185,8 @@ export class NodeShell {
     this.#door = setup.door === undefined ? undefined : this.#newDoor(setup.door, setup.hashes);
     this.#acceptor = new LinkAcceptor({
       identity: () => this.#localIdentity(),
-      secret: options.secret?.reveal(),
+      secret: () => this.#credentials.secrets,
+      findUser: this.#credentials.findUser,
       limits: this.#limits(),
       nodesNeedCertificate: options.tls !== undefined,
       onLink: (link) => (link.path === "client" ? this.#clients.accept(link) : this.#peers.accept(link)),
@@ -183,6 +198,7 @@ export class NodeShell {
   start(server: Server): void {
     this.#acceptor.attach(server);
     this.#driver.start();
+    this.#credentials.start((part) => this.#onCredentials(part, server));
     if (this.#door !== undefined) this.#driver.feed({ kind: "clientOpened", client: DOOR_HANDLE });
   }
 
@@ -245,6 +261,7 @@ export class NodeShell {
 
   /** Ends it: no step follows, and what is still connected is cut. */
   stop(): void {
+    this.#credentials.stop();
     this.#driver.stop();
     this.#acceptor.close();
   }
@@ -258,16 +275,18 @@ export class NodeShell {
       peerLinks: this.#peers.openCount,
       messagesDroppedTotal: this.#messagesDropped,
       refusalsTotal: this.#refusals,
+      deniedTotal: this.#denials.total,
       redis: this.#door?.counts,
       loopLateMsMax,
     });
   }
 
   #newDoor(door: NonNullable<ShellSetup["door"]>, hashes: Hashes): RedisDoor {
-    const { secret, tls, redisCluster, valueBytesMax, memoryBytes, connectionsMax } = this.#options;
+    const { redisCluster, valueBytesMax, memoryBytes, connectionsMax } = this.#options;
     const { read, write, replication } = this.#options;
     const options = {
-      ...{ secret, tls, valueBytesMax, memoryBytes, connectionsMax, read, write },
+      ...{ valueBytesMax, memoryBytes, connectionsMax, read, write },
+      credentials: this.#credentials,
       isCluster: redisCluster,
       timeoutMs: replication.requestMsMax,
     };
@@ -283,7 +302,22 @@ export class NodeShell {
       hashes,
       metrics: this.#requests,
       logger: this.#logger,
+      onDenied: (user, remoteAddress, reason) => this.#denials.note(user, remoteAddress, reason),
     });
+  }
+
+  /** New connections meet what is valid now; those that stand on what is not valid any more end. */
+  #onCredentials(part: CredentialPart, server: Server): void {
+    if (part === "certificates") {
+      const { tls } = this.#credentials;
+      // A server that began with certificates is one of TLS.
+      if (tls !== undefined) (server as unknown as SecureServer).setSecureContext(secureContext(tls));
+      this.#door?.renewCertificates();
+      return;
+    }
+    const isInvalid = (access: Access) => !this.#credentials.isValid(access);
+    this.#clients.closeWhere(isInvalid);
+    this.#door?.closeWhere(isInvalid);
   }
 
   #getAlone(key: string, read: ReadMode): { readonly entry: Entry | undefined } | undefined {
@@ -337,8 +371,8 @@ export class NodeShell {
       address,
       path,
       identity: this.#localIdentity(),
-      secret: this.#options.secret?.reveal(),
-      tls: this.#options.tls,
+      secret: this.#credentials.secrets,
+      tls: this.#credentials.tls,
       timeoutMs: DIAL_TIMEOUT_MS,
       signal: this.#dials.signal,
       limits: this.#limits(),

@@ -16,6 +16,7 @@ import { CacheError } from "../base/errors.ts";
 import { formatDuration } from "../base/units.ts";
 import type { NodeStatus } from "../core/status.ts";
 import { loadHashes } from "../io/hashes.ts";
+import { Credentials } from "./credentials.ts";
 import { createHttpServer, type HttpPages, servePages, type Verdict } from "./http.ts";
 import { advertisedAddress, listen } from "./listen.ts";
 import { createLogger, type NodeLogger } from "./logger.ts";
@@ -45,6 +46,8 @@ export interface RunningServer {
   readonly ended: Promise<Error | undefined>;
   /** The node, and the cluster as it sees it, now. */
   status(): NodeStatus;
+  /** Secrets and certificates as they are now: for clients of the same process. */
+  readonly credentials: Pick<Credentials, "secrets" | "tls">;
   /** By address of a seed: why the last attempt to reach it failed. Empty once the cluster is found. */
   seedErrors(): ReadonlyMap<string, Error>;
   /**
@@ -99,6 +102,7 @@ class NodeServer implements RunningServer {
   readonly address: string;
   readonly url: string;
   readonly #options: ResolvedNodeOptions;
+  readonly #credentials: Credentials;
   readonly #logger: NodeLogger;
   readonly #http: Server;
   readonly #shell: NodeShell;
@@ -115,14 +119,24 @@ class NodeServer implements RunningServer {
   /** Binds the port first, because the core must know its address. No request can arrive before the node has been made. */
   static async open(options: ResolvedNodeOptions, createCore?: CreateCore): Promise<NodeServer> {
     const hashes = await loadHashes();
-    const http = createHttpServer(options);
+    const logger = options.logger ?? createLogger(options.logLevel, options.name);
+    // Before anything listens: a node whose files are not right must not be there for a moment.
+    const credentials = new Credentials(options, logger);
+    const http = createHttpServer({ tls: credentials.tls, connectionsMax: options.connectionsMax });
     const bound = await listen(http, options.listen);
     let door: ShellSetup["door"];
     try {
       const address = advertisedAddress(bound, options.advertise);
-      door = await openDoor(options, address);
-      const logger = options.logger ?? createLogger(options.logLevel, options.name);
-      const setup = { options, address: formatAddress(address), hashes, logger, createCore, door };
+      door = await openDoor(options, credentials, address);
+      const setup = {
+        options,
+        credentials,
+        address: formatAddress(address),
+        hashes,
+        logger,
+        createCore,
+        door,
+      };
       return new NodeServer(http, setup);
     } catch (error) {
       door?.server.close();
@@ -137,6 +151,7 @@ class NodeServer implements RunningServer {
     this.address = address;
     this.url = `ringhold://${address}`;
     this.#options = options;
+    this.#credentials = setup.credentials;
     this.#logger = logger;
     this.#http = http;
     // Whoever does not wait for these is not to be punished with an unhandled rejection.
@@ -147,7 +162,7 @@ class NodeServer implements RunningServer {
       onReleased: () => this.#onReleased(),
       onFatal: (error) => this.#onBug(error),
     });
-    servePages(http, this.#pages(), options.secret);
+    servePages(http, this.#pages(), setup.credentials);
     this.#shell.start(http);
     logger.info({ address, seeds: options.seeds, cluster: options.cluster }, "listening");
   }
@@ -162,6 +177,10 @@ class NodeServer implements RunningServer {
 
   get redisAddress(): string | undefined {
     return this.#shell.redisAddress;
+  }
+
+  get credentials(): Pick<Credentials, "secrets" | "tls"> {
+    return this.#credentials;
   }
 
   status(): NodeStatus {
@@ -340,10 +359,14 @@ class NodeServer implements RunningServer {
 }
 
 /** Binds the Redis door's port, if there is to be one. On a wildcard it is reached at the node's own host. */
-async function openDoor(options: ResolvedNodeOptions, node: Address): Promise<ShellSetup["door"]> {
+async function openDoor(
+  options: ResolvedNodeOptions,
+  credentials: Credentials,
+  node: Address,
+): Promise<ShellSetup["door"]> {
   if (options.redis === undefined) return undefined;
   const { createDoorServer, RedisDoor } = await import("./redis/door.ts");
-  const server = createDoorServer(options.tls);
+  const server = createDoorServer(credentials.tls);
   const bound = await listen(server, options.redis, "redis");
   const host = isWildcardHost(bound.host) ? node.host : bound.host;
   return { server, address: { host, port: bound.port }, Door: RedisDoor };

@@ -25,10 +25,9 @@ import {
   resolveNodeCoreOptions,
 } from "../core/options.ts";
 import { LOG_LEVELS, type LogLevel, type NodeLogger } from "./logger.ts";
+import { resolveSecret, type Secret } from "./secret.ts";
+import type { NodeTls, NodeTlsFiles } from "./tls.ts";
 
-/** Shortest secret, in bytes: 128 bits, if it is random. Shorter ones can be guessed from one recorded handshake. */
-export const SECRET_BYTES_MIN = 16;
-const SECRET_BYTES_MAX = 1024;
 const MEMORY_BYTES_DEFAULT = 256 * 1024 * 1024;
 const MEMORY_BYTES_MIN = 1024 * 1024;
 /** What the store can address. A node uses one core: larger machines run several. */
@@ -37,16 +36,6 @@ const VALUE_BYTES_DEFAULT = 8 * 1024 * 1024;
 const VALUE_BYTES_MAX = 256 * 1024 * 1024;
 const READY_TIMEOUT_MS_DEFAULT = 30_000;
 const REDIS_PORT = 6379;
-
-/** Certificates in PEM. With them every link of the node is TLS; links between nodes prove both sides. */
-export interface NodeTls {
-  /** This node's certificate chain. Also shown to other nodes when this one dials them. */
-  readonly cert: string | Uint8Array;
-  /** The private key of `cert`. */
-  readonly key: string | Uint8Array;
-  /** The authority that signed the certificates of all nodes. */
-  readonly ca: string | Uint8Array;
-}
 
 /** What a node is told. Everything has a default: `{}` is a new cluster of one node on loopback. */
 export interface NodeOptions {
@@ -78,10 +67,14 @@ export interface NodeOptions {
   readonly redis?: string | undefined;
   /** Whether the Redis door shows the cluster's nodes, so that cluster-aware clients go to a key's owner; else it looks like one server. @default false */
   readonly redisCluster?: boolean | undefined;
-  /** Shared by all nodes and clients, proved by challenge and response: 16 to 1,024 bytes. @default none */
-  readonly secret?: string | undefined;
-  /** @default none: plain connections */
-  readonly tls?: NodeTls | undefined;
+  /** Shared by all nodes and clients, proved by challenge and response: 16 to 1,024 bytes. While it is changed, a list: the one in use first. @default none */
+  readonly secret?: string | readonly string[] | undefined;
+  /** A file with the secret, or several, one per line, instead of `secret`. Read again when it changes. @default none */
+  readonly secretFile?: string | undefined;
+  /** A file with users: clients that have secrets of their own and may do only what it says. Needs a secret. Read again when it changes. @default none */
+  readonly usersFile?: string | undefined;
+  /** Certificates, or the files they are in, which are read again when they change. @default none: plain connections */
+  readonly tls?: NodeTls | NodeTlsFiles | undefined;
   /** Largest value, in bytes or as `"8mb"`, at most 256 MiB. @default 8 MiB, or a quarter of `memory` when that is less */
   readonly valueBytesMax?: number | string | undefined;
   /** Whether a stop hands the node's slots over for good, instead of expecting it back. @default false */
@@ -122,7 +115,9 @@ export interface ResolvedNodeOptions {
   readonly redis: Address | undefined;
   readonly redisCluster: boolean;
   readonly secret: Secret | undefined;
-  readonly tls: NodeTls | undefined;
+  readonly secretFile: string | undefined;
+  readonly usersFile: string | undefined;
+  readonly tls: NodeTls | NodeTlsFiles | undefined;
   readonly valueBytesMax: number;
   readonly leaveOnStop: boolean;
   /** 0: wait for ever. */
@@ -134,28 +129,6 @@ export interface ResolvedNodeOptions {
   readonly onEvent: ((event: NodeEvent) => void) | undefined;
   readonly membership: MembershipOptions;
   readonly replication: ReplicationOptions;
-}
-
-/** A shared secret that neither `inspect` nor `JSON.stringify` nor a template string can show. */
-export class Secret {
-  readonly #text: string;
-
-  constructor(text: string) {
-    this.#text = text;
-  }
-
-  /** The secret itself: for the handshake and for comparing, never for output. */
-  reveal(): string {
-    return this.#text;
-  }
-
-  toString(): string {
-    return "***";
-  }
-
-  toJSON(): string {
-    return "***";
-  }
 }
 
 /** Every option's name; the mapped type makes a forgotten one an error of the compiler. */
@@ -175,6 +148,8 @@ const OPTION_NAMES = Object.keys({
   redis: 0,
   redisCluster: 0,
   secret: 0,
+  secretFile: 0,
+  usersFile: 0,
   tls: 0,
   valueBytesMax: 0,
   leaveOnStop: 0,
@@ -239,6 +214,8 @@ export function resolveNodeOptions(input: NodeOptions, randomName: () => string)
     redis: input.redis === undefined ? undefined : redisAddress(input.redis),
     redisCluster: checkType("redisCluster", input.redisCluster ?? false, "boolean", "true or false"),
     secret: resolveSecret(input.secret),
+    secretFile: file("secretFile", input.secretFile),
+    usersFile: file("usersFile", input.usersFile),
     tls: resolveTls(input.tls),
     valueBytesMax: core.valueBytesMax,
     leaveOnStop: checkType("leaveOnStop", input.leaveOnStop ?? false, "boolean", "true or false"),
@@ -281,7 +258,13 @@ function checkPairs(input: NodeOptions, options: ResolvedNodeOptions, seeds: rea
   if (options.redisCluster && options.redis === undefined) {
     throw invalidOption("redisCluster", "left out when redis is not given", true);
   }
-  if (options.secret !== undefined) return;
+  if (options.secret !== undefined && options.secretFile !== undefined) {
+    throw invalidOption("secretFile", "left out when secret is given", options.secretFile);
+  }
+  if (options.secret !== undefined || options.secretFile !== undefined) return;
+  if (options.usersFile !== undefined) {
+    throw invalidOption("usersFile", "left out when there is no secret (nodes need one)", options.usersFile);
+  }
   demandLoopback("listen", options.listen);
   if (options.redis !== undefined) demandLoopback("redis", options.redis);
 }
@@ -376,26 +359,16 @@ function duration(name: string, value: number | string): number {
   return parsed;
 }
 
-function resolveSecret(value: string | undefined): Secret | undefined {
-  if (value === undefined) return undefined;
-  // What was given instead may be the secret in another form: only its type is shown.
-  if (typeof value !== "string") throw invalidOption("secret", "a text", typeof value);
-  const size = new TextEncoder().encode(value).length;
-  if (size < SECRET_BYTES_MIN || size > SECRET_BYTES_MAX) {
-    throw new CacheError(
-      "ERR_INVALID_OPTION",
-      `Option secret must be from ${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} bytes, received ${size} ` +
-        "(openssl rand -hex 32 makes a good one)",
-      { details: { option: "secret" } },
-    );
-  }
-  return new Secret(value);
-}
-
-function resolveTls(value: NodeTls | undefined): NodeTls | undefined {
+function resolveTls(value: NodeTls | NodeTlsFiles | undefined): NodeTls | NodeTlsFiles | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "object" || value === null)
-    throw invalidOption("tls", "an object { cert, key, ca }", value);
+    throw invalidOption("tls", "an object { cert, key, ca } or { certFile, keyFile, caFile }", value);
+  if (["certFile", "keyFile", "caFile"].some((name) => name in value))
+    return resolveTlsFiles(value as NodeTlsFiles);
+  return resolvePem(value as NodeTls);
+}
+
+function resolvePem(value: NodeTls): NodeTls {
   checkNames("tls.", value, ["cert", "key", "ca"]);
   for (const name of ["cert", "key", "ca"] as const) {
     const pem = value[name];
@@ -407,6 +380,20 @@ function resolveTls(value: NodeTls | undefined): NodeTls | undefined {
   const tls = { cert: value.cert, ca: value.ca };
   // Not enumerable: a private key, too, must not be printed with the options.
   return Object.freeze(Object.defineProperty(tls, "key", { value: value.key })) as NodeTls;
+}
+
+function resolveTlsFiles(value: NodeTlsFiles): NodeTlsFiles {
+  checkNames("tls.", value, ["certFile", "keyFile", "caFile"]);
+  const { certFile, keyFile, caFile } = value;
+  for (const [name, path] of Object.entries({ certFile, keyFile, caFile })) {
+    if (file(`tls.${name}`, path) === undefined) throw invalidOption(`tls.${name}`, "a file's name", path);
+  }
+  return Object.freeze({ certFile, keyFile, caFile });
+}
+
+function file(name: string, value: string | undefined): string | undefined {
+  if (value === undefined || (typeof value === "string" && value !== "")) return value;
+  throw invalidOption(name, "a file's name", value);
 }
 
 function resolveLogLevel(value: LogLevel): LogLevel {

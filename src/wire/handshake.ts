@@ -9,12 +9,23 @@
 // With a secret, a proof is HMAC-SHA256 over the whole conversation so far: who speaks, the path, the hello (role, cluster name,
 // id), both nonces, and for the acceptor its own answer. So a recorded proof is useless, none can be sent back to its maker, and no
 // name can be exchanged. The acceptor says nothing of itself or the cluster before the dialer has proved that it knows the
-// secret. Without a secret on either side the middle is left out: one round trip.
+// secret. Without a secret on either side the middle is left out: one round trip. Under TLS the conversation includes a value that
+// only the two ends of this TLS connection can compute (RFC 9266), so that nobody can pass a proof on from one to another.
+//
+// A client may be a user instead of a holder of the cluster's secret: then the hello names it, the proofs are made with its own
+// keys, and `ready` says what it may do.
 //
 // The layout of a hello never changes, so that any two versions understand each other well enough to disagree; items that a
 // later version appends are ignored. Here are the bytes and the rules; `io/link-handshake.ts` has the conversation.
 
 import type { ErrorCode } from "../base/errors.ts";
+import {
+  COMMAND_CLASSES,
+  type CommandClass,
+  type Grants,
+  PREFIX_BYTES_MAX,
+  PREFIXES_MAX,
+} from "../base/grants.ts";
 import { SLOT_COUNT } from "../base/ids.ts";
 import type { Message, Path } from "../core/messages.ts";
 import { HASH_VERSION, ringParameters } from "../core/ring/ring.ts";
@@ -113,6 +124,8 @@ export interface Hello {
   readonly isSecured: boolean;
   readonly nonce: Uint8Array;
   readonly identity: Identity;
+  /** Whose secret is proved. @default "", the cluster's */
+  readonly user?: string | undefined;
 }
 
 export interface Challenge {
@@ -138,6 +151,8 @@ export interface Welcome {
   readonly protocol: number;
   readonly capabilities: readonly string[];
   readonly identity: Identity;
+  /** What the user may do; `undefined` unless the dialer is one. */
+  readonly grants?: Grants | undefined;
 }
 
 export interface Refused {
@@ -165,7 +180,21 @@ const identity: Field<Identity> = struct<Identity>({
     replicas: integer(0, 0xffff),
   }),
 });
-const welcome = struct<Welcome>({ protocol: version, capabilities, identity });
+const grants = struct<Grants>({
+  classes: list(
+    oneOf<CommandClass>({ read: 0, write: 1, delete: 2, admin: 3, cluster: 4 }),
+    COMMAND_CLASSES.length,
+  ),
+  prefixes: list(text(PREFIX_BYTES_MAX), PREFIXES_MAX),
+});
+const welcome = struct<Omit<Welcome, "grants">>({ protocol: version, capabilities, identity });
+/** Only a dialer that named a user is sent more than the fields above. */
+const userWelcome = struct<Omit<Welcome, "grants"> & { readonly grants: Grants }>({
+  protocol: version,
+  capabilities,
+  identity,
+  grants,
+});
 
 const nonce: Field<Uint8Array> = {
   pack: (value) => value,
@@ -177,7 +206,7 @@ const nonce: Field<Uint8Array> = {
 };
 
 const MESSAGES = {
-  hello: struct<Omit<Hello, "type">>({
+  hello: struct<Omit<Hello, "type" | "user">>({
     protocolMin: version,
     protocolMax: version,
     capabilities,
@@ -198,7 +227,9 @@ const HELLO_FIELDS = 6;
 export function encodeHandshake(message: HandshakeMessage): Uint8Array {
   // The field of a type takes the message of that type; the compiler cannot follow the pairing.
   const field = MESSAGES[message.type] as Field<object>;
-  return packValue([TYPES.indexOf(message.type), field.pack(message)]);
+  const fields = field.pack(message) as unknown[];
+  if (message.type === "hello" && (message.user ?? "") !== "") fields.push(message.user);
+  return packValue([TYPES.indexOf(message.type), fields]);
 }
 
 /** A handshake message, checked; `undefined` for anything else. Never throws. */
@@ -209,19 +240,29 @@ export function decodeHandshake(frame: Uint8Array): HandshakeMessage | undefined
   const [number, fields] = unpacked.value as readonly unknown[];
   const type = typeof number === "number" ? TYPES[number] : undefined;
   if (type === undefined || !Array.isArray(fields)) return undefined;
-  const known = type === "hello" ? fields.slice(0, HELLO_FIELDS) : fields;
-  const values = parsed<object>(MESSAGES[type], known);
+  if (type !== "hello") return typed(type, parsed<object>(MESSAGES[type], fields));
+  // The user was appended to the first layout, and is left out by those who are none.
+  const user = parsed(shortName, fields[HELLO_FIELDS] ?? "");
+  const values = parsed<object>(MESSAGES.hello, fields.slice(0, HELLO_FIELDS));
+  return user === undefined
+    ? undefined
+    : typed("hello", values && (user === "" ? values : { ...values, user }));
+}
+
+function typed(type: HandshakeMessage["type"], values: object | undefined): HandshakeMessage | undefined {
   return values === undefined ? undefined : ({ type, ...values } as HandshakeMessage);
 }
 
 export function encodeWelcome(value: Welcome): Uint8Array {
-  return packValue(welcome.pack(value));
+  const { grants } = value;
+  return packValue(grants === undefined ? welcome.pack(value) : userWelcome.pack({ ...value, grants }));
 }
 
 /** The opposite of {@link encodeWelcome}; `undefined` for anything else. Never throws. */
 export function decodeWelcome(frame: Uint8Array): Welcome | undefined {
   const unpacked = unpackValue(frame);
-  return unpacked.ok ? parsed(welcome, unpacked.value) : undefined;
+  if (!unpacked.ok) return undefined;
+  return parsed(welcome, unpacked.value) ?? parsed(userWelcome, unpacked.value);
 }
 
 function parsed<T>(field: Field<T>, raw: unknown): T | undefined {
@@ -240,18 +281,24 @@ export interface Transcript {
   readonly challenge: Uint8Array;
   /** Of the acceptor's proof; empty for the dialer's. */
   readonly welcome: Uint8Array;
+  /** What only the ends of this TLS connection know; empty without TLS. */
+  readonly binding?: Uint8Array | undefined;
 }
 
 /** The bytes that the HMAC of a side's proof is taken over. Different for the two sides, and for any two conversations. */
 export function proofInput(side: "dialer" | "acceptor", transcript: Transcript): Uint8Array {
-  const { path, hello, challenge, welcome } = transcript;
-  return packValue(["ringhold handshake 1", side, path, hello, challenge, welcome]);
+  const { path, hello, challenge, welcome, binding } = transcript;
+  const parts = ["ringhold handshake 1", side, path, hello, challenge, welcome];
+  return packValue(binding === undefined || binding.length === 0 ? parts : [...parts, binding]);
 }
 
 /** Why two processes do not fit together. */
 export interface Mismatch {
   readonly code: ErrorCode;
+  /** For this side. */
   readonly reason: string;
+  /** For the other side, when that is less: a process of another cluster is told nothing of this one. @default `reason` */
+  readonly told?: string;
 }
 
 /** What {@link checkHello} compares: a hello, or what stands for it on the other side. */
@@ -262,17 +309,24 @@ export interface Introduction {
 }
 
 /**
- * Why `mine` and `theirs` cannot share a link on `path`; `undefined` when they can. The sentence names both values, and reads
+ * Why `mine` and `theirs` cannot share a link on `path`; `undefined` when they can. The reason names both values, and reads
  * the same on either side.
  */
 export function checkHello(mine: Introduction, theirs: Introduction, path: Path): Mismatch | undefined {
+  const foreign = clusterMismatch(mine.identity, theirs.identity);
   const reason =
     protocolMismatch(mine, theirs) ??
     roleMismatch(theirs.identity, path) ??
-    clusterMismatch(mine.identity, theirs.identity) ??
+    foreign ??
     ringMismatch(mine.identity, theirs.identity) ??
     selfMismatch(mine.identity, theirs.identity);
-  return reason === undefined ? undefined : { code: "ERR_PROTOCOL", reason };
+  if (reason === undefined) return undefined;
+  const mismatch = { code: "ERR_PROTOCOL", reason } as const;
+  if (foreign === undefined) return mismatch;
+  const { clusterName, genesisId } = theirs.identity;
+  const asked =
+    mine.identity.clusterName === clusterName ? `genesis ${genesisId}` : `the name "${clusterName}"`;
+  return { ...mismatch, told: `It belongs to another cluster than that of ${asked}` };
 }
 
 /** The newest protocol version that both sides speak. They must have one in common. */

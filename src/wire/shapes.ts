@@ -95,6 +95,7 @@ export const errorCode: Field<ErrorCode> = oneOf<ErrorCode>({
   ERR_CLOSED: 8,
   ERR_PROTOCOL: 9,
   ERR_NOT_A_NUMBER: 10,
+  ERR_FORBIDDEN: 11,
 });
 
 export const value: Field<Uint8Array | undefined> = optional(bytes);

@@ -27,7 +27,8 @@ describe("resolveClientOptions", () => {
       seeds: ["a:7400"],
       timeoutMs: 1_000,
       connectTimeoutMs: 3_000,
-      secret: undefined,
+      secrets: expect.any(Function),
+      user: "",
       tls: undefined,
       write: undefined,
       read: undefined,
@@ -35,6 +36,32 @@ describe("resolveClientOptions", () => {
       isUnref: false,
     });
     expect(resolveClientOptions("a", { timeout: 9_000 }).connectTimeoutMs).toBe(9_000);
+  });
+
+  test("resolveClientOptions takes a user and its secret from the URL, or as options, but not both", () => {
+    const options = resolveClientOptions("ringhold://api:a%40b%3Ac@a,b:1");
+
+    expect(options).toMatchObject({ seeds: ["a:7400", "b:1"], user: "api" });
+    expect(options.secrets()).toEqual(["a@b:c"]);
+    expect(resolveClientOptions("a", { user: "api", secret: ["new", "old"] }).secrets()).toEqual([
+      "new",
+      "old",
+    ]);
+    for (const given of [{ secret: "x" }, { user: "x" }])
+      expect(() => resolveClientOptions("ringhold://api:x@a", given)).toThrow("without user and secret");
+    expect(() => resolveClientOptions("a", { user: "api" })).toThrow("secret must be given with user");
+    expect(() => resolveClientOptions("a", { user: "a b", secret: "x" })).toThrow("Option user");
+  });
+
+  test("resolveClientOptions asks a function for the secret each time it is needed", () => {
+    let secret: string | string[] = "one";
+    const { secrets } = resolveClientOptions("a", { secret: () => secret });
+
+    expect(secrets()).toEqual(["one"]);
+    secret = ["two", "one"];
+    expect(secrets()).toEqual(["two", "one"]);
+    secret = "";
+    expect(secrets).toThrow("Option secret");
   });
 
   test("resolveClientOptions turns TLS on for ringholds URLs", () => {
@@ -91,7 +118,14 @@ describe("resolveClientOptions", () => {
       throw new Error("it was accepted");
     };
 
-    expect(shown(() => resolveClientOptions("ringhold://user:hunter2@a:1"))).not.toContain("hunter2");
+    for (const url of [
+      "ringhold://hunter2@a:1",
+      "ringhold://a,u:hunter2@b",
+      "ringhold://u:hunter2@a@b",
+      "u:hunter2@a",
+      "ringhold://u:hunter2@a b",
+    ])
+      expect(shown(() => resolveClientOptions(url))).not.toContain("hunter2");
     expect(shown(() => resolveClientOptions("a", { secret: { value: "hunter2" } }))).not.toContain("hunter2");
   });
 });

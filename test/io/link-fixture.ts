@@ -175,7 +175,7 @@ export async function connectRaw(address: string, path: Path): Promise<RawSocket
 /** A raw socket that has shaken hands; its frames begin after that. */
 export async function connectGreeted(address: string, path: Path, identity = CLIENT): Promise<RawSocket> {
   const raw = await connectRaw(address, path);
-  const handshake = new DialerHandshake(identity, path, undefined);
+  const handshake = new DialerHandshake(identity, path);
   raw.webSocket.send(handshake.hello);
   await once(raw.webSocket, "message");
   const step = handshake.receive(raw.frames.shift()!);

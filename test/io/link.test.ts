@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { WebSocketServer } from "ws";
 import { CacheError } from "../../src/base/errors.ts";
 import type { Message } from "../../src/core/messages.ts";
+import { OPEN_ACCESS } from "../../src/io/link.ts";
 import { decodeFrame, encodeFrame } from "../../src/wire/codec.ts";
 import { CAPABILITIES } from "../../src/wire/handshake.ts";
 import { resolveLinkLimits } from "../../src/wire/limits.ts";
@@ -47,8 +48,18 @@ describe("dialLink and LinkAcceptor", () => {
     far.link!.send(got(1));
     await vi.waitFor(() => expect(near.messages).toEqual([got(1)]));
 
-    expect(near.link!.remote).toEqual({ ...NODE, protocol: 1, capabilities: CAPABILITIES });
-    expect(far.link!.remote).toEqual({ ...CLIENT, protocol: 1, capabilities: CAPABILITIES });
+    expect(near.link!.remote).toEqual({
+      ...NODE,
+      protocol: 1,
+      capabilities: CAPABILITIES,
+      access: OPEN_ACCESS,
+    });
+    expect(far.link!.remote).toEqual({
+      ...CLIENT,
+      protocol: 1,
+      capabilities: CAPABILITIES,
+      access: OPEN_ACCESS,
+    });
     expect(far.link!.path).toBe("client");
     expect(near.link!.remoteAddress).toBe(acceptor.address);
   });
@@ -625,7 +636,7 @@ function messagesOf(frame: Uint8Array): readonly Message[] {
 /** The first words of a client, with or without a secret. */
 async function helloOf(isSecured = false): Promise<Uint8Array> {
   const { DialerHandshake } = await import("../../src/io/link-handshake.ts");
-  return new DialerHandshake(CLIENT, "client", isSecured ? "guess" : undefined).hello;
+  return new DialerHandshake(CLIENT, "client", isSecured ? { secret: "guess" } : {}).hello;
 }
 
 /** Passes bytes on in pieces of at most `pieceBytes`, each in a turn of its own. */

@@ -24,6 +24,7 @@ function setUp() {
     nowMs: () => nowMs,
     waitedMs: () => 12,
     metrics,
+    onDenied: () => {},
     refusal: (id): Failure => ({
       kind: "failed",
       id,

@@ -161,6 +161,7 @@ describe("metricsPage", () => {
     peerLinks: 3,
     messagesDroppedTotal: 4,
     refusalsTotal: new Map([["ERR_UNAUTHORIZED", 5]]),
+    deniedTotal: 6,
     loopLateMsMax: 12,
   };
 

@@ -6,7 +6,7 @@ import type { Message, Path } from "../../src/core/messages.ts";
 import type { ClusterView } from "../../src/core/replication/cluster-view.ts";
 import { NOT_ALONE } from "../../src/core/replication/coordinator.ts";
 import type { NodeStatus } from "../../src/core/status.ts";
-import type { Link, LinkHandlers, RemoteIdentity } from "../../src/io/link.ts";
+import { type Link, type LinkHandlers, OPEN_ACCESS, type RemoteIdentity } from "../../src/io/link.ts";
 import type { NodeMachine } from "../../src/server/node-shell.ts";
 import { CAPABILITIES } from "../../src/wire/handshake.ts";
 
@@ -115,6 +115,7 @@ export class FakeLink implements Link {
       replicas: 3,
       protocol: 1,
       capabilities: CAPABILITIES,
+      access: OPEN_ACCESS,
       ...remote,
     };
   }

@@ -2,8 +2,10 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
+import { Credentials } from "../../src/server/credentials.ts";
 import { createHttpServer, type HttpPages, servePages } from "../../src/server/http.ts";
-import { Secret } from "../../src/server/options.ts";
+import { createLogger } from "../../src/server/logger.ts";
+import { Secret } from "../../src/server/secret.ts";
 
 const PAGES: HttpPages = {
   health: () => ({ isGood: true, line: "ok" }),
@@ -21,7 +23,9 @@ afterEach(() => {
 
 async function listen(options: { secret?: string; connectionsMax?: number } = {}): Promise<number> {
   const server = createHttpServer({ tls: undefined, connectionsMax: options.connectionsMax ?? 100 });
-  servePages(server, PAGES, options.secret === undefined ? undefined : new Secret(options.secret));
+  const secret = options.secret === undefined ? undefined : new Secret(options.secret);
+  const sources = { secret, secretFile: undefined, usersFile: undefined, tls: undefined };
+  servePages(server, PAGES, new Credentials(sources, createLogger("silent", "n1")));
   undo.push(() => {
     server.close();
     server.closeAllConnections();
@@ -169,10 +173,10 @@ describe("createHttpServer", () => {
     const server = createHttpServer({ tls: undefined, connectionsMax: 5 });
 
     expect(server).toMatchObject({
-      headersTimeout: 5_000,
-      requestTimeout: 5_000,
-      keepAliveTimeout: 5_000,
-      timeout: 10_000,
+      headersTimeout: 2_500,
+      requestTimeout: 2_500,
+      keepAliveTimeout: 2_500,
+      timeout: 3_000,
       maxHeadersCount: 64,
       maxConnections: 5,
     });

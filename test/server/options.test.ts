@@ -1,7 +1,8 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { CacheError } from "../../src/base/errors.ts";
-import { type NodeOptions, resolveNodeOptions, Secret } from "../../src/server/options.ts";
+import { type NodeOptions, resolveNodeOptions } from "../../src/server/options.ts";
+import { Secret } from "../../src/server/secret.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
 const PEM = "-----BEGIN";
@@ -34,6 +35,8 @@ describe("resolveNodeOptions", () => {
       read: "one",
       cluster: "ringhold",
       secret: undefined,
+      secretFile: undefined,
+      usersFile: undefined,
       valueBytesMax: 8 * 1024 * 1024,
       readyTimeoutMs: 30_000,
       logLevel: "silent",
@@ -188,9 +191,10 @@ describe("resolveNodeOptions", () => {
       expect(shown).not.toContain("the private key");
     }
     expect(options.secret?.reveal()).toBe(SECRET);
-    expect(options.tls?.key).toBe("the private key");
+    expect(options.tls).toHaveProperty("key", "the private key");
     expect(refusal({ secret: "too short 1234" }).message).not.toContain("too short 1234");
-    expect(refusal({ secret: [SECRET] }).message).not.toContain(SECRET);
+    expect(refusal({ secret: { text: SECRET } as never }).message).not.toContain(SECRET);
+    expect(refusal({ secret: [SECRET, SECRET] }).message).not.toContain(SECRET);
   });
 });
 

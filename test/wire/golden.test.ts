@@ -289,6 +289,6 @@ test("the numbers of kinds and error codes do not change", () => {
   expect(ERROR_CODES.map((code) => `${code} ${errorCode.pack(code)}`).join(", ")).toBe(
     "ERR_INVALID_OPTION 0, ERR_INVALID_ARGUMENT 1, ERR_TOO_LARGE 2, ERR_NO_QUORUM 3, " +
       "ERR_TIMEOUT 4, ERR_OVERLOADED 5, ERR_UNREACHABLE 6, ERR_UNAUTHORIZED 7, ERR_CLOSED 8, " +
-      "ERR_PROTOCOL 9, ERR_NOT_A_NUMBER 10",
+      "ERR_PROTOCOL 9, ERR_NOT_A_NUMBER 10, ERR_FORBIDDEN 11",
   );
 });

@@ -17,6 +17,7 @@ export interface NodeFlags extends SharedNodeFlags {
   readonly zone?: string;
   readonly weight?: number;
   readonly secretFile?: string;
+  readonly usersFile?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsCa?: string;
@@ -54,6 +55,9 @@ export function nodeCommand(): Command {
     .addOption(option("--redis <host:port>", "let Redis clients in there", { parse: redisAddress }))
     .addOption(option("--redis-cluster", "show Redis clients the cluster's nodes, instead of one server"))
     .addOption(option("--secret-file <file>", "file with the cluster's secret (or RINGHOLD_SECRET)"))
+    .addOption(
+      option("--users-file <file>", "file with users and what they may do (`ringhold user` edits it)"),
+    )
     .addOption(option("--tls-cert <file>", "certificate of this node"))
     .addOption(option("--tls-key <file>", "its private key"))
     .addOption(option("--tls-ca <file>", "authority that signed the nodes' certificates"))

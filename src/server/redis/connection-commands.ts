@@ -1,5 +1,7 @@
 // The commands about the connection itself: HELLO, AUTH, CLIENT, PING, SELECT, RESET and the like.
 
+import { OPEN_ACCESS } from "../../io/link.ts";
+import { DEFAULT_USER } from "../users.ts";
 import type { Call } from "./call.ts";
 import { type Context, type Handler, isSubscriber, type Session } from "./context.ts";
 import { CommandError, NOT_AN_INTEGER, SYNTAX_ERROR } from "./errors.ts";
@@ -9,27 +11,24 @@ import { ErrorReply, MapReply, OK, PONG, PushReply, type Reply, Simple, Verbatim
 import { caching, redirection, tracking, trackingFlags, trackingInfo } from "./tracking-commands.ts";
 
 const WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
-/** Wrong passwords on one connection before it is closed. */
-const AUTH_FAILURES_MAX = 3;
 
-function authenticate(context: Context, user: string, password: Uint8Array): void {
-  const { session, services } = context;
-  // Compared whatever the name is: the time must not tell which names there are.
-  const isRight = services.isSecret(password);
-  if (isRight && user === "default") {
-    session.isAuthenticated = true;
+/** One wrong password ends the connection, so that what was sent behind it is not even read. */
+function authenticate({ session, services }: Context, user: string, password: Uint8Array): void {
+  const access = services.accessOf(user, password);
+  if (access !== undefined) {
+    session.access = access;
     return;
   }
-  session.authFailures++;
-  if (session.authFailures >= AUTH_FAILURES_MAX) session.close();
+  services.onWrongSecret(session);
+  session.close();
   throw new CommandError(WRONG_PASS);
 }
 
 const auth: Handler = (call, context) => {
   if (call.args.length > 3) throw new CommandError(SYNTAX_ERROR);
-  const user = call.args.length === 3 ? call.word(1) : "default";
-  if (!context.services.hasSecret) {
-    if (call.args.length === 3 && user === "default") return OK;
+  const user = call.args.length === 3 ? call.word(1) : DEFAULT_USER;
+  if (!context.services.isSecured) {
+    if (call.args.length === 3 && user === DEFAULT_USER) return OK;
     throw new CommandError(
       call.args.length === 3
         ? WRONG_PASS
@@ -49,8 +48,8 @@ const hello: Handler = (call, context) => {
   for (let index = 2; index < call.args.length; index++) {
     const word = call.word(index).toLowerCase();
     if (word === "auth" && index + 2 < call.args.length) {
-      if (services.hasSecret) authenticate(context, call.word(index + 1), call.args[index + 2]!);
-      else if (call.word(index + 1) !== "default") throw new CommandError(WRONG_PASS);
+      if (services.isSecured) authenticate(context, call.word(index + 1), call.args[index + 2]!);
+      else if (call.word(index + 1) !== DEFAULT_USER) throw new CommandError(WRONG_PASS);
       index += 2;
     } else if (word === "setname" && index + 1 < call.args.length) {
       name = checkedName(call.word(++index));
@@ -58,7 +57,7 @@ const hello: Handler = (call, context) => {
       throw new CommandError(`ERR Syntax error in HELLO option '${call.word(index).slice(0, 128)}'`);
     }
   }
-  if (!session.isAuthenticated) {
+  if (session.access === undefined) {
     throw new CommandError(
       "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
     );
@@ -176,7 +175,7 @@ function killClients(call: Call, { session, services }: Context): Reply {
     else if (option === "addr") filters.push((other) => other.address === value);
     else if (option === "laddr") filters.push((other) => other.localAddress === value);
     else if (option === "type") filters.push((other) => typeOf(other) === value.toLowerCase());
-    else if (option === "user") filters.push(() => value === "default");
+    else if (option === "user") filters.push((other) => userOf(other) === value);
     else if (option === "skipme" && /^(yes|no)$/i.test(value)) skipsOwn = value.toLowerCase() === "yes";
     else throw new CommandError(SYNTAX_ERROR);
   }
@@ -186,6 +185,10 @@ function killClients(call: Call, { session, services }: Context): Reply {
   for (const other of killed) other.close();
   if (isOld) return killed.length > 0 ? OK : new ErrorReply("ERR No such client");
   return killed.length;
+}
+
+function userOf({ access }: Session): string {
+  return access === undefined || access.user === "" ? DEFAULT_USER : access.user;
 }
 
 function typeOf(session: Session): string {
@@ -215,7 +218,7 @@ function describe(session: Session, nowMs: number): string {
     psub: session.patterns.size,
     multi: session.queue === undefined ? -1 : session.queue.length,
     cmd: session.lastCommand,
-    user: "default",
+    user: userOf(session),
     redir: redirection(session),
     resp: session.protocol,
     "lib-name": session.libraryName,
@@ -257,7 +260,7 @@ const reset: Handler = (_call, { session, services }) => {
   session.protocol = 2;
   session.name = "";
   session.replies = "on";
-  session.isAuthenticated = !services.hasSecret;
+  session.access = services.isSecured ? undefined : OPEN_ACCESS;
   return new Simple("RESET");
 };
 

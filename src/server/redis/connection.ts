@@ -9,6 +9,8 @@
 // 4. Requests are not started while the client does not read its replies; pushes to one that does not read close it.
 
 import type { Socket } from "node:net";
+import { type Access, OPEN_ACCESS } from "../../io/link.ts";
+import { objectionTo } from "./access.ts";
 import { Call, type CallListener } from "./call.ts";
 import { COMMANDS, type CommandSpec, fitsArity } from "./command-table.ts";
 import {
@@ -43,9 +45,6 @@ const STRANGER_LIMITS: RequestLimits = {
   argumentBytesMax: 16 * 1024,
   requestBytesMax: 64 * 1024,
 };
-/** Requests that a stranger may send in vain. */
-const STRIKES_MAX = 8;
-
 const NO_AUTH = new ErrorReply("NOAUTH Authentication required.");
 const LOADING = new ErrorReply("LOADING Ringhold is joining its cluster");
 
@@ -75,7 +74,6 @@ export class Connection implements Session, CallListener {
   lastMs: number;
   lastCommand = "";
   protocol: Protocol = 2;
-  authFailures = 0;
   name = "";
   libraryName = "";
   libraryVersion = "";
@@ -101,8 +99,7 @@ export class Connection implements Session, CallListener {
   #next: { readonly command: Command; readonly call: Call } | undefined;
   /** The call that is being started: when it ends at once, it never enters `#running`. */
   #starting: Call | undefined;
-  #isAuthenticated: boolean;
-  #strikes = 0;
+  #access: Access | undefined;
   #isPaused = false;
   #isEnding = false;
   #isClosed = false;
@@ -112,8 +109,8 @@ export class Connection implements Session, CallListener {
     this.#socket = socket;
     this.#ports = ports;
     this.#context = { session: this, services: ports.services };
-    this.#isAuthenticated = !ports.services.hasSecret;
-    this.#parser = new RequestParser(this.#isAuthenticated ? ports.limits : STRANGER_LIMITS);
+    this.#access = ports.services.isSecured ? undefined : OPEN_ACCESS;
+    this.#parser = new RequestParser(this.#access === undefined ? STRANGER_LIMITS : ports.limits);
     this.address = `${socket.remoteAddress ?? ""}:${socket.remotePort ?? 0}`;
     this.localAddress = `${socket.localAddress ?? ""}:${socket.localPort ?? 0}`;
     this.sinceMs = ports.services.wallMs();
@@ -125,13 +122,13 @@ export class Connection implements Session, CallListener {
     socket.on("close", () => this.#closed());
   }
 
-  get isAuthenticated(): boolean {
-    return this.#isAuthenticated;
+  get access(): Access | undefined {
+    return this.#access;
   }
 
-  set isAuthenticated(isAuthenticated: boolean) {
-    this.#isAuthenticated = isAuthenticated;
-    this.#parser.limits = isAuthenticated ? this.#ports.limits : STRANGER_LIMITS;
+  set access(access: Access | undefined) {
+    this.#access = access;
+    this.#parser.limits = access === undefined ? STRANGER_LIMITS : this.#ports.limits;
   }
 
   /** Requests that were taken on and not answered. */
@@ -251,13 +248,20 @@ export class Connection implements Session, CallListener {
 
   /** Why the request cannot run; `undefined` when it can. */
   #objection(command: Command | undefined, request: readonly Buffer[]): Reply | undefined {
-    if (!this.#isAuthenticated && !command?.spec.flags.includes("no_auth")) {
-      if (++this.#strikes >= STRIKES_MAX) this.#isEnding = true;
+    const access = this.#access;
+    if (access === undefined && !command?.spec.flags.includes("no_auth")) {
+      // Replies to a stranger end with the first: more of them, unread, would fill this node's memory (CVE-2025-21605).
+      this.#isEnding = true;
       return NO_AUTH;
     }
     if (command === undefined) return unknownCommand(request);
     const { spec } = command;
     if (!fitsArity(spec, request.length)) return wrongArity(spec.name);
+    const denial = access === undefined ? undefined : objectionTo(spec, request, access);
+    if (denial !== undefined) {
+      this.#ports.services.onDenied(this, denial.text);
+      return denial;
+    }
     if (isSubscriber(this) && !FOR_SUBSCRIBERS.has(spec.name)) {
       return new ErrorReply(
         `ERR Can't execute '${spec.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,

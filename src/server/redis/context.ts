@@ -1,6 +1,7 @@
 // What a command gets to know beside its arguments: the connection it came on, and the services of the node's door.
 
 import type { NodeStatus } from "../../core/status.ts";
+import type { Access } from "../../io/link.ts";
 import type { Call } from "./call.ts";
 import type { ClusterMap } from "./cluster-map.ts";
 import type { CommandSpec } from "./command-table.ts";
@@ -27,8 +28,8 @@ export interface Session {
   lastMs: number;
   lastCommand: string;
   protocol: Protocol;
-  isAuthenticated: boolean;
-  authFailures: number;
+  /** As whom it acts; `undefined` until it has proved something. */
+  access: Access | undefined;
   name: string;
   libraryName: string;
   libraryVersion: string;
@@ -77,9 +78,14 @@ export interface Services {
   readonly counters: DoorCounters;
   /** Whether the door presents itself as a cluster. */
   readonly isCluster: boolean;
-  readonly hasSecret: boolean;
-  /** Whether the given password is the node's secret. Takes the same time whatever it is. */
-  isSecret(password: Uint8Array): boolean;
+  /** Whether connections must prove something. */
+  readonly isSecured: boolean;
+  /** As whom a connection acts that gave this name and secret; `undefined` for wrong ones, at the same cost. */
+  accessOf(name: string, secret: Uint8Array): Access | undefined;
+  /** A connection gave a wrong one. */
+  onWrongSecret(session: Session): void;
+  /** A request was refused that its user may not make. */
+  onDenied(session: Session, reason: string): void;
   readonly port: number;
   readonly runId: string;
   readonly version: string;

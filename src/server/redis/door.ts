@@ -3,9 +3,9 @@
 //
 // With a secret, a connection has to prove it (AUTH, HELLO AUTH) within a few seconds; with certificates, it is TLS.
 
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import { type Address, formatAddress } from "../../base/address.ts";
 import type { Hashes } from "../../base/hash.ts";
 import type { MemberId } from "../../base/ids.ts";
@@ -13,9 +13,11 @@ import type { Input } from "../../core/machine.ts";
 import type { ClientReply, DoorMessage, ReadMode, WriteMode } from "../../core/messages.ts";
 import type { ClusterView } from "../../core/replication/cluster-view.ts";
 import type { NodeStatus } from "../../core/status.ts";
+import type { Access } from "../../io/link.ts";
+import type { Credentials } from "../credentials.ts";
 import type { NodeLogger } from "../logger.ts";
-import type { NodeTls, Secret } from "../options.ts";
 import type { RequestMetrics } from "../request-metrics.ts";
+import { type NodeTls, secureContext } from "../tls.ts";
 import { BIT_COMMANDS } from "./bits.ts";
 import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
 import { ClusterMap } from "./cluster-map.ts";
@@ -39,15 +41,15 @@ import { transactionCommands } from "./transactions.ts";
 const REDIS_VERSION = "7.0.15";
 /** Arguments of one request: as many as Redis takes. Its bytes are bounded besides, and so is what is under way of it (call.ts). */
 const ARGUMENTS_MAX = 1024 * 1024;
-/** A connection that has not proved itself by then is closed. */
-const AUTH_MS_MAX = 5_000;
+/** A connection that has not ended its TLS handshake by then, or not proved itself so long after it, is closed. */
+const TLS_MS_MAX = 2_000;
+const AUTH_MS_MAX = 2_500;
 /** A half-open connection is found by the system after this much silence. */
 const KEEP_ALIVE_MS = 60_000;
 
 /** The door's own options, resolved. */
 export interface DoorOptions {
-  readonly secret: Secret | undefined;
-  readonly tls: NodeTls | undefined;
+  readonly credentials: Credentials;
   readonly isCluster: boolean;
   readonly valueBytesMax: number;
   readonly memoryBytes: number;
@@ -75,20 +77,15 @@ export interface DoorPorts {
   readonly hashes: Hashes;
   readonly metrics: RequestMetrics;
   readonly logger: NodeLogger;
+  /** A request was refused that its user may not make. */
+  onDenied(user: string, remoteAddress: string, reason: string): void;
 }
 
 /** A server that does not listen yet: {@link RedisDoor.open} takes its connections. */
 export function createDoorServer(tls: NodeTls | undefined): Server {
   const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
   if (tls === undefined) return createServer(options);
-  const pem = (part: string | Uint8Array) => (typeof part === "string" ? part : Buffer.from(part));
-  const { cert, key, ca } = tls;
-  return createTlsServer({
-    ...options,
-    ...{ cert: pem(cert), key: pem(key), ca: pem(ca) },
-    minVersion: "TLSv1.2",
-    handshakeTimeout: AUTH_MS_MAX,
-  });
+  return createTlsServer({ ...options, ...secureContext(tls), handshakeTimeout: TLS_MS_MAX });
 }
 
 /** See the top of the file. */
@@ -155,9 +152,8 @@ export class RedisDoor {
       wake: (connection) => this.#wake(connection),
       onClose: (connection) => this.#connections.delete(connection.id),
     };
-    server.on(options.tls === undefined ? "connection" : "secureConnection", (socket: Socket) =>
-      this.#accept(socket),
-    );
+    const isTls = options.credentials.tls !== undefined;
+    server.on(isTls ? "secureConnection" : "connection", (socket: Socket) => this.#accept(socket));
     ports.logger.info({ address: formatAddress(address), cluster: options.isCluster }, "redis door open");
   }
 
@@ -217,6 +213,19 @@ export class RedisDoor {
     for (const connection of this.#connections.values()) connection.close();
   }
 
+  /** Ends the connections of some once their requests under way are answered: their clients may connect again. */
+  closeWhere(isMeant: (access: Access) => boolean): void {
+    for (const connection of [...this.#connections.values()]) {
+      if (connection.access !== undefined && isMeant(connection.access)) connection.close();
+    }
+  }
+
+  /** The node's certificates have changed. New connections see the new ones. */
+  renewCertificates(): void {
+    const { tls } = this.#options.credentials;
+    if (tls !== undefined) (this.#server as TlsServer).setSecureContext(secureContext(tls));
+  }
+
   /** Cuts whatever is left. */
   close(): void {
     this.drain();
@@ -236,9 +245,9 @@ export class RedisDoor {
     this.#counters.connectionsTotal++;
     const connection = new Connection(++this.#lastId, socket, this.#connectionPorts);
     this.#connections.set(connection.id, connection);
-    if (this.#options.secret === undefined) return;
+    if (!this.#options.credentials.isSecured) return;
     const timer = setTimeout(() => {
-      if (!connection.isAuthenticated) connection.destroy();
+      if (connection.access === undefined) connection.destroy();
     }, AUTH_MS_MAX);
     socket.once("close", () => clearTimeout(timer));
   }
@@ -266,9 +275,8 @@ export class RedisDoor {
   }
 
   #services(): Services {
-    const { secret, isCluster, valueBytesMax, memoryBytes } = this.#options;
-    const { wallMs, status, hashes, logger } = this.#ports;
-    const secretDigest = secret === undefined ? undefined : digest(Buffer.from(secret.reveal()));
+    const { credentials, isCluster, valueBytesMax, memoryBytes } = this.#options;
+    const { wallMs, status, hashes, logger, onDenied } = this.#ports;
     return {
       keyspace: this.#keyspace,
       edits: new EditQueue(),
@@ -277,8 +285,10 @@ export class RedisDoor {
       sweep: new SlotSweep(this.#keyspace, hashes, isCluster ? () => this.#map.ownSlots() : undefined),
       map: this.#map,
       counters: this.#counters,
-      hasSecret: secret !== undefined,
-      isSecret: (password) => secretDigest !== undefined && timingSafeEqual(digest(password), secretDigest),
+      isSecured: credentials.isSecured,
+      accessOf: (name, secret) => credentials.accessOf(name, secret),
+      onWrongSecret: () => {},
+      onDenied: (session, reason) => onDenied(session.access?.user ?? "", session.address, reason),
       port: this.#address.port,
       runId: randomBytes(20).toString("hex"),
       version: REDIS_VERSION,
@@ -288,11 +298,6 @@ export class RedisDoor {
       onBug: (error) => logger.error({ err: error }, "a bug in the redis door: please report it"),
     };
   }
-}
-
-/** Of one length, so that comparing tells nothing of the secret's. */
-function digest(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
 }
 
 /** Every command with its handler; a command of the table without one is a bug found at start. */

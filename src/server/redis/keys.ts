@@ -1,5 +1,6 @@
 // The commands on keys whatever they hold: DEL, EXISTS, the EXPIRE and TTL families, TYPE, OBJECT, SCAN and KEYS.
 
+import { isWithin } from "../../base/grants.ts";
 import { type GetReply, VALUE_FORMAT } from "../../core/messages.ts";
 import { ask, type Call, callAll } from "./call.ts";
 import type { Handler } from "./context.ts";
@@ -161,7 +162,7 @@ const COUNT_DEFAULT = 10;
 /** Keys that one SCAN looks at. A larger COUNT is taken as this. */
 const COUNT_MAX = 1_000;
 
-const scan: Handler = async (call, { services }) => {
+const scan: Handler = async (call, { services, session }) => {
   const cursor = call.word(1);
   if (!/^\d{1,20}$/.test(cursor)) throw new CommandError("ERR invalid cursor");
   let pattern: string | undefined;
@@ -178,7 +179,9 @@ const scan: Handler = async (call, { services }) => {
   }
   const prefix = pattern === undefined ? "" : globPrefix(pattern);
   const page = await services.sweep.page(Number(cursor), Math.min(COUNT_MAX, count), prefix);
-  const matching = pattern === undefined ? page.keys : page.keys.filter((key) => matchesGlob(pattern, key));
+  const matching = page.keys.filter(
+    (key) => isWithin(session.access?.grants, key) && (pattern === undefined || matchesGlob(pattern, key)),
+  );
   const keys = wantedType === undefined ? matching : await keysOfType(call, matching, wantedType);
   return [String(page.cursor), keys.map(keyBytes)];
 };
@@ -207,14 +210,16 @@ async function keysOfType(
 /** Keys that one KEYS may answer with: more is refused, as it would stop the node for everybody. */
 const KEYS_MAX = 1_000_000;
 
-const keysCommand: Handler = async (call, { services }) => {
+const keysCommand: Handler = async (call, { services, session }) => {
   const pattern = call.args[1]!.toString("utf8");
   const prefix = globPrefix(pattern);
   const found = new Set<string>();
   let cursor = 0;
   do {
     const page = await services.sweep.page(cursor, COUNT_MAX, prefix);
-    for (const key of page.keys) if (matchesGlob(pattern, key)) found.add(key);
+    for (const key of page.keys) {
+      if (isWithin(session.access?.grants, key) && matchesGlob(pattern, key)) found.add(key);
+    }
     if (found.size > KEYS_MAX) return new ErrorReply(`ERR more than ${KEYS_MAX} keys match: use SCAN`);
     cursor = page.cursor;
   } while (cursor !== 0);

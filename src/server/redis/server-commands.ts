@@ -1,5 +1,6 @@
 // The commands about the server: INFO, COMMAND, CONFIG, TIME, DBSIZE, FLUSHALL.
 
+import { mayUse } from "../../base/grants.ts";
 import type { Call } from "./call.ts";
 import { COMMANDS, type CommandSpec, categoriesOf, fitsArity, keyIndexes } from "./command-table.ts";
 import type { Context, Handler, Services } from "./context.ts";
@@ -76,8 +77,20 @@ function infoSections({ services }: Context): Readonly<Record<string, Section>> 
   };
 }
 
-const info: Handler = (call, context) => {
+/** For users who are no administrators: what clients ask for when they connect, and nothing of the cluster or of others. */
+const PUBLIC_SECTIONS = new Set(["persistence", "replication", "cluster"]);
+const PUBLIC_FIELDS = new Set(["redis_version", "redis_mode", "tcp_port"]);
+
+function visibleSections(context: Context): Readonly<Record<string, Section>> {
   const sections = infoSections(context);
+  if (mayUse(context.session.access?.grants, "admin")) return sections;
+  const server = sections.server!.filter(([name]) => PUBLIC_FIELDS.has(name));
+  const others = Object.entries(sections).filter(([name]) => PUBLIC_SECTIONS.has(name));
+  return { server, ...Object.fromEntries(others) };
+}
+
+const info: Handler = (call, context) => {
+  const sections = visibleSections(context);
   const wanted = new Set(call.args.slice(1).map((_arg, index) => call.word(index + 1).toLowerCase()));
   const isAll = wanted.size === 0 || ["all", "default", "everything"].some((word) => wanted.has(word));
   const texts = Object.entries(sections)

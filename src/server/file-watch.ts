@@ -1,0 +1,66 @@
+// Notices that files have changed, by looking at them once a second. No notifications of the system: they miss files that are replaced through links, as
+// mounted secrets are, and on some file systems everything.
+//
+// A change is told when two looks in a row saw the same, so that what is being written, and a certificate whose key comes a moment later,
+// is not taken for the whole.
+
+import { stat } from "node:fs/promises";
+
+/** Between two looks. A change is told after one to two of them. */
+export const LOOK_INTERVAL_MS = 1_000;
+
+/** See the top of the file. */
+export class FileWatch {
+  readonly #files: readonly string[];
+  readonly #onChange: () => void;
+  readonly #intervalMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #told: string | undefined;
+  #seen: string | undefined;
+
+  /** @param onChange Called after a change, not before {@link FileWatch.start}. */
+  constructor(files: readonly string[], onChange: () => void, intervalMs = LOOK_INTERVAL_MS) {
+    this.#files = files;
+    this.#onChange = onChange;
+    this.#intervalMs = intervalMs;
+  }
+
+  /** Begins to look. Does not keep the process alive. What the files are now counts as told. */
+  start(): void {
+    if (this.#files.length > 0) void this.#look();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#seen = STOPPED;
+  }
+
+  async #look(): Promise<void> {
+    const now = await describeFiles(this.#files);
+    if (this.#seen === STOPPED) return;
+    this.#told ??= now;
+    if (now !== this.#told && now === this.#seen) {
+      this.#told = now;
+      this.#onChange();
+    }
+    this.#seen = now;
+    this.#timer = setTimeout(() => void this.#look(), this.#intervalMs);
+    this.#timer.unref();
+  }
+}
+
+const STOPPED = "stopped";
+
+/** What differs when any of the files has changed. */
+async function describeFiles(files: readonly string[]): Promise<string> {
+  const parts = files.map(async (file) => {
+    try {
+      const { ino, size, mtimeMs, ctimeMs } = await stat(file);
+      return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+    } catch {
+      return "none";
+    }
+  });
+  return (await Promise.all(parts)).join(", ");
+}
