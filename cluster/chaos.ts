@@ -1,7 +1,10 @@
 // `npm run chaos [-- --rounds N] [--only NAME,...] [--json]`: every scenario against real processes, ten rounds each, and a table of
-// what was promised and what was seen. Exits 0 only when every promise was kept. It takes about ten minutes.
+// what was promised and what was seen. It takes about ten minutes.
+// `npm run chaos -- --minutes N [--seed S] [--faults NAME,...] [--plain] [--json]`: a tour of faults of hosts, network and clocks
+// (fault-tour.ts), and a table of what each did. Both exit 0 only when every promise was kept.
 
 import { parseArgs, styleText } from "node:util";
+import { isTourRowKept, runTour, TOUR_KINDS, type TourResult, type TourRow } from "./fault-tour.ts";
 import {
   type Check,
   killAll,
@@ -31,8 +34,13 @@ async function runChaos(): Promise<number> {
       rounds: { type: "string" },
       only: { type: "string" },
       json: { type: "boolean", default: false },
+      minutes: { type: "string" },
+      seed: { type: "string" },
+      faults: { type: "string" },
+      plain: { type: "boolean", default: false },
     },
   });
+  if (values.minutes !== undefined) return tour({ ...values, minutes: values.minutes });
   const names = values.only?.split(",") ?? Object.keys(SCENARIOS);
   const unknown = names.find((name) => SCENARIOS[name] === undefined);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
@@ -55,6 +63,78 @@ async function runChaos(): Promise<number> {
     values.json ? `${JSON.stringify(results)}\n` : `${renderResults(results).join("\n")}\n`,
   );
   return results.every((result) => result.checks.every((check) => check.isKept)) ? 0 : 1;
+}
+
+async function tour(values: {
+  readonly minutes: string;
+  readonly seed?: string | undefined;
+  readonly faults?: string | undefined;
+  readonly plain: boolean;
+  readonly json: boolean;
+}): Promise<number> {
+  const [minutes, seed] = [Number(values.minutes), Number(values.seed ?? 1)];
+  const only = values.faults?.split(",");
+  const unknown = only?.find((name) => !TOUR_KINDS.includes(name));
+  if (!(minutes > 0) || !Number.isSafeInteger(seed) || unknown !== undefined) {
+    process.stderr.write(
+      `usage: chaos --minutes COUNT [--seed NUMBER] [--plain] [--json] [--faults NAME,...], of: ${TOUR_KINDS.join(", ")}\n`,
+    );
+    return 2;
+  }
+  const result = await runTour({
+    minutes,
+    seed,
+    isPlain: values.plain,
+    ...(only === undefined ? {} : { only }),
+    onProgress: (line) => process.stderr.write(`${line}\n`),
+  });
+  process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${renderTour(result).join("\n")}\n`);
+  return result.rows.length > 0 && result.rows.every(isTourRowKept) ? 0 : 1;
+}
+
+function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
+  const titles = [
+    "calls",
+    "failed",
+    "lost",
+    "not linearizable",
+    "longest silence, ms",
+    "normal after, ms",
+    "safe after, ms",
+  ];
+  const columns = [
+    { title: "fault" },
+    { title: "nodes" },
+    ...titles.map((title) => ({ title, align: "right" as const })),
+    { title: "kept" },
+  ];
+  const cells = rows.map(tourCells);
+  return [
+    "",
+    `seed ${seed}${obstacle === undefined ? "" : `, plain processes: ${obstacle}`}`,
+    ...renderTable(columns, cells, {
+      paint: (look, text) => styleText(look, text),
+      look: (row, column) => (column === 9 && cells[row]?.[9] === "NO" ? "red" : undefined),
+    }),
+    ...(missing.length === 0 ? [] : [`not done here: ${missing.join(", ")}`]),
+    ...rows.flatMap((row) => row.findings.map((finding) => `  ${row.fault}: ${finding}`)),
+  ];
+}
+
+function tourCells(row: TourRow): string[] {
+  const { fault, nodes, calls, failed, mayFail, lost, notLinearizable, silenceMs, normalMs, safeMs } = row;
+  const times = [silenceMs, normalMs].map((ms) => formatCount(Math.round(ms)));
+  return [
+    fault,
+    nodes.join(", "),
+    formatCount(calls),
+    `${formatCount(failed)}${mayFail ? " (may)" : ""}`,
+    formatCount(lost),
+    formatCount(notLinearizable),
+    ...times,
+    safeMs === undefined ? "never" : formatCount(Math.round(safeMs)),
+    isTourRowKept(row) ? "yes" : "NO",
+  ];
 }
 
 function renderResults(results: readonly ScenarioResult[]): string[] {

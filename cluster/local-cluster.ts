@@ -22,6 +22,7 @@ import {
   LocalClusterError,
   livingNodes,
   type NodeEntry,
+  type NodePlace,
   StateDirectory,
 } from "./state-directory.ts";
 import { waitFor } from "./wait.ts";
@@ -36,6 +37,8 @@ export interface LocalClusterOptions {
   readonly basePort?: number;
   /** The first node's port for Redis clients, the others follow; 0 for any free ones. @default none: no Redis doors */
   readonly redisBasePort?: number | undefined;
+  /** Where the nodes run, one place each; then `nodes` is their number, and every node has the base port unless that is 0. @default loopback */
+  readonly places?: readonly NodePlace[];
   /** Further flags for every node, such as `["--memory", "64mb"]`. */
   readonly nodeArguments?: readonly string[];
   readonly secretFile?: string | undefined;
@@ -82,23 +85,33 @@ export class LocalCluster {
    * @throws {LocalClusterError} when a cluster runs in the directory already, a port is taken, or a node does not come up
    */
   static async start(options: LocalClusterOptions = {}): Promise<LocalCluster> {
-    const count = options.nodes ?? 5;
+    const { places } = options;
+    const count = places?.length ?? options.nodes ?? 5;
     if (!Number.isInteger(count) || count < 1 || count > NODES_MAX) {
       throw new LocalClusterError(`A local cluster has from 1 to ${NODES_MAX} nodes, received ${count}`);
     }
     const cluster = new LocalCluster(new StateDirectory(resolve(options.stateDirectory ?? ".ringhold")));
     await cluster.#replaceStale(options.onProgress);
-    const ports = await choosePorts(count, options.basePort ?? 7400);
+    const basePort = options.basePort ?? 7400;
+    const ports =
+      places === undefined || basePort === 0
+        ? await choosePorts(count, basePort)
+        : places.map(() => basePort);
     const { redisBasePort } = options;
     const redisPorts = redisBasePort === undefined ? [] : await choosePorts(count, redisBasePort);
     cluster.#directory.write({
       format: 1,
       owner: options.isDetached === true ? undefined : identifyProcess(process.pid),
-      basePort: options.basePort ?? 7400,
+      basePort,
       nodeArguments: options.nodeArguments ?? [],
       secretFile: options.secretFile === undefined ? undefined : resolve(options.secretFile),
       redisBasePort,
-      nodes: ports.map((port, index) => ({ name: `node-${index + 1}`, port, redisPort: redisPorts[index] })),
+      nodes: ports.map((port, index) => ({
+        name: `node-${index + 1}`,
+        port,
+        place: places?.[index],
+        redisPort: redisPorts[index],
+      })),
     });
     try {
       await cluster.#startAll(options.signal);
@@ -295,7 +308,7 @@ export class LocalCluster {
     await this.#end(name, STOP_TIMEOUT_MS);
     const entry = this.#directory.demand().nodes.find((node) => node.name === name);
     if (entry === undefined) throw unknownNode(name, this.nodes());
-    await waitFor(() => isPortFree(entry.port), {
+    await waitFor(() => entry.place !== undefined || isPortFree(entry.port), {
       what: `port ${entry.port} to be free`,
       timeoutMs: PORT_TIMEOUT_MS,
       intervalMs: 10,
@@ -351,19 +364,26 @@ export class LocalCluster {
     const seeds = options.seeds ?? running.map(addressOf);
     const log = openSync(this.#directory.logFile(entry.name), "a");
     try {
+      const { launcher = [], environment = {} } = entry.place ?? {};
+      const [program, ...words] = [...launcher, process.execPath];
       const child = spawn(
-        process.execPath,
+        program!,
         [
+          ...words,
           commandFile(),
           "node",
           ...["--name", entry.name, "--listen", addressOf(entry)],
-          ...(entry.redisPort === undefined ? [] : ["--redis", `127.0.0.1:${entry.redisPort}`]),
+          ...(entry.redisPort === undefined ? [] : ["--redis", redisAddressOf(entry)]),
           ...(seeds.length === 0 ? ["--bootstrap"] : ["--join", seeds.join(",")]),
           ...(state.secretFile === undefined ? [] : ["--secret-file", state.secretFile]),
           ...(state.owner === undefined ? [] : ["--owner-pid", String(state.owner.pid)]),
           ...state.nodeArguments,
         ],
-        { stdio: ["ignore", log, log], detached: state.owner === undefined, env: nodeEnvironment() },
+        {
+          stdio: ["ignore", log, log],
+          detached: state.owner === undefined,
+          env: { ...nodeEnvironment(), ...environment },
+        },
       );
       // A process that could not be started has no pid; the wait for readiness then finds it gone.
       child.on("error", () => {});
@@ -502,14 +522,18 @@ function describeNode(entry: NodeEntry): LocalNode {
     name: entry.name,
     port: entry.port,
     address: addressOf(entry),
-    redisAddress: entry.redisPort === undefined ? undefined : `127.0.0.1:${entry.redisPort}`,
+    redisAddress: entry.redisPort === undefined ? undefined : redisAddressOf(entry),
     pid: state === "gone" ? undefined : entry.process?.pid,
     state,
   };
 }
 
-function addressOf(entry: { readonly port: number }): string {
-  return `127.0.0.1:${entry.port}`;
+function addressOf({ place, port }: NodeEntry): string {
+  return `${place?.host ?? "127.0.0.1"}:${port}`;
+}
+
+function redisAddressOf({ place, redisPort }: NodeEntry): string {
+  return `${place?.host ?? "127.0.0.1"}:${redisPort}`;
 }
 
 function numberOf(name: string): number {

@@ -13,6 +13,7 @@ export interface SessionClientOptions {
   readonly timeout?: number;
   readonly write?: "async" | "quorum" | "all";
   readonly read?: "one" | "quorum";
+  readonly secret?: string;
 }
 
 /** A cluster, a client connected to it, and how long the cluster took to be ready. */

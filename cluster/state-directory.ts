@@ -6,10 +6,22 @@ import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync }
 import { join } from "node:path";
 import { type ProcessIdentity, processState } from "./os-process.ts";
 
+/** Where a node runs, when not on this machine's loopback interface. */
+export interface NodePlace {
+  /** The address it listens on, without a port. */
+  readonly host: string;
+  /** Words that go before the node's command; what they start must keep the process id. @default none */
+  readonly launcher?: readonly string[];
+  /** Added to the node's environment. @default none */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 /** One node as the file remembers it. */
 export interface NodeEntry {
   readonly name: string;
   readonly port: number;
+  /** `undefined` for the loopback interface. */
+  readonly place?: NodePlace | undefined;
   /** `undefined` when the node has no Redis door. */
   readonly redisPort?: number | undefined;
   /** `undefined` before it was first started. It may long be gone: see {@link processState}. */

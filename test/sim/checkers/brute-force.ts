@@ -1,7 +1,7 @@
 // The slow, obviously right judge of small register histories, for comparison with the fast one: tries every order of every
 // subset of the unknown operations.
 
-import type { RegisterOperation } from "./linearizability.ts";
+import type { RegisterOperation } from "../../../cluster/linearizability.ts";
 
 /** Whether some order explains the history. Factorial time: at most about eight operations. */
 export function isLinearizableByForce(operations: readonly RegisterOperation[], initial = 0): boolean {

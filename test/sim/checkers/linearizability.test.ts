@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { checkRegister, type RegisterOperation } from "../../../cluster/linearizability.ts";
 import { Prng } from "../../../src/base/prng.ts";
 import { isLinearizableByForce } from "./brute-force.ts";
-import { checkRegister, type RegisterOperation } from "./linearizability.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
 const write = (state: number, callMs: number, returnMs: number): RegisterOperation => ({

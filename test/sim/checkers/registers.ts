@@ -1,8 +1,8 @@
 // Judges the histories of registers: keys on which callers only get, set without condition, and delete.
 
+import { checkRegister, type RegisterOperation, type Verdict } from "../../../cluster/linearizability.ts";
 import { describeRecorded, type Recorded } from "../history.ts";
 import { Violation } from "../violation.ts";
-import { checkRegister, type RegisterOperation, type Verdict } from "./linearizability.ts";
 
 /** Turns recorded operations into register operations: failed ones and reads without an answer say nothing. */
 export function toRegisterOperations(operations: readonly Recorded[]): RegisterOperation[] {
