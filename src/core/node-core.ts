@@ -13,6 +13,7 @@ import type { Hashes } from "../base/hash.ts";
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
 import { Admission } from "./admission.ts";
+import { JoinPatience, LeavePatience } from "./change-patience.ts";
 import { changeStatus } from "./change-status.ts";
 import { ClusterTime } from "./cluster-time.ts";
 import { PeerLinks } from "./links.ts";
@@ -44,7 +45,14 @@ import { answerPull } from "./replication/pull-source.ts";
 import { Replica } from "./replication/replica.ts";
 import { SlotStates } from "./replication/slot-states.ts";
 import { computeRingId, Ring, type RingMember, ringParameters } from "./ring/ring.ts";
-import { changesToEnact, ownNextState, planOf, type RingChangeView, type RingPlan } from "./ring-change.ts";
+import {
+  changesToEnact,
+  hasMajority,
+  ownNextState,
+  planOf,
+  type RingChangeView,
+  type RingPlan,
+} from "./ring-change.ts";
 import { countUnderReplicated, type NodeStatus, nodeStatus } from "./status.ts";
 import type { Store } from "./store/store.ts";
 
@@ -106,6 +114,8 @@ export class NodeCore implements Machine<Input, Effect> {
   #seen = new Map<MemberId, MemberRecord>();
   #isTopologyStale = false;
   #isLeaving = false;
+  readonly #joinPatience = new JoinPatience();
+  readonly #leavePatience = new LeavePatience();
   #leftMs = Number.POSITIVE_INFINITY;
   #isReleased = false;
   #skewMs = 0;
@@ -148,7 +158,12 @@ export class NodeCore implements Machine<Input, Effect> {
       repair: (key, at) => this.#coordinator.repair(key, at),
     });
     this.#replica = new Replica({ ...shared, operations, clockSkewMsMax });
-    this.#fill = new Fill({ ...shared, received: this.#copied, isServing: (at) => this.#isServing(at) });
+    this.#fill = new Fill({
+      ...shared,
+      received: this.#copied,
+      isServing: (at) => this.#isServing(at),
+      lags: (member, key, slot, at) => this.#hints.add(member, { key, slot }, at),
+    });
     this.#catchUp = new CatchUp({
       ...shared,
       doubtShared: (member) => this.#doubtShared(member),
@@ -341,6 +356,7 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#updateSkew();
     this.#clock.review(now);
     this.#dropForeignSlots();
+    this.#maybeGiveWay(now);
     this.#maybeRelease(now);
     const isFillIdle = this.#fill.deadline() === Number.POSITIVE_INFINITY;
     if (isFillIdle && this.#slots.doubtfulCount + this.#slots.warmingCount > 0) this.#fill.wake(now);
@@ -755,9 +771,24 @@ export class NodeCore implements Machine<Input, Effect> {
     else this.#enter("left", now);
   }
 
+  /** A change that this node holds up is given up (change-patience.ts). */
+  #maybeGiveWay(now: Now): void {
+    const { ringState } = this.#membership.self;
+    const rehearsal = ringState === "joining" ? this.#fill.rehearsalProgress : undefined;
+    const isUnderWay = rehearsal !== undefined && rehearsal.slotsDone < rehearsal.slotsTotal;
+    const progress = `${this.#plannedRing?.id} ${rehearsal?.slotsDone} ${this.#copied.entriesTotal}`;
+    const next = this.#joinPatience.look(isUnderWay ? progress : undefined, now.monoMs);
+    if (next === "withdraw") this.#enter("left", now);
+    else if (next === "return" && !this.#isLeaving) this.#startOver(now);
+    const isHopeful =
+      ringState !== "leaving" ||
+      hasMajority(this.#membership.records(), (member) => this.#view.isUsable(member));
+    if (this.#leavePatience.isOver(isHopeful, now.monoMs)) this.#release();
+  }
+
   /** The others have all they need: the process may end. */
   #maybeRelease(now: Now): void {
-    if (this.#membership.self.ringState !== "left" || this.#isReleased) return;
+    if (this.#membership.self.ringState !== "left" || this.#isReleased || this.#hasWithdrawn) return;
     this.#leftMs = Math.min(this.#leftMs, now.monoMs);
     const ringId = this.#ring?.id;
     const others = this.#membership
@@ -771,6 +802,16 @@ export class NodeCore implements Machine<Input, Effect> {
       if (member !== undefined) this.#sync(member, now);
       return;
     }
+    this.#release();
+  }
+
+  /** Out of the ring for a while, and not for good. */
+  get #hasWithdrawn(): boolean {
+    return this.#joinPatience.isOut && !this.#isLeaving;
+  }
+
+  #release(): void {
+    if (this.#isReleased) return;
     this.#isReleased = true;
     this.#outbox.event({ type: "released" });
     this.#outbox.effects.push({ kind: "released" });

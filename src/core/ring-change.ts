@@ -14,6 +14,7 @@
 //   joining --enacted--> warming --all slots count--> active --leave asked--> leaving --enacted--> left
 //                                                     active --dead for long--> condemned --enacted--> evicted
 //
+// A joiner whose rehearsal gets nowhere withdraws, and comes back later (change-patience.ts).
 // A restart is no ring change: the node comes back as `warming` at once.
 
 import { compareIds, type MemberId, type RingId } from "../base/ids.ts";
@@ -80,14 +81,22 @@ export function ownNextState({ self, records, ringId, isFilled }: RingChangeView
 export function changesToEnact(view: RingChangeView): readonly RingStateChange[] {
   const { self, records, ringId, plan, plannedRingId, isReachable } = view;
   if (plan === undefined || ringId === "" || arbiterOf(records) !== self.id) return [];
-  const ring = records.filter(({ ringState }) => isInRing(ringState));
-  const alive = ring.filter(({ liveness }) => liveness !== "dead");
-  const isMajority = 2 * alive.filter(({ id }) => isReachable(id)).length > ring.length;
+  const alive = records.filter(({ ringState, liveness }) => isInRing(ringState) && liveness !== "dead");
   const isSettled = alive.every(({ settledRingId }) => settledRingId === ringId);
   const isRehearsed = plan.members.every(
     ({ liveness, preparedRingId }) => liveness === "dead" || preparedRingId === plannedRingId,
   );
-  return isMajority && isSettled && isRehearsed ? plan.changes : [];
+  return isSettled && isRehearsed && hasMajority(records, isReachable) ? plan.changes : [];
+}
+
+/** Whether a majority of the ring is alive and answers. */
+export function hasMajority(
+  records: readonly MemberRecord[],
+  isReachable: (member: MemberId) => boolean,
+): boolean {
+  const ring = records.filter(({ ringState }) => isInRing(ringState));
+  const answering = ring.filter(({ id, liveness }) => liveness !== "dead" && isReachable(id));
+  return 2 * answering.length > ring.length;
 }
 
 /** The lowest id alive in the ring. */

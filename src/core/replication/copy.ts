@@ -7,6 +7,9 @@
 // A slot is done when enough candidates have been copied, or when nobody is left who might add anything: the others are no
 // authorities themselves (they lost their memory too) or are gone for good. A candidate that merely cannot be reached is
 // waited for when `waitsForAbsent` is set: it may hold acknowledged writes that nobody else here has.
+//
+// What a copy finds out about others it tells: a source that holds something older, or nothing where this node holds something, gets
+// a hint. Two replicas may differ without either of them having a reason to ask.
 
 import { slotOfKey } from "../../base/hash.ts";
 import { type MemberId, type RingId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
@@ -30,6 +33,8 @@ export interface CopyParts {
   readonly nextId: () => number;
   /** Whether this node serves callers at the moment. */
   isServing(now: Now): boolean;
+  /** The member turned out not to have the key's version that this node holds. */
+  lags(member: MemberId, key: string, slot: Slot, now: Now): void;
   /** Counts what all copies of this node receive. */
   readonly received: CopyCounts;
 }
@@ -231,7 +236,7 @@ export class Copy {
     );
     this.#restUntilMs = now.monoMs + source.restMs;
     this.#lookAtSources();
-    this.#merge(reply.entries, now);
+    this.#merge(source, reply.entries, now);
     this.#slotsDone(source, asked.slots, reply, now);
     if (reply.after !== "") {
       source.after = reply.after;
@@ -242,14 +247,24 @@ export class Copy {
     return true;
   }
 
-  #merge(entries: readonly Entry[], now: Now): void {
+  #merge(source: CopySource, entries: readonly Entry[], now: Now): void {
     const { store, clock, received } = this.#parts;
     let bytes = 0;
     for (const entry of entries) {
+      const slot = slotOfKey(entry.key);
+      const before = this.#copied[slot]! > 0 ? store.digest(slot).sum : undefined;
       bytes += entry.key.length + (entry.value?.length ?? 0);
       // However far ahead of this node's clock: other replicas took it, and a copy that leaves it out would count all the same.
       clock.observe(entry.version, now.wallMs);
-      store.merge(slotOfKey(entry.key), entry, now.wallMs, { cold: true });
+      const { status } = store.merge(slot, entry, now.wallMs, { cold: true });
+      if (status === "newer" && store.head(slot, entry.key) !== undefined) {
+        this.#tell(source, entry.key, slot, now);
+      } else if (before !== undefined && store.digest(slot).sum !== before) {
+        // Those that were copied before do not hold this.
+        for (const other of this.#sources.values()) {
+          if (other !== source && other.status[slot] === SLOT_COPIED) this.#tell(other, entry.key, slot, now);
+        }
+      }
     }
     this.#entriesReceived += entries.length;
     this.#bytesReceived += bytes;
@@ -257,10 +272,29 @@ export class Copy {
     received.bytesTotal += bytes;
   }
 
+  /** Of slots that this node holds already, with all who can be asked. */
+  get #isComparison(): boolean {
+    return !this.#job.isRehearsal && !this.#job.waitsForAbsent;
+  }
+
+  #tell({ member }: CopySource, key: string, slot: Slot, now: Now): void {
+    const { view, lags } = this.#parts;
+    if (!this.#job.isRehearsal && view.ring?.isReplica(slot, member) === true) lags(member, key, slot, now);
+  }
+
+  /** What this node holds and the source did not send: it lacks that, or has evicted or forgotten it. */
+  #tellMissing(source: CopySource, slot: Slot, floor: number, keys: ReadonlySet<string>, now: Now): void {
+    for (const { key, version } of this.#parts.store.heads(slot)) {
+      if (version > floor && !keys.has(key)) this.#tell(source, key, slot, now);
+    }
+  }
+
   #slotsDone(source: CopySource, slots: readonly Slot[], reply: PullReply, now: Now): void {
-    const keys = reply.floors.some((floor) => floor > 0)
-      ? new Set([...source.partialKeys, ...reply.entries.map(({ key }) => key)])
-      : NO_KEYS;
+    const isSame = reply.isSame.every((each) => each);
+    const keys =
+      !isSame && (this.#isComparison || reply.floors.some((floor) => floor > 0))
+        ? new Set([...source.partialKeys, ...reply.entries.map(({ key }) => key)])
+        : NO_KEYS;
     source.taken(reply.slotsDone);
     for (let index = 0; index < reply.slotsDone; index++) {
       const slot = slots[index]!;
@@ -269,17 +303,25 @@ export class Copy {
       this.#underWay[slot]! -= 1;
       if (isEntitled) {
         this.#copied[slot]! += 1;
-        this.#takeOver(slot, reply, index, keys, now);
+        this.#takeOver(source, slot, { reply, index, keys }, now);
       }
       if (this.#underWay[slot] === 0) this.#place(slot, now);
     }
   }
 
   /** What the source knows of the slot beside its entries. */
-  #takeOver(slot: Slot, reply: PullReply, index: number, keys: ReadonlySet<string>, now: Now): void {
+  #takeOver(
+    source: CopySource,
+    slot: Slot,
+    answer: { readonly reply: PullReply; readonly index: number; readonly keys: ReadonlySet<string> },
+    now: Now,
+  ): void {
+    const { reply, index, keys } = answer;
     const { store } = this.#parts;
     const floor = reply.floors[index] ?? 0;
-    if (floor > 0 && reply.isSame[index] !== true) this.#dropForgotten(slot, floor, keys, now);
+    const isSame = reply.isSame[index] === true;
+    if (floor > 0 && !isSame) this.#dropForgotten(slot, floor, keys, now);
+    if (!isSame && this.#isComparison) this.#tellMissing(source, slot, floor, keys, now);
     store.raiseFloor(slot, floor);
     const cleared = reply.cleared[index] ?? 0;
     if (cleared > store.clearedVersion(slot)) store.clear(slot, cleared);

@@ -33,7 +33,9 @@ function makeCopy(over: Partial<CopyJob> = {}) {
     done: (slot, sources) => done.push([slot, sources]),
     ...over,
   };
-  const copy = new Copy({ ...a, isServing: () => false }, job);
+  const told: [string, string][] = [];
+  const lags = (member: MemberId, key: string) => told.push([member, key]);
+  const copy = new Copy({ ...a, isServing: () => false, lags }, job);
   const pulls: [string, Pull][] = [];
   /** Delivers what was asked, and the answers, until nothing more is asked. `deaf` members hear nothing. */
   const deliver = (ms: number, deaf: readonly string[] = []) => {
@@ -50,7 +52,7 @@ function makeCopy(over: Partial<CopyJob> = {}) {
     copy.advance(at(ms));
     deliver(ms, deaf);
   };
-  return { ...a, node: (id: string) => nodes.get(id)!, copy, done, pulls, advance };
+  return { ...a, node: (id: string) => nodes.get(id)!, copy, done, pulls, told, advance };
 }
 
 function forget(node: ReturnType<typeof makeFixture>): void {
@@ -69,6 +71,38 @@ describe("Copy", () => {
     expect(done).toEqual([[SLOT, 2]]);
     expect(copy.isDone).toBe(true);
     expect(store.peek(SLOT, "k")?.version).toBe(version(2));
+  });
+
+  test("tells a source that holds something older, or that an earlier one does", () => {
+    for (const [b, c] of [
+      [1, 2],
+      [2, 1],
+    ] as const) {
+      const { node, told, advance } = makeCopy();
+      node("b").store.merge(SLOT, entry({ version: version(b) }), at(1).wallMs);
+      node("c").store.merge(SLOT, entry({ version: version(c) }), at(1).wallMs);
+
+      advance(10);
+
+      expect(told).toEqual([[b < c ? "b" : "c", "k"]]);
+    }
+  });
+
+  test("tells a source that lacks what this node holds when they are compared, unless it has evicted or forgotten it", () => {
+    const lacking = makeCopy({ waitsForAbsent: false });
+    lacking.store.merge(SLOT, entry({ version: version(1) }), at(1).wallMs);
+    const forgetful = makeCopy({ waitsForAbsent: false });
+    forgetful.store.merge(SLOT, entry({ version: version(1) }), at(1).wallMs);
+    for (const id of ["b", "c"]) forgetful.node(id).store.raiseFloor(SLOT, version(1));
+
+    lacking.advance(10);
+    forgetful.advance(10);
+
+    expect(lacking.told).toEqual([
+      ["b", "k"],
+      ["c", "k"],
+    ]);
+    expect(forgetful.told).toEqual([]);
   });
 
   test("asks the second source after the first, so that what the first brought is not sent again", () => {
