@@ -4,6 +4,7 @@
 
 import xxhash from "xxhash-wasm";
 import type { Hashes } from "../base/hash.ts";
+import { xxh32 } from "../base/xxh32.ts";
 
 // The one exception to "no module-level state": the compiled module is a constant, only a late one.
 let loading: Promise<Hashes> | undefined;
@@ -19,5 +20,6 @@ async function instantiate(): Promise<Hashes> {
   return Object.freeze({
     hash32: (text: string, seed = 0) => h32(text, seed),
     hash64Hex: (text: string) => h64ToString(text),
+    hashWords32: xxh32,
   });
 }

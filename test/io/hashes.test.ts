@@ -19,6 +19,18 @@ describe("loadHashes", () => {
     expect(hashes.hash32(text)).toBe(expected);
   });
 
+  test("hashWords32 answers what hash32 does for ASCII text of every length", () => {
+    for (let length = 0; length <= 100; length++) {
+      const text = Array.from({ length }, (_, index) =>
+        String.fromCharCode((index * 37 + length) % 128),
+      ).join("");
+      const words = new Int32Array(26);
+      for (let at = 0; at < length; at++) words[at >> 2]! |= text.charCodeAt(at) << ((at & 3) * 8);
+
+      expect(hashes.hashWords32?.(words, length), `length ${length}`).toBe(hashes.hash32(text));
+    }
+  });
+
   test("hash32 depends on the seed when one is given", () => {
     expect(hashes.hash32("abc", 1)).not.toBe(hashes.hash32("abc"));
     expect(hashes.hash32("abc", 0)).toBe(hashes.hash32("abc"));

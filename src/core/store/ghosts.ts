@@ -88,5 +88,5 @@ function tagOf(mixed: number): number {
 
 /** The power of two at or above. */
 function itemsFor(entries: number): number {
-  return entries <= ITEMS_MIN ? ITEMS_MIN : 2 ** (32 - Math.clz32(entries - 1));
+  return entries <= ITEMS_MIN ? ITEMS_MIN : 1 << (32 - Math.clz32(entries - 1));
 }

@@ -8,7 +8,8 @@
 import { assert } from "../../base/assert.ts";
 import type { Entry } from "../messages.ts";
 import { tombstoneOf as asTombstone, type EntryVersion } from "./entry.ts";
-import { Lender } from "./lender.ts";
+import type { KeyBuffer } from "./key-buffer.ts";
+import { copyWords, Lender } from "./lender.ts";
 import { FIRST_OFFSET, Log, type Queue } from "./log.ts";
 import {
   assertHeader,
@@ -36,6 +37,7 @@ import {
   sizeAt,
   slotAt,
   TOMBSTONE,
+  valueAt,
   valueLengthAt,
   versionAt,
   writeChunkHeader,
@@ -45,19 +47,19 @@ import type { SegmentPool } from "./segment-pool.ts";
 import { SlotIndex } from "./slot-index.ts";
 import { SlotLedger } from "./slot-ledger.ts";
 import type { EntryHead } from "./store.ts";
-import { equalsUtf8, readUtf8, writeUtf8 } from "./utf8.ts";
+import { readUtf8 } from "./utf8.ts";
 
 /** Records longer than this part of a segment are cut: what a segment's end cannot take is lost until the segment goes. */
 const INLINE_SHARE = 1 / 16;
-/** A loop beats `TypedArray.set` up to about so many words. */
-const LOOP_WORDS_MAX = 64;
+
+const NO_CHUNKS: readonly number[] = [];
 
 /** An entry to put, and where. */
 export interface Put {
   readonly slot: number;
   readonly hash: number;
-  /** Of the key in UTF-8. */
-  readonly keyBytes: number;
+  /** Holds the entry's key. */
+  readonly key: KeyBuffer;
   /** With the bytes as given; they are copied. */
   readonly entry: Entry;
   readonly queue: Queue;
@@ -88,22 +90,23 @@ export class Holdings {
   }
 
   /** The record held under the key, 0 for none. */
-  find(slot: number, hash: number, key: string): number {
-    for (let ref = this.index.seek(slot, hash); ref !== 0; ref = this.index.next()) {
-      if (this.#hasKey(ref, slot, hash, key)) return ref;
+  find(slot: number, hash: number, key: KeyBuffer): number {
+    const { log, index } = this;
+    for (let ref = index.seek(slot, hash); ref !== 0; ref = index.next()) {
+      const words = log.wordsOf(ref);
+      const at = log.wordOf(ref);
+      this.#assertEntry(words, at);
+      assert(slotAt(words, at) === slot, "an entry of the slot");
+      assert(hashAt(words, at) === hash, "an entry of the hash");
+      if (key.isAt(words, keyAt(words, at), keyBytesAt(words, at))) return ref;
     }
     return 0;
   }
 
-  #hasKey(ref: number, slot: number, hash: number, key: string): boolean {
-    const words = this.log.wordsOf(ref);
-    const at = this.log.wordOf(ref);
-    assertHeader(words, at);
+  #assertEntry(words: Int32Array, at: number): void {
+    assertHeader(words, at, this.#pool.segmentBytes);
     assert((words[at]! & (DEAD | CHUNK)) === 0, "a live entry in the index");
-    assert(slotAt(words, at) === slot, "an entry of the slot");
-    assert(hashAt(words, at) === hash, "an entry of the hash");
-    assert(generationAt(words, at) === this.ledger.generation(slot), "an entry of the slot's generation");
-    return equalsUtf8(key, this.log.bytesOf(ref), keyAt(words, at), keyBytesAt(words, at));
+    assert(!this.isForeign(words, at), "an entry of the slot's generation");
   }
 
   isTombstone(ref: number): boolean {
@@ -124,7 +127,7 @@ export class Holdings {
   keyOf(ref: number): string {
     const words = this.log.wordsOf(ref);
     const at = this.log.wordOf(ref);
-    return readUtf8(this.log.bytesOf(ref), keyAt(words, at), keyBytesAt(words, at));
+    return readUtf8(words, keyAt(words, at), keyBytesAt(words, at));
   }
 
   /** The entry with a copy of its value, which stays as it is for good. */
@@ -136,11 +139,7 @@ export class Holdings {
     const value =
       (flags & LARGE) !== 0
         ? this.#assemble(words, at)
-        : this.#lender.copy(
-            this.log.bytesOf(ref),
-            keyAt(words, at) + keyBytesAt(words, at),
-            inlineBytesAt(words, at),
-          );
+        : this.#lender.copy(words, valueAt(words, at), inlineBytesAt(words, at));
     return readEntry(words, at, key, value);
   }
 
@@ -168,7 +167,7 @@ export class Holdings {
       const ref = words[first + number]!;
       const chunkWords = this.log.wordsOf(ref);
       const chunkAt = this.log.wordOf(ref);
-      assertHeader(chunkWords, chunkAt);
+      assertHeader(chunkWords, chunkAt, this.#pool.segmentBytes);
       assert((chunkWords[chunkAt]! & (CHUNK | DEAD)) === CHUNK, "a live chunk");
       assert(chunkNumberAt(chunkWords, chunkAt) === number, "the value's next chunk");
       assert(hashAt(chunkWords, chunkAt) === hashAt(words, at), "a chunk of the value's key");
@@ -204,15 +203,15 @@ export class Holdings {
 
   /** Stores an entry in the place of `replaced`. There must be room: {@link bytesFor}, {@link segmentsFor}, {@link SlotIndex.hasRoom}. */
   put(put: Put): void {
-    const { slot, hash, entry, replaced } = put;
+    const { slot, hash, key, entry, replaced } = put;
     const { value } = entry;
     const isLarge = value !== undefined && value.length > this.#inlineBytesMax;
-    const chunks = isLarge ? this.#putChunks(put, value) : [];
+    const chunks = isLarge ? this.#putChunks(put, value) : NO_CHUNKS;
     const place = {
       slot,
       hash,
       generation: this.ledger.generation(slot),
-      keyBytes: put.keyBytes,
+      keyBytes: key.length,
       uses: put.uses,
       dueMs: put.dueMs,
       inlineBytes: isLarge ? 0 : (value?.length ?? 0),
@@ -223,13 +222,13 @@ export class Holdings {
     const isInPlace = replaced !== 0 && !isLarge && this.#canOverwrite(replaced, put.queue, size);
     const ref = isInPlace ? replaced : this.log.append(put.queue, size);
     const words = this.log.wordsOf(ref);
-    const bytes = this.log.bytesOf(ref);
-    const keyOffset = writeHeader(words, this.log.wordOf(ref), entry, place);
+    const keyWord = writeHeader(words, this.log.wordOf(ref), entry, place);
     for (let number = 0; number < chunks.length; number++) {
-      words[(keyOffset >> 2) - chunks.length + number] = chunks[number]!;
+      words[keyWord - chunks.length + number] = chunks[number]!;
     }
-    const valueOffset = writeUtf8(entry.key, bytes, keyOffset);
-    if (!isLarge && value !== undefined) bytes.set(value, valueOffset);
+    key.copyTo(words, keyWord);
+    if (!isLarge && value !== undefined)
+      this.log.bytesOf(ref).set(value, (keyWord + ((key.length + 3) >> 2)) * 4);
     if (put.dueMs !== 0) this.log.noteDue(this.log.segmentOf(ref), put.dueMs);
     this.ledger.add(slot, hash, entry, value !== undefined);
     if (replaced === 0) this.index.insert(slot, hash, ref);
@@ -272,6 +271,7 @@ export class Holdings {
   remove(ref: number): void {
     const words = this.log.wordsOf(ref);
     const at = this.log.wordOf(ref);
+    assertHeader(words, at, this.#pool.segmentBytes);
     const [slot, hash] = [slotAt(words, at), hashAt(words, at)];
     this.#forget(ref);
     this.index.remove(slot, hash, ref);
@@ -282,7 +282,6 @@ export class Holdings {
   #forget(ref: number): void {
     const words = this.log.wordsOf(ref);
     const at = this.log.wordOf(ref);
-    assertHeader(words, at);
     const version = { version: versionAt(words, at), origin: originAt(words, at) };
     this.ledger.subtract(slotAt(words, at), hashAt(words, at), version, (words[at]! & TOMBSTONE) === 0);
   }
@@ -322,10 +321,11 @@ export class Holdings {
   move(ref: number, queue: Queue, beside: number | undefined): number {
     const words = this.log.wordsOf(ref);
     const at = this.log.wordOf(ref);
-    assertHeader(words, at);
+    assertHeader(words, at, this.#pool.segmentBytes);
     const size = sizeAt(words, at);
     const moved = beside === undefined ? this.log.append(queue, size) : this.log.appendBeside(beside, size);
-    copyWords(words, at, this.log.wordsOf(moved), this.log.wordOf(moved), size >> 2);
+    const target = { words: this.log.wordsOf(moved), at: this.log.wordOf(moved) };
+    copyWords({ words, at }, target, size >> 2);
     if ((words[at]! & CHUNK) !== 0) {
       const owner = this.ownerOf(ref);
       const ownerWords = this.log.wordsOf(owner);
@@ -347,12 +347,4 @@ export class Holdings {
     this.index.dropSlot(slot);
     return true;
   }
-}
-
-function copyWords(source: Int32Array, from: number, target: Int32Array, to: number, count: number): void {
-  if (count > LOOP_WORDS_MAX) {
-    target.set(source.subarray(from, from + count), to);
-    return;
-  }
-  for (let word = 0; word < count; word++) target[to + word] = source[from + word]!;
 }

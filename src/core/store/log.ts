@@ -12,7 +12,7 @@
 
 import { assert } from "../../base/assert.ts";
 import { DEAD, sizeAt } from "./record.ts";
-import type { SegmentPool } from "./segment-pool.ts";
+import { ARENA_SEGMENTS, type SegmentPool } from "./segment-pool.ts";
 
 /** The queues: transfers nobody asked for, new, proven, deleted. */
 export const COLD = 1;
@@ -32,7 +32,8 @@ const UNIT_SHIFT = 3;
 export class Log {
   readonly pool: SegmentPool;
   readonly #unitBits: number;
-  readonly #unitMask: number;
+  readonly #arenaBits: number;
+  readonly #arenaMask: number;
   readonly #segmentBytes: number;
 
   /** By segment. */
@@ -57,36 +58,43 @@ export class Log {
     this.pool = pool;
     this.#segmentBytes = pool.segmentBytes;
     this.#unitBits = Math.log2(pool.segmentBytes) - UNIT_SHIFT;
-    this.#unitMask = 2 ** this.#unitBits - 1;
-    this.#queue = new Uint8Array(pool.countMax);
-    this.#used = new Int32Array(pool.countMax);
-    this.#live = new Int32Array(pool.countMax);
-    this.#older = new Int32Array(pool.countMax).fill(NONE);
-    this.#newer = new Int32Array(pool.countMax).fill(NONE);
-    this.#births = new Uint32Array(pool.countMax);
-    this.dueMs = new Float64Array(pool.countMax).fill(Number.POSITIVE_INFINITY);
+    this.#arenaBits = this.#unitBits + Math.log2(ARENA_SEGMENTS);
+    this.#arenaMask = 2 ** this.#arenaBits - 1;
+    this.#queue = new Uint8Array(pool.numberMax);
+    this.#used = new Int32Array(pool.numberMax);
+    this.#live = new Int32Array(pool.numberMax);
+    this.#older = new Int32Array(pool.numberMax).fill(NONE);
+    this.#newer = new Int32Array(pool.numberMax).fill(NONE);
+    this.#births = new Uint32Array(pool.numberMax);
+    this.dueMs = new Float64Array(pool.numberMax).fill(Number.POSITIVE_INFINITY);
   }
 
   segmentOf(ref: number): number {
     return ref >>> this.#unitBits;
   }
 
-  /** The word at which the record begins, within its segment. */
+  /** The word at which the record begins, within its arena. */
   wordOf(ref: number): number {
-    return (ref & this.#unitMask) << 1;
+    return (ref & this.#arenaMask) << 1;
   }
 
+  /** The words of the arena that the record lies in; {@link bytesOf} the same memory as bytes. */
   wordsOf(ref: number): Int32Array {
-    return this.pool.words[ref >>> this.#unitBits]!;
+    return this.pool.words[ref >>> this.#arenaBits]!;
   }
 
   bytesOf(ref: number): Uint8Array {
-    return this.pool.bytes[ref >>> this.#unitBits]!;
+    return this.pool.bytes[ref >>> this.#arenaBits]!;
   }
 
-  /** The reference of the record at word `at`. */
+  /** The word of a segment's arena that lies `offset` bytes behind the segment's beginning. */
+  wordAt(segment: number, offset: number): number {
+    return this.pool.startOf(segment) + (offset >> 2);
+  }
+
+  /** The reference of the record of a segment that begins at word `at` of its arena. */
   refOf(segment: number, at: number): number {
-    return (segment << this.#unitBits) | (at >>> 1);
+    return ((segment << this.#unitBits) & ~this.#arenaMask) | (at >>> 1);
   }
 
   queueOf(ref: number): Queue {
@@ -190,8 +198,8 @@ export class Log {
   /** Marks a record dead. Gives its segment back when it was the last live one. */
   kill(ref: number): void {
     const segment = ref >>> this.#unitBits;
-    const words = this.pool.words[segment]!;
-    const at = (ref & this.#unitMask) << 1;
+    const words = this.wordsOf(ref);
+    const at = this.wordOf(ref);
     assert((words[at]! & DEAD) === 0, "a live record");
     const size = sizeAt(words, at);
     words[at] = words[at]! | DEAD;
@@ -212,7 +220,7 @@ export class Log {
     let least = this.#segmentBytes + 1;
     const queues = this.#queue;
     const live = this.#live;
-    const count = this.pool.words.length;
+    const count = this.pool.numberEnd;
     for (let segment = 0; segment < count; segment++) {
       if (queues[segment] === 0 || live[segment]! >= least || !this.isClosed(segment)) continue;
       least = live[segment]!;

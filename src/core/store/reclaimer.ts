@@ -141,10 +141,10 @@ export class Reclaimer {
   #empty(budget: number, isHard: boolean): number {
     const { log } = this.#holdings;
     const segment = this.#victim;
-    const words = this.#pool.words[segment]!;
+    const words = this.#pool.wordsOf(segment);
     let cost = 0;
     while (cost < budget && this.#hasVictim() && this.#offset < log.usedOf(segment)) {
-      const at = this.#offset >> 2;
+      const at = log.wordAt(segment, this.#offset);
       const size = sizeAt(words, at);
       this.#offset += size;
       cost += 16;

@@ -1,5 +1,5 @@
-// The layout of a record in a segment: a header of 36 bytes in 32-bit words, optional words, the key, the value, padded to 8
-// bytes. Two kinds: an entry (a value or a tombstone) and a chunk, a piece of a value that is too large for one record.
+// The layout of a record in a segment: a header of 36 bytes in 32-bit words, optional words, the key, the value. Key and
+// value begin at whole words, so that they are compared and copied by words; the whole is padded to 8 bytes. Two kinds: an entry (a value or a tombstone) and a chunk, a piece of a value that is too large for one record.
 //
 //   word 0   format 2, tombstone 1, dead 1, uses 2, due 1, large 1, chunk 1, wide 1, slot 14, generation of the slot 8
 //   word 1   key length 11, length of the value in the record 16, check 5
@@ -73,7 +73,7 @@ export function entrySize(
   if (dueMs !== 0) words += 2;
   if (isWide(entry)) words += 2;
   if (chunkCount > 0) words += 2 + chunkCount;
-  return align(words * 4 + keyBytes + inlineBytes);
+  return align(words * 4 + ((keyBytes + 3) & ~3) + inlineBytes);
 }
 
 export function chunkSize(length: number): number {
@@ -86,7 +86,7 @@ function align(size: number): number {
 
 /**
  * Writes the header of an entry at word `at`, but for a large value's references, which no check covers: the chunks say whose they are.
- * Returns the offset in bytes where the key goes.
+ * Returns the word where the key goes.
  */
 export function writeHeader(words: Int32Array, at: number, entry: Entry, place: Placement): number {
   const { slot, generation, hash, keyBytes, uses, dueMs, inlineBytes, chunkCount } = place;
@@ -112,7 +112,7 @@ export function writeHeader(words: Int32Array, at: number, entry: Entry, place: 
   if (wide) next = writePair(words, next, opAttempt, Math.floor(opSeq / TWO_32));
   if (chunkCount > 0) next = writePair(words, next, entry.value?.length ?? 0, chunkCount);
   words[at + 1] = words[at + 1]! | (checkOf(words, at) << CHECK_SHIFT);
-  return (next + chunkCount) * 4;
+  return next + chunkCount;
 }
 
 /** Two optional words; the upper one has at most 21 bits, and a check of both. */
@@ -153,15 +153,16 @@ function referencesAt(flags: number, at: number): number {
   return next;
 }
 
-/** Throws an assertion unless a whole, unharmed header lies at word `at`, of a record that ends within the segment. */
-export function assertHeader(words: Int32Array, at: number): void {
+/** Throws an assertion unless a whole, unharmed header lies at word `at`, of a record that ends within its segment. */
+export function assertHeader(words: Int32Array, at: number, segmentBytes: number): void {
   assert(words[at + 1]! >>> CHECK_SHIFT === checkOf(words, at), "an unharmed record header");
   const flags = words[at]!;
   if ((flags & (DUE | WIDE | LARGE)) !== 0) {
     const end = referencesAt(flags, at);
     for (let pair = at + HEADER_WORDS; pair < end; pair += 2) assertPair(words, pair);
   }
-  assert(at * 4 + sizeAt(words, at) <= words.length * 4, "a record within its segment");
+  const offset = (at * 4) & (segmentBytes - 1);
+  assert(offset + sizeAt(words, at) <= segmentBytes, "a record within its segment");
 }
 
 /** Writes the header of a chunk; its bytes go {@link CHUNK_HEADER_BYTES} after it. */
@@ -187,7 +188,7 @@ export function writeChunkHeader(
 export function sizeAt(words: Int32Array, at: number): number {
   const flags = words[at]!;
   if ((flags & CHUNK) !== 0) return chunkSize(chunkLengthAt(words, at));
-  return align((keyAt(words, at) - at * 4 + keyBytesAt(words, at) + inlineBytesAt(words, at)) | 0);
+  return align(((valueAt(words, at) - at) * 4 + inlineBytesAt(words, at)) | 0);
 }
 
 export function slotAt(words: Int32Array, at: number): number {
@@ -232,11 +233,17 @@ export function inlineBytesAt(words: Int32Array, at: number): number {
   return (words[at + 1]! >>> 11) & INLINE_BYTES_MAX;
 }
 
-/** The offset of the key in bytes from the segment's start. */
+/** The word at which the key begins. */
 export function keyAt(words: Int32Array, at: number): number {
   const flags = words[at]!;
+  if ((flags & (DUE | WIDE | LARGE)) === 0) return at + HEADER_WORDS;
   const next = referencesAt(flags, at);
-  return ((flags & LARGE) !== 0 ? next + (words[next - 1]! & CHECKED_MASK) : next) * 4;
+  return (flags & LARGE) !== 0 ? next + (words[next - 1]! & CHECKED_MASK) : next;
+}
+
+/** The word at which a value begins that is not large. */
+export function valueAt(words: Int32Array, at: number): number {
+  return keyAt(words, at) + ((keyBytesAt(words, at) + 3) >> 2);
 }
 
 /** Of a large value: its length, the number of its chunks, and the word where their references begin. */

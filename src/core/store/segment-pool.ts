@@ -1,10 +1,18 @@
-// The memory of the off-heap store: equal segments, each an ArrayBuffer of its own, taken and given back by number. The log of
-// records and the pages of the index take from the same pool, so memory moves freely between them and one limit bounds both.
+// The memory of the off-heap store: equal segments, taken and given back by number. The log of records and the pages of the
+// index take from the same pool, so memory moves freely between them and one limit bounds both.
 //
-// A segment is allocated when it is first taken and then kept for the next taker: a JavaScript process that frees and
-// allocates buffers pays with the garbage collector's time and, until it ran, with memory. Idle ones are let go a few at a time.
+// Sixteen segments with neighbouring numbers lie in an arena, which is one ArrayBuffer: with a buffer for each segment, reading a
+// record begins with looking for the buffer, and at some thousand of them that alone is a miss of the processor's cache.
+// The system gives an arena's memory page by page as it is written to. An arena is kept when all of it is idle, and used again; what is
+// idle beyond a share is let go, an arena at a time. The lowest numbers are taken first, so that it is the highest arenas
+// that become idle.
 
 import { assert } from "../../base/assert.ts";
+
+const ARENA_SHIFT = 4;
+/** Segments of an arena. */
+export const ARENA_SEGMENTS = 1 << ARENA_SHIFT;
+const ALL = 2 ** ARENA_SEGMENTS - 1;
 
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = new Uint8Array(0);
@@ -14,18 +22,29 @@ export class SegmentPool {
   readonly segmentBytes: number;
   /** The most segments that can ever be in use. */
   readonly countMax: number;
-  /** By number: the segment as 32-bit words and as bytes. Empty while it has no memory. */
+  /** Every segment's number is below this. */
+  readonly numberMax: number;
+  /** By arena: its segments as 32-bit words and as bytes. Empty while it has no memory. */
   readonly words: Int32Array[] = [];
   readonly bytes: Uint8Array[] = [];
-  /** Given back and still allocated; and without memory. */
-  readonly #idle: number[] = [];
+  /** By arena: a bit for each of its segments that has memory and is not in use. */
+  readonly #idle: Uint16Array;
+  /** No arena below this one has an idle segment. */
+  #idleFrom = 0;
+  #idleCount = 0;
+  /** Arenas without memory. */
   readonly #bare: number[] = [];
+  readonly #segmentWords: number;
   #inUse = 0;
   #limit: number;
 
   constructor(segmentBytes: number, countMax: number) {
     this.segmentBytes = segmentBytes;
+    this.#segmentWords = segmentBytes / 4;
     this.countMax = countMax;
+    const arenas = Math.ceil(countMax / ARENA_SEGMENTS);
+    this.numberMax = arenas * ARENA_SEGMENTS;
+    this.#idle = new Uint16Array(arenas);
     this.#limit = countMax;
   }
 
@@ -45,34 +64,67 @@ export class SegmentPool {
 
   /** Segments that have memory and are not in use. */
   get idleCount(): number {
-    return this.#idle.length;
+    return this.#idleCount;
+  }
+
+  /** Every segment that ever had memory has a number below this. */
+  get numberEnd(): number {
+    return this.words.length << ARENA_SHIFT;
+  }
+
+  /** The words of the arena that a segment lies in. */
+  wordsOf(segment: number): Int32Array {
+    return this.words[segment >>> ARENA_SHIFT]!;
+  }
+
+  /** The segment's first word within its arena. */
+  startOf(segment: number): number {
+    return (segment & (ARENA_SEGMENTS - 1)) * this.#segmentWords;
   }
 
   /** A segment with whatever bytes its last taker left. May exceed the limit, never {@link countMax}. */
   take(): number {
     assert(this.#inUse < this.countMax, "a segment to take");
     this.#inUse++;
-    const idle = this.#idle.pop();
-    if (idle !== undefined) return idle;
-    const segment = this.#bare.pop() ?? this.words.length;
-    const buffer = new ArrayBuffer(this.segmentBytes);
-    this.words[segment] = new Int32Array(buffer);
-    this.bytes[segment] = new Uint8Array(buffer);
-    return segment;
+    if (this.#idleCount === 0) this.#addArena();
+    const idle = this.#idle;
+    let arena = this.#idleFrom;
+    while (idle[arena] === 0) arena++;
+    this.#idleFrom = arena;
+    const mask = idle[arena]!;
+    idle[arena] = mask & (mask - 1);
+    this.#idleCount--;
+    return (arena << ARENA_SHIFT) + (31 - Math.clz32(mask & -mask));
   }
 
   give(segment: number): void {
+    const arena = segment >>> ARENA_SHIFT;
     this.#inUse--;
-    this.#idle.push(segment);
+    this.#idleCount++;
+    this.#idle[arena]! |= 1 << (segment & (ARENA_SEGMENTS - 1));
+    if (arena < this.#idleFrom) this.#idleFrom = arena;
   }
 
-  /** Lets the memory of one idle segment go, if more than `keep` are idle. */
+  /** Lets the memory of one arena go, if all of it is idle and more than `keep` segments are besides. Cost: a pass over the arenas. */
   maybeRelease(keep: number): boolean {
-    if (this.#idle.length <= keep) return false;
-    const segment = this.#idle.pop()!; // more than `keep`, hence not empty
-    this.words[segment] = NO_WORDS;
-    this.bytes[segment] = NO_BYTES;
-    this.#bare.push(segment);
+    if (this.#idleCount < keep + ARENA_SEGMENTS) return false;
+    const arena = this.#idle.lastIndexOf(ALL);
+    if (arena === -1) return false;
+    this.#idle[arena] = 0;
+    this.#idleCount -= ARENA_SEGMENTS;
+    this.words[arena] = NO_WORDS;
+    this.bytes[arena] = NO_BYTES;
+    this.#bare.push(arena);
     return true;
+  }
+
+  #addArena(): void {
+    const arena = this.#bare.pop() ?? this.words.length;
+    const buffer = new ArrayBuffer(this.segmentBytes * ARENA_SEGMENTS);
+    this.words[arena] = new Int32Array(buffer);
+    this.bytes[arena] = new Uint8Array(buffer);
+    this.#idle[arena] = ALL;
+    this.#idleCount += ARENA_SEGMENTS;
+    this.#idleFrom = Math.min(this.#idleFrom, arena);
   }
 }

@@ -19,6 +19,7 @@ import type { Entry, SlotDigest } from "../messages.ts";
 import { compareVersions, isExpired, tombstoneOf } from "./entry.ts";
 import { Ghosts } from "./ghosts.ts";
 import { Holdings } from "./holdings.ts";
+import { KeyBuffer } from "./key-buffer.ts";
 import { COLD, FIRST_OFFSET, type Log, MAIN, NONE, type Queue, SMALL, TOMBSTONES } from "./log.ts";
 import { Reclaimer } from "./reclaimer.ts";
 import { DEAD, hashAt, setUsesAt, sizeAt, slotAt, USES_MAX, usesAt } from "./record.ts";
@@ -32,7 +33,6 @@ import {
   type StoreWatch,
 } from "./store.ts";
 import { Sweeper } from "./sweeper.ts";
-import { utf8Length } from "./utf8.ts";
 
 /** References have 32 bits and count units of 8 bytes. */
 const BYTES_MAX = 2 ** 35;
@@ -107,17 +107,17 @@ export class SegmentStore implements Store {
   readonly #tombstoneBytesMax: number;
   readonly #entryBytesMax: number;
   readonly #freeWanted: number;
-  readonly #hashes: Hashes;
   readonly #watch: StoreWatch;
   readonly #pool: SegmentPool;
   readonly #holdings: Holdings;
   readonly #log: Log;
   readonly #reclaimer: Reclaimer;
   readonly #sweeper: Sweeper;
+  /** The key that the call under way is about. */
+  readonly #key: KeyBuffer;
   /** What {@link SegmentStore.#find} found last; `NO_SLOT` after any change. */
   #foundSlot = NO_SLOT;
   #foundKey = "";
-  #foundHash = 0;
   #found = 0;
   #evictionsTotal = 0;
   #expirationsTotal = 0;
@@ -141,7 +141,7 @@ export class SegmentStore implements Store {
     this.#tombstoneBytesMax = Math.floor(bytesMax * tombstoneShare);
     this.#entryBytesMax = Math.min(bytesMax * ENTRY_SHARE_MAX, (countMax - 2 * FREE_MIN) * segmentBytes);
     this.#freeWanted = Math.max(FREE_MIN + 2, Math.floor(countMax * FREE_SHARE));
-    this.#hashes = hashes;
+    this.#key = new KeyBuffer(hashes);
     this.#pool = new SegmentPool(segmentBytes, countMax);
     this.#holdings = new Holdings(this.#pool);
     this.#log = this.#holdings.log;
@@ -184,7 +184,7 @@ export class SegmentStore implements Store {
 
   merge(slot: Slot, entry: Entry, wallMs: number, options?: { readonly cold?: boolean }): MergeResult {
     const held = this.#find(slot, entry.key);
-    const hash = this.#foundHash;
+    const { hash } = this.#key;
     this.#foundSlot = NO_SLOT;
     if (held === 0) {
       const floor = this.#holdings.ledger.floor(slot);
@@ -298,23 +298,24 @@ export class SegmentStore implements Store {
    */
   #find(slot: Slot, key: string): number {
     if (this.#foundSlot === slot && this.#foundKey === key) return this.#found;
-    this.#foundHash = this.#hashes.hash32(key) | 0;
     this.#foundKey = key;
     this.#foundSlot = slot;
-    this.#found = this.#holdings.find(slot, this.#foundHash, key);
+    this.#key.set(key);
+    this.#found = this.#holdings.find(slot, this.#key.hash, this.#key);
     return this.#found;
   }
 
   #holdValue({ slot, hash, entry, held }: Arrival, isCold: boolean): MergeResult {
     const holdings = this.#holdings;
     const killed = this.#log.killed;
-    const place = { keyBytes: utf8Length(entry.key), dueMs: entry.expiresAt };
-    if (holdings.bytesFor(entry, place) > this.#entryBytesMax) return FULL;
+    const key = this.#key;
+    const dueMs = entry.expiresAt;
+    if (holdings.bytesFor(entry, { keyBytes: key.length, dueMs }) > this.#entryBytesMax) return FULL;
     if (!this.#makeRoom(entry) || !holdings.index.hasRoom(slot, hash)) return FULL;
     // Making room may have moved or evicted it.
-    const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, entry.key);
+    const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, key);
     const { queue, uses } = this.#placeOf(replaced, hash, isCold);
-    holdings.put({ slot, hash, ...place, entry, queue, uses, replaced });
+    holdings.put({ slot, hash, key, entry, queue, uses, dueMs, replaced });
     return STORED;
   }
 
@@ -333,18 +334,18 @@ export class SegmentStore implements Store {
   #holdTombstone({ slot, hash, entry, held }: Arrival, dropAt: number): void {
     const holdings = this.#holdings;
     const killed = this.#log.killed;
-    const place = { keyBytes: utf8Length(entry.key), dueMs: dropAt };
-    const bytes = holdings.bytesFor(entry, place);
+    const key = this.#key;
+    const bytes = holdings.bytesFor(entry, { keyBytes: key.length, dueMs: dropAt });
     const hasRoom =
       bytes <= this.#tombstoneBytesMax && this.#makeRoom(entry) && holdings.index.hasRoom(slot, hash);
-    const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, entry.key);
+    const replaced = this.#log.killed === killed ? held : holdings.find(slot, hash, key);
     if (!hasRoom) {
       // It would go at once: the floor speaks for it (rule 2).
       if (replaced !== 0) holdings.remove(replaced);
       this.raiseFloor(slot, entry.version);
       return;
     }
-    holdings.put({ slot, hash, ...place, entry, queue: TOMBSTONES, uses: 0, replaced });
+    holdings.put({ slot, hash, key, entry, queue: TOMBSTONES, uses: 0, dueMs: dropAt, replaced });
     this.#dropOverShare();
   }
 
@@ -367,8 +368,8 @@ export class SegmentStore implements Store {
         this.#dropOffset = FIRST_OFFSET;
       }
       assert(this.#dropOffset < log.usedOf(segment), "a live tombstone in the segment");
-      const words = this.#pool.words[segment]!;
-      const at = this.#dropOffset >> 2;
+      const words = this.#pool.wordsOf(segment);
+      const at = log.wordAt(segment, this.#dropOffset);
       this.#dropOffset += sizeAt(words, at);
       if ((words[at]! & DEAD) !== 0) continue;
       const ref = log.refOf(segment, at);
@@ -436,6 +437,7 @@ export class SegmentStore implements Store {
     const at = this.#log.wordOf(ref);
     const [slot, dueMs] = [slotAt(words, at) as Slot, holdings.dueOf(ref)];
     const entry = holdings.tombstoneOf(ref);
+    this.#key.set(entry.key);
     const arrival = { slot, hash: hashAt(words, at), entry, held: ref };
     this.#holdTombstone(arrival, dueMs + this.#options.tombstoneTtlMs);
   }

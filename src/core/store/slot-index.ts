@@ -17,7 +17,7 @@ import type { SegmentPool } from "./segment-pool.ts";
 
 const NONE = -1;
 const BUCKET_WORDS = 2;
-/** A table's numbers: page, first word, class of capacity, count and depth. */
+/** A table's numbers: page, first word in the page's arena, class of capacity, count and depth. */
 const STRIDE = 5;
 const PAGE = 0;
 const OFFSET = 1;
@@ -51,7 +51,7 @@ export class SlotIndex {
   #tableCount = 0;
   readonly #freeTables: number[] = [];
 
-  /** By page (a segment's number): its class, places taken, first free place, neighbours in the list of its class. */
+  /** By page (a segment's number): places taken, first free place, neighbours in the list of its class. Places are words of its arena. */
   readonly #pageTaken: Int32Array;
   readonly #pageFree: Int32Array;
   readonly #pageNext: Int32Array;
@@ -60,21 +60,24 @@ export class SlotIndex {
   readonly #pages: Int32Array;
   #pageCount = 0;
 
-  /** Where {@link next} goes on. */
+  /** Where {@link next} goes on: the bucket behind the one found last. */
+  #soughtTable = NONE;
+  #soughtHash = 0;
+  #soughtAt = 0;
+
+  /** The table that is being changed. */
   #words: Int32Array = new Int32Array(0);
   #offset = 0;
   #capacity = 0;
-  #at = 0;
-  #hash = 0;
 
   constructor(pool: SegmentPool) {
     this.#pool = pool;
     this.#pageBuckets = pool.segmentBytes / (4 * BUCKET_WORDS);
     this.#capacities = capacitiesUpTo(Math.min(CAPACITY_MAX, this.#pageBuckets));
-    this.#pageTaken = new Int32Array(pool.countMax);
-    this.#pageFree = new Int32Array(pool.countMax);
-    this.#pageNext = new Int32Array(pool.countMax);
-    this.#pageBefore = new Int32Array(pool.countMax);
+    this.#pageTaken = new Int32Array(pool.numberMax);
+    this.#pageFree = new Int32Array(pool.numberMax);
+    this.#pageNext = new Int32Array(pool.numberMax);
+    this.#pageBefore = new Int32Array(pool.numberMax);
     this.#pages = new Int32Array(this.#capacities.length).fill(NONE);
   }
 
@@ -86,26 +89,30 @@ export class SlotIndex {
   /** The first reference under this hash, 0 for none. {@link next} goes on from there; any change ends that. */
   seek(slot: number, hash: number): number {
     const table = this.#tableOf(slot, hash);
-    if (table === NONE) {
-      this.#capacity = 0;
-      return 0;
-    }
-    this.#open(table);
-    this.#hash = hash;
-    this.#at = homeOf(hash, this.#capacity);
-    return this.next();
+    if (table === NONE) return 0;
+    return this.#scan(table, hash, homeOf(hash, this.#capacities[this.#get(table, CLASS)]!));
   }
 
+  /** The next reference under the hash that {@link seek} found one for. */
   next(): number {
-    const words = this.#words;
-    const capacity = this.#capacity;
-    if (capacity === 0) return 0;
-    for (;;) {
-      const bucket = this.#offset + this.#at * BUCKET_WORDS;
+    return this.#scan(this.#soughtTable, this.#soughtHash, this.#soughtAt);
+  }
+
+  #scan(table: number, hash: number, from: number): number {
+    const start = table * STRIDE;
+    const words = this.#pool.wordsOf(this.#tables[start + PAGE]!);
+    const offset = this.#tables[start + OFFSET]!;
+    const capacity = this.#capacities[this.#tables[start + CLASS]!]!;
+    for (let at = from; ; ) {
+      const bucket = offset + at * BUCKET_WORDS;
       const ref = words[bucket]!;
       if (ref === 0) return 0;
-      this.#at = this.#at + 1 === capacity ? 0 : this.#at + 1;
-      if (words[bucket + 1] === this.#hash) return ref;
+      at = at + 1 === capacity ? 0 : at + 1;
+      if (words[bucket + 1] !== hash) continue;
+      this.#soughtTable = table;
+      this.#soughtHash = hash;
+      this.#soughtAt = at;
+      return ref;
     }
   }
 
@@ -222,7 +229,7 @@ export class SlotIndex {
   /** Points the search at a table. */
   #open(table: number): void {
     const start = table * STRIDE;
-    this.#words = this.#pool.words[this.#tables[start + PAGE]!]!;
+    this.#words = this.#pool.wordsOf(this.#tables[start + PAGE]!);
     this.#offset = this.#tables[start + OFFSET]!;
     this.#capacity = this.#capacities[this.#tables[start + CLASS]!]!;
   }
@@ -292,7 +299,7 @@ export class SlotIndex {
     ];
     this.#allocate(table, cls);
     this.#open(table);
-    const words = this.#pool.words[page]!;
+    const words = this.#pool.wordsOf(page);
     const end = offset + this.#capacities[before]! * BUCKET_WORDS;
     for (let bucket = offset; bucket < end; bucket += BUCKET_WORDS) {
       if (words[bucket] !== 0) this.#place(words[bucket + 1]!, words[bucket]!);
@@ -323,7 +330,7 @@ export class SlotIndex {
     const cls = this.#get(table, CLASS);
     const [page, offset] = [this.#get(table, PAGE), this.#get(table, OFFSET)];
     const halves = [this.#newTable(cls, depth), this.#newTable(cls, depth)] as const;
-    const words = this.#pool.words[page]!;
+    const words = this.#pool.wordsOf(page);
     const end = offset + this.#capacities[cls]! * BUCKET_WORDS;
     for (let bucket = offset; bucket < end; bucket += BUCKET_WORDS) {
       if (words[bucket] === 0) continue;
@@ -380,7 +387,7 @@ export class SlotIndex {
   #allocate(table: number, cls: number): void {
     if (this.#pages[cls] === NONE) this.#addPage(cls);
     const page = this.#pages[cls]!;
-    const words = this.#pool.words[page]!;
+    const words = this.#pool.wordsOf(page);
     const offset = this.#pageFree[page]!;
     this.#pageFree[page] = words[offset]!;
     this.#pageTaken[page]!++;
@@ -393,7 +400,7 @@ export class SlotIndex {
 
   #freePlace(page: number, offset: number, cls: number): void {
     if (this.#pageFree[page] === NONE) this.#list(page, cls);
-    this.#pool.words[page]![offset] = this.#pageFree[page]!;
+    this.#pool.wordsOf(page)[offset] = this.#pageFree[page]!;
     this.#pageFree[page] = offset;
     this.#pageTaken[page]!--;
     if (this.#pageTaken[page] !== 0) return;
@@ -405,12 +412,13 @@ export class SlotIndex {
   #addPage(cls: number): void {
     const page = this.#pool.take();
     this.#pageCount++;
-    const words = this.#pool.words[page]!;
+    const words = this.#pool.wordsOf(page);
     const step = this.#capacities[cls]! * BUCKET_WORDS;
+    const start = this.#pool.startOf(page);
     let next = NONE;
     for (let offset = 0; offset + step <= this.#pageBuckets * BUCKET_WORDS; offset += step) {
-      words[offset] = next;
-      next = offset;
+      words[start + offset] = next;
+      next = start + offset;
     }
     this.#pageFree[page] = next;
     this.#pageTaken[page] = 0;

@@ -62,7 +62,7 @@ export class Sweeper {
     if (this.isBurying) return 0;
     const { dueMs, pool } = this.#log;
     let next = this.#isWalking() ? this.#walkedDueMs : Number.POSITIVE_INFINITY;
-    for (let segment = 0; segment < pool.words.length; segment++) {
+    for (let segment = 0; segment < pool.numberEnd; segment++) {
       if (dueMs[segment]! < next) next = dueMs[segment]!;
     }
     return next;
@@ -75,9 +75,9 @@ export class Sweeper {
       this.#isBurialDue = false;
     }
     const { pool } = this.#log;
-    while (this.#burialAt < pool.words.length && this.#log.queueOfSegment(this.#burialAt) === 0)
+    while (this.#burialAt < pool.numberEnd && this.#log.queueOfSegment(this.#burialAt) === 0)
       this.#burialAt++;
-    if (this.#burialAt >= pool.words.length) {
+    if (this.#burialAt >= pool.numberEnd) {
       this.#burialAt = NONE;
       if (!this.#isBurialDue) this.#holdings.ledger.allBuried();
       return 1;
@@ -86,11 +86,11 @@ export class Sweeper {
   }
 
   #burySegment(segment: number): number {
-    const words = this.#log.pool.words[segment]!;
+    const words = this.#log.pool.wordsOf(segment);
     const birth = this.#log.birthOf(segment);
     let looks = 0;
     for (let offset = FIRST_OFFSET; offset < this.#log.usedOf(segment); looks++) {
-      const at = offset >> 2;
+      const at = this.#log.wordAt(segment, offset);
       offset += sizeAt(words, at);
       if ((words[at]! & DEAD) !== 0 || !this.#holdings.isForeign(words, at)) continue;
       this.#log.kill(this.#log.refOf(segment, at));
@@ -109,7 +109,7 @@ export class Sweeper {
     const { dueMs, pool } = this.#log;
     let first = NONE;
     let firstMs = wallMs + 1;
-    for (let segment = 0; segment < pool.words.length; segment++) {
+    for (let segment = 0; segment < pool.numberEnd; segment++) {
       if (dueMs[segment]! >= firstMs) continue;
       first = segment;
       firstMs = dueMs[segment]!;
@@ -129,11 +129,11 @@ export class Sweeper {
   #walk(wallMs: number, budget: number): number {
     const log = this.#log;
     const segment = this.#segment;
-    const words = log.pool.words[segment]!;
+    const words = log.pool.wordsOf(segment);
     let units = 0;
     while (this.#isWalking() && this.#offset < log.usedOf(segment)) {
       if (units >= budget) return units;
-      const at = this.#offset >> 2;
+      const at = log.wordAt(segment, this.#offset);
       const isLive = (words[at]! & (DEAD | CHUNK)) === 0 && !this.#holdings.isForeign(words, at);
       const dueMs = isLive ? dueAt(words, at) : 0;
       this.#offset += sizeAt(words, at);

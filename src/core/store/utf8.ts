@@ -1,5 +1,5 @@
-// Text to UTF-8 bytes and back, without a TextEncoder (which the core may not use) and without garbage: keys are written
-// straight into a segment and compared with what lies there. Lone surrogates are kept as the three bytes that they would have
+// Text to UTF-8 bytes in words and back, without a TextEncoder (which the core may not use). The first byte is the lowest of a word,
+// whatever the machine's order: keys are only ever looked at by words. Lone surrogates are kept as the three bytes that they would have
 // as code points of their own, so that every JavaScript string comes back as what it was and different strings stay different.
 
 /** The bytes of the code unit at `index` alone: 1 to 3; a surrogate pair counts 3 + 1, see {@link isPair}. */
@@ -31,58 +31,51 @@ export function utf8Length(text: string): number {
   return length;
 }
 
-/** Writes `text` into `target` from `start` on; there must be room. Returns the offset after the last byte. */
-export function writeUtf8(text: string, target: Uint8Array, start: number): number {
-  let at = start;
+/** Writes `text` into words from the first on; there must be room. The last word is filled up with zeros. */
+export function writeUtf8(text: string, words: Int32Array): void {
+  let at = 0;
+  const put = (byte: number): void => {
+    const before = (at & 3) === 0 ? 0 : words[at >> 2]!;
+    words[at >> 2] = before | (byte << ((at & 3) * 8));
+    at++;
+  };
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);
     if (unit < 0x80) {
-      target[at++] = unit;
+      put(unit);
     } else if (unit < 0x800) {
-      target[at++] = 0xc0 | (unit >> 6);
-      target[at++] = 0x80 | (unit & 0x3f);
+      put(0xc0 | (unit >> 6));
+      put(0x80 | (unit & 0x3f));
     } else if (isPair(text, index, unit)) {
       const point = pairPoint(text, index++);
-      target[at++] = 0xf0 | (point >> 18);
-      target[at++] = 0x80 | ((point >> 12) & 0x3f);
-      target[at++] = 0x80 | ((point >> 6) & 0x3f);
-      target[at++] = 0x80 | (point & 0x3f);
+      put(0xf0 | (point >> 18));
+      put(0x80 | ((point >> 12) & 0x3f));
+      put(0x80 | ((point >> 6) & 0x3f));
+      put(0x80 | (point & 0x3f));
     } else {
-      target[at++] = 0xe0 | (unit >> 12);
-      target[at++] = 0x80 | ((unit >> 6) & 0x3f);
-      target[at++] = 0x80 | (unit & 0x3f);
+      put(0xe0 | (unit >> 12));
+      put(0x80 | ((unit >> 6) & 0x3f));
+      put(0x80 | (unit & 0x3f));
     }
   }
-  return at;
 }
 
-/** Whether the `length` bytes from `start` on are those of `text`. */
-export function equalsUtf8(text: string, bytes: Uint8Array, start: number, length: number): boolean {
-  // As many bytes as code units: either all of them are ASCII, or the bytes are not those of the text.
-  if (length === text.length) {
-    for (let index = 0; index < length; index++) {
-      if (bytes[start + index] !== text.charCodeAt(index)) return false;
-    }
-    return true;
-  }
-  return length > text.length && utf8Length(text) === length && readUtf8(bytes, start, length) === text;
-}
-
-/** The text whose `length` bytes begin at `start`, as {@link writeUtf8} wrote them. At most some thousand bytes. */
-export function readUtf8(bytes: Uint8Array, start: number, length: number): string {
+/** The text of `length` bytes that begins at word `start`, as {@link writeUtf8} wrote it. At most some thousand bytes. */
+export function readUtf8(words: Int32Array, start: number, length: number): string {
   const units: number[] = [];
-  const end = start + length;
-  for (let at = start; at < end; ) {
-    const first = bytes[at++]!;
+  let at = 0;
+  const take = (): number => (words[start + (at >> 2)]! >>> ((at++ & 3) * 8)) & 0xff;
+  while (at < length) {
+    const first = take();
     if (first < 0x80) {
       units.push(first);
     } else if (first < 0xe0) {
-      units.push(((first & 0x1f) << 6) | (bytes[at++]! & 0x3f));
+      units.push(((first & 0x1f) << 6) | (take() & 0x3f));
     } else if (first < 0xf0) {
-      units.push(((first & 0x0f) << 12) | ((bytes[at++]! & 0x3f) << 6) | (bytes[at++]! & 0x3f));
+      units.push(((first & 0x0f) << 12) | ((take() & 0x3f) << 6) | (take() & 0x3f));
     } else {
-      const high = ((first & 0x07) << 18) | ((bytes[at++]! & 0x3f) << 12);
-      const rest = (high | ((bytes[at++]! & 0x3f) << 6) | (bytes[at++]! & 0x3f)) - 0x10000;
+      const high = ((first & 0x07) << 18) | ((take() & 0x3f) << 12);
+      const rest = (high | ((take() & 0x3f) << 6) | (take() & 0x3f)) - 0x10000;
       units.push(0xd800 + (rest >> 10), 0xdc00 + (rest & 0x3ff));
     }
   }

@@ -7,6 +7,7 @@ import { AssertionError } from "../../../src/base/assert.ts";
 import type { Slot } from "../../../src/base/ids.ts";
 import type { Entry } from "../../../src/core/messages.ts";
 import { Holdings } from "../../../src/core/store/holdings.ts";
+import { KeyBuffer } from "../../../src/core/store/key-buffer.ts";
 import { SMALL } from "../../../src/core/store/log.ts";
 import { LruStore } from "../../../src/core/store/lru-store.ts";
 import { SegmentPool } from "../../../src/core/store/segment-pool.ts";
@@ -324,11 +325,13 @@ describe("Holdings", () => {
   ])("asserts that the header of %s is whole: no bit of it can change unnoticed", (_, entry, headerWords) => {
     const pool = new SegmentPool(1024, 16);
     const holdings = new Holdings(pool);
-    const hash = TEST_HASHES.hash32(entry.key) | 0;
+    const key = new KeyBuffer(TEST_HASHES);
+    key.set(entry.key);
+    const { hash } = key;
     const put = {
       slot: SLOT,
       hash,
-      keyBytes: 8,
+      key,
       entry,
       queue: SMALL,
       uses: 0,
@@ -336,7 +339,7 @@ describe("Holdings", () => {
       replaced: 0,
     } as const;
     holdings.put(put);
-    const ref = holdings.find(SLOT, hash, entry.key);
+    const ref = holdings.find(SLOT, hash, key);
     const words = holdings.log.wordsOf(ref);
     const at = holdings.log.wordOf(ref);
 
@@ -345,10 +348,10 @@ describe("Holdings", () => {
       const word = at + (bit >> 5);
       if (word === at && (mask & USES) !== 0) continue;
       words[word] = words[word]! ^ mask;
-      expect(() => holdings.find(SLOT, hash, entry.key), `bit ${bit}`).toThrow(AssertionError);
+      expect(() => holdings.find(SLOT, hash, key), `bit ${bit}`).toThrow(AssertionError);
       words[word] = words[word]! ^ mask;
     }
-    expect(holdings.entryOf(holdings.find(SLOT, hash, entry.key), entry.key)).toEqual(entry);
+    expect(holdings.entryOf(holdings.find(SLOT, hash, key), entry.key)).toEqual(entry);
   });
 });
 
