@@ -4,10 +4,11 @@
 // or that ended in "maybe" means that the write may have happened, or may still happen until its `notAfter`.
 
 import type { Alarmed } from "../base/alarms.ts";
-import { type Applied, CacheError } from "../base/errors.ts";
+import { type Applied, CacheError, cacheErrorWithoutStack } from "../base/errors.ts";
 import { slotOfKey } from "../base/hash.ts";
 import type { Slot } from "../base/ids.ts";
 import type { ClientReply, ClientRequest, Failure } from "../core/messages.ts";
+import type { List } from "./call-queue.ts";
 import type { CallRequest } from "./client-machine.ts";
 import type { NodeLink } from "./node-link.ts";
 
@@ -55,6 +56,10 @@ export class Call implements Alarmed {
   #others: Attempt[] | undefined;
   /** The link whose queue it is in. */
   queuedOn: NodeLink | undefined;
+  /** Its place there; kept by call-queue.ts. */
+  queueList: List | undefined;
+  queueBefore: Call | undefined;
+  queueAfter: Call | undefined;
   /** Since when; and since the last look at it. */
   queuedSinceMs = 0;
   queuedMs = 0;
@@ -65,6 +70,8 @@ export class Call implements Alarmed {
   #roundFirst: NodeLink | undefined;
   #roundOthers: NodeLink[] | undefined;
   rounds = 0;
+  /** Rather waits than be refused: its caller bounds by itself what is under way. */
+  isPatient = false;
   /** The last address that had too much to do for it; "" for none. */
   refusedBy = "";
   /** The next round has been paid for. */
@@ -173,7 +180,7 @@ export class Call implements Alarmed {
     const tried = (this.#trail ?? []).map(({ address, outcome }) => `${address}: ${outcome}`);
     const unanswered = this.attempts.map(({ link }) => `${link.address}: no answer`);
     const story = [...tried, ...unanswered].slice(0, TRAIL_MAX).join("; ");
-    return new CacheError(
+    return cacheErrorWithoutStack(
       "ERR_TIMEOUT",
       `No success within ${this.#allowedMs} ms (${story === "" ? "never sent" : story})`,
       this.#facts({}),
@@ -182,7 +189,7 @@ export class Call implements Alarmed {
 
   /** The error when there is more to do than the node can. */
   overloaded(address: string, retryAfterMs: number): CacheError {
-    return new CacheError(
+    return cacheErrorWithoutStack(
       "ERR_OVERLOADED",
       `${address} has more to do than it can; try again after ${retryAfterMs} ms`,
       this.#facts({ retryAfterMs }),

@@ -55,11 +55,13 @@ const TRY_MS_PER_BYTE = 1 / 32_768;
 const TRY_MS_PER_CALL_BEFORE = 1;
 const TRY_MS_TOTAL_MAX = 2_000;
 /**
- * Calls that may wait here for room while a node refuses calls. A further one is refused when the first of its link's queue has waited for
+ * Calls that may wait here for room on a link that shows signs of too much. A further one is refused when the first of its link's queue has waited for
  * {@link QUEUE_MS_MAX}: then the queue stands. A closed loop of as many callers is never refused.
  */
 const QUEUED_MAX = 512;
 const QUEUE_MS_MAX = 25;
+/** So it is when the queue of the link will take this long to be sent, as things go. */
+const DRAIN_MS_MAX = 100;
 /** The pause named to callers that were refused here. */
 const RETRY_AFTER_MS = 100;
 /** What a try weighs on its link beside its value. */
@@ -84,6 +86,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   readonly #attempts = new IdTable<Attempt>();
   readonly #alarms = new Alarms<Call>();
   #opSeq = 0;
+  /** How much of the round trips that end in this step may have been this process's own. */
+  #ownMs = 0;
   #isClosed = false;
   #hasStarted = false;
 
@@ -147,9 +151,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
         this.#cancel(input.callId, now, out);
         break;
       case "message":
+        this.#ownMs = input.ownMs ?? 0;
         this.#message(input.address, input.message, now, out);
         break;
       case "messages":
+        this.#ownMs = input.ownMs ?? 0;
         for (const message of input.messages) this.#message(input.address, message, now, out);
         break;
       case "link":
@@ -172,6 +178,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       startMs: now.monoMs,
       deadlineMs: input.deadlineMs,
     });
+    call.isPatient = input.isPatient === true;
     const refusal = this.#refusal();
     if (refusal !== undefined) {
       const applied = call.isWrite ? ({ applied: "no" } as const) : {};
@@ -277,7 +284,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     if (!this.#hasRoom(link, call)) {
-      if (call.phase === "waiting" && this.#isStanding(link, call, now)) {
+      if (call.phase === "waiting" && !call.isPatient && this.#isStanding(link, call, now)) {
         this.#settle(call, call.overloaded(link.address, RETRY_AFTER_MS), now, out);
         return;
       }
@@ -417,7 +424,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     } else if (isReplyTo(call.request, message)) {
       if (call.target === "") {
         link.latency.sample(elapsedMs);
-        link.window.answered(attempt.sentMs, link.inFlight, now.monoMs);
+        link.window.answered(attempt.sentMs, link.inFlight, now.monoMs, this.#ownMs);
       }
       if (message.kind === "got") link.answerBytes.sample(message.value.length);
       this.#settle(call, message, now, out);
@@ -467,7 +474,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #retryLater(call: Call, link: NodeLink, retryAfterMs: number, now: Now, out: ClientEffect[]): void {
     // Half to one and a half of the pause: those that were refused together do not come back together.
     const atMs = now.monoMs + retryAfterMs * (0.5 + this.#prng.float());
-    if (atMs >= call.deadlineMs || !this.#budget.take(now.monoMs)) {
+    const isAllowed = this.#budget.take(now.monoMs) || call.isPatient;
+    if (atMs >= call.deadlineMs || !isAllowed) {
       this.#settle(call, call.overloaded(link.address, retryAfterMs), now, out);
       return;
     }
@@ -561,10 +569,13 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     let queued = 0;
     for (const other of this.#links.up) queued += other.queue.size;
     if (queued < QUEUED_MAX) return false;
-    if (window.drainMs(queue.size) > call.deadlineMs - now.monoMs) return true;
+    const drainMs = window.drainMs(queue.size);
+    if (drainMs > call.deadlineMs - now.monoMs) return true;
+    if (!window.isOverloaded(now.monoMs)) return false;
+    if (drainMs > DRAIN_MS_MAX) return true;
     const { oldest } = queue;
     const waitedMs = oldest === undefined ? 0 : now.monoMs - oldest.queuedSinceMs;
-    return window.isOverloaded(now.monoMs) && waitedMs >= QUEUE_MS_MAX;
+    return waitedMs >= QUEUE_MS_MAX;
   }
 
   /** A link always takes one call, however large. */

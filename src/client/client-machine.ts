@@ -54,12 +54,25 @@ export type ClientInput =
       readonly callId: number;
       readonly request: CallRequest;
       readonly deadlineMs: number;
+      /** Not to be refused because others wait: its caller has a window of its own. @default false */
+      readonly isPatient?: boolean;
     }
   /** The caller lost interest: no `settle` follows. */
   | { readonly kind: "cancel"; readonly callId: number }
-  | { readonly kind: "message"; readonly address: string; readonly message: ClientReply }
+  /** `ownMs`: how much of a round trip that ends now this process may have taken itself. @default 0 */
+  | {
+      readonly kind: "message";
+      readonly address: string;
+      readonly message: ClientReply;
+      readonly ownMs?: number;
+    }
   /** What one frame held, in order. */
-  | { readonly kind: "messages"; readonly address: string; readonly messages: readonly ClientReply[] }
+  | {
+      readonly kind: "messages";
+      readonly address: string;
+      readonly messages: readonly ClientReply[];
+      readonly ownMs?: number;
+    }
   /** A dial came up, failed, or a connection ended. */
   | {
       readonly kind: "link";

@@ -12,6 +12,7 @@ import type { Grants } from "../base/grants.ts";
 import type { Hashes } from "../base/hash.ts";
 import { NumberMap } from "../base/number-map.ts";
 import { Prng } from "../base/prng.ts";
+import { TurnWatch } from "../base/turn-watch.ts";
 import type { Now } from "../core/machine.ts";
 import type { ClientReply, ClientRequest, Message } from "../core/messages.ts";
 import { readNow } from "../io/clock.ts";
@@ -60,6 +61,7 @@ export class ClientDriver {
   readonly #connections = new Map<string, Connection>();
   readonly #waiters = new NumberMap<Waiter>();
   readonly #inputs: ClientInput[] = [];
+  readonly #turns = new TurnWatch();
   /** Closed, but not gone yet. */
   readonly #leaving = new Set<Link>();
   /** What links are made for. */
@@ -166,7 +168,8 @@ export class ClientDriver {
     }
     const now = readNow();
     const callId = this.#enter(waiter);
-    this.#run({ kind: "call", callId, request, deadlineMs: now.monoMs + timeoutMs }, now);
+    const deadlineMs = now.monoMs + timeoutMs;
+    this.#run({ kind: "call", callId, request, deadlineMs, isPatient: waiter.isPatient === true }, now);
   }
 
   #enter(waiter: Waiter): number {
@@ -183,7 +186,7 @@ export class ClientDriver {
       return ++this.#lastCallId;
     }
     const callId = this.#enter(waiter);
-    this.feed({ kind: "call", callId, request, deadlineMs });
+    this.feed({ kind: "call", callId, request, deadlineMs, isPatient: waiter.isPatient === true });
     return callId;
   }
 
@@ -233,7 +236,14 @@ export class ClientDriver {
     this.#run(input, readNow());
   }
 
+  #enterTurn(nowMs: number): void {
+    if (this.#turns.enter(nowMs)) setImmediate(this.#onTurnEnd);
+  }
+
+  readonly #onTurnEnd = (): void => this.#turns.end(this.nowMs());
+
   #run(first: ClientInput, firstNow: Now): void {
+    this.#enterTurn(firstNow.monoMs);
     this.#isStepping = true;
     let now = firstNow;
     try {
@@ -357,8 +367,11 @@ export class ClientDriver {
   #receive(address: string, messages: readonly Message[]): void {
     // The wire lets only replies pass in this direction.
     const replies = messages as readonly ClientReply[];
-    if (replies.length === 1) this.feed({ kind: "message", address, message: replies[0]! });
-    else this.feed({ kind: "messages", address, messages: replies });
+    const nowMs = this.nowMs();
+    this.#enterTurn(nowMs);
+    const ownMs = this.#turns.ownMs(nowMs);
+    if (replies.length === 1) this.feed({ kind: "message", address, message: replies[0]!, ownMs });
+    else this.feed({ kind: "messages", address, messages: replies, ownMs });
   }
 
   #failed(address: string, connection: Connection, error: unknown): void {

@@ -90,6 +90,7 @@ class ManyCalls {
 }
 
 class ManyWaiter implements Waiter {
+  readonly isPatient = true;
   readonly #many: ManyCalls;
   readonly index: number;
   callId = 0;

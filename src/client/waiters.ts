@@ -10,6 +10,8 @@ export type CallResult = CallReply | CacheError;
 
 /** Told once, unless the call was cancelled. */
 export interface Waiter {
+  /** Waits as long as its deadline allows rather than be refused: for who bounds by itself what is under way. @default false */
+  readonly isPatient?: boolean;
   settle(result: CallResult): void;
 }
 

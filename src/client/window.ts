@@ -3,8 +3,8 @@
 //
 // Additive increase, multiplicative decrease (Jacobson, "Congestion avoidance and control", 1988), with three signs of too much: the
 // node refuses; a try is not answered in its time; or answers take longer than a try is sure to have, beyond what an unloaded answer takes
-// (Vegas' idea: delay tells before loss does). Each sign counts once per round trip: what was sent before the last decrease says nothing
-// of the window after it.
+// (Vegas' idea: delay tells before loss does). Where calls wait, they wait in proportion to the window, so a delay says how much is too
+// much. Each sign counts once per round trip: what was sent before the last decrease says nothing of the window after it.
 
 /** Calls under way to begin with: more than a closed loop of a few hundred callers has on one of its nodes. */
 const START = 1_024;
@@ -12,16 +12,19 @@ const START = 1_024;
 const SIZE_MIN = 16;
 /** The ceiling; half of what a node allows one connection. */
 export const WINDOW_MAX = 8_192;
-/** What a sign of too much leaves of the window: a refusal is certain, a delay is a hint. */
+/** What a refusal or a silence leaves of the window; and the most and the least that a delay leaves of it. */
 const AFTER_REFUSAL = 0.7;
-const AFTER_DELAY = 0.85;
+const AFTER_DELAY_MAX = 0.85;
+const AFTER_DELAY_MIN = 0.3;
 /** Milliseconds above the unloaded answer that are a sign: under the 120 that a try has at least. */
 const DELAY_MS = 80;
+/** Milliseconds above it from which on the window does not grow any more. */
+const GROWTH_MS = 40;
 /** Once it has been cut, the window grows by this per round trip. */
 const INCREASE = 8;
 /** The unloaded answer is the fastest of this time and of the one before. */
 const BASE_LIFE_MS = 5_000;
-/** For this long after a refusal the node counts as overloaded. */
+/** For this long after a sign of too much the link counts as overloaded. */
 const OVERLOAD_MS = 500;
 
 /** See the top of the file. Fed with monotonic milliseconds. */
@@ -30,7 +33,7 @@ export class Window {
   /** Below it the window grows by one per answer, above it by {@link INCREASE} per round trip. */
   #threshold = WINDOW_MAX;
   #cutMs = Number.NEGATIVE_INFINITY;
-  #refusedMs = Number.NEGATIVE_INFINITY;
+  #signMs = Number.NEGATIVE_INFINITY;
   #baseMs = Number.POSITIVE_INFINITY;
   #olderBaseMs = Number.POSITIVE_INFINITY;
   #baseSinceMs = Number.NEGATIVE_INFINITY;
@@ -41,9 +44,9 @@ export class Window {
     return Math.floor(this.#size);
   }
 
-  /** Whether the node has refused calls lately. */
+  /** Whether there were signs of too much lately. */
   isOverloaded(nowMs: number): boolean {
-    return nowMs - this.#refusedMs < OVERLOAD_MS;
+    return nowMs - this.#signMs < OVERLOAD_MS;
   }
 
   /** Milliseconds until as many calls as this have been answered, as things go now. */
@@ -51,10 +54,14 @@ export class Window {
     return (calls * this.#answerMs) / this.#size;
   }
 
-  /** A call was answered, while so many others were under way. */
-  answered(sentMs: number, inFlight: number, nowMs: number): void {
-    const ms = nowMs - sentMs;
-    this.#answerMs += (ms - this.#answerMs) / 16;
+  /**
+   * A call was answered, while so many others were under way.
+   *
+   * @param ownMs how much of the time this process may have taken itself: a busy client must not take its node for a slow one
+   */
+  answered(sentMs: number, inFlight: number, nowMs: number, ownMs = 0): void {
+    const ms = Math.max(0, nowMs - sentMs - ownMs);
+    this.#answerMs += (nowMs - sentMs - this.#answerMs) / 16;
     if (nowMs - this.#baseSinceMs > BASE_LIFE_MS) {
       this.#olderBaseMs = this.#baseMs;
       this.#baseMs = ms;
@@ -62,14 +69,16 @@ export class Window {
     } else if (ms < this.#baseMs) {
       this.#baseMs = ms;
     }
-    if (ms > Math.min(this.#baseMs, this.#olderBaseMs) + DELAY_MS) this.#cut(sentMs, AFTER_DELAY, nowMs);
+    const excessMs = ms - Math.min(this.#baseMs, this.#olderBaseMs);
+    if (excessMs > DELAY_MS)
+      this.#cut(sentMs, Math.max(AFTER_DELAY_MIN, Math.min(AFTER_DELAY_MAX, DELAY_MS / excessMs)), nowMs);
     // A window that is not used has proved nothing.
-    else if (2 * inFlight >= this.#size) this.#grow();
+    else if (excessMs < GROWTH_MS && 2 * inFlight >= this.#size) this.#grow();
   }
 
   /** The node refused a call because it has too much to do. */
   refused(sentMs: number, nowMs: number): void {
-    this.#refusedMs = nowMs;
+    this.#signMs = nowMs;
     this.#cut(sentMs, AFTER_REFUSAL, nowMs);
   }
 
@@ -86,6 +95,7 @@ export class Window {
   }
 
   #cut(sentMs: number, factor: number, nowMs: number): void {
+    this.#signMs = nowMs;
     if (sentMs <= this.#cutMs) return;
     this.#cutMs = nowMs;
     this.#size = Math.max(SIZE_MIN, this.#size * factor);

@@ -18,11 +18,11 @@
 
 import { assertNever } from "../base/assert.ts";
 import type { MemberId } from "../base/ids.ts";
+import { TurnWatch } from "../base/turn-watch.ts";
 import type { NodeEvent } from "../core/events.ts";
 import type { ClientHandle, Effect, Input, Machine, Now } from "../core/machine.ts";
 import type { ClientReply } from "../core/messages.ts";
 import { BEAT_MS, StallWatch } from "./stall-watch.ts";
-import { TurnWatch } from "./turn-watch.ts";
 
 /** A message to a member, or to whoever answers at an address (`to` ""). */
 export type SendEffect = Extract<Effect, { kind: "send" }>;
@@ -115,7 +115,7 @@ export class Driver {
     return this.#isOver ? undefined : question(now);
   }
 
-  /** How long an input that came in now has waited already, in milliseconds: see turn-watch.ts. */
+  /** How long an input that came in now has waited already, in milliseconds: see base/turn-watch.ts. */
   waitedMs(nowMs: number): number {
     this.#enterTurn(nowMs);
     return this.#turns.waitedMs(nowMs);

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { AssertionError, assert, assertNever } from "../../src/base/assert.ts";
-import { CacheError, ERROR_CODES } from "../../src/base/errors.ts";
+import { CacheError, cacheErrorWithoutStack, ERROR_CODES } from "../../src/base/errors.ts";
 
 describe("CacheError", () => {
   test("carries its code, message, details, cause and whether it was applied", () => {
@@ -52,6 +52,15 @@ describe("ERROR_CODES", () => {
       "ERR_UNREACHABLE",
     ]);
   });
+});
+
+test("cacheErrorWithoutStack makes the same error without taking a stack, and leaves the next one its own", () => {
+  const error = cacheErrorWithoutStack("ERR_OVERLOADED", "Too much", { applied: "no", details: { slot: 3 } });
+
+  expect(error).toBeInstanceOf(CacheError);
+  expect(error).toMatchObject({ code: "ERR_OVERLOADED", applied: "no", details: { slot: 3 } });
+  expect(error.stack).toBe("CacheError: Too much");
+  expect(new Error("other").stack).toContain("errors.test.ts");
 });
 
 describe("assert", () => {

@@ -632,9 +632,9 @@ describe("ClientCore under load", () => {
     harness.advance(1_000);
 
     const tries = harness.nodes.reduce((sum, node) => sum + node.requests.length, 0) - before;
-    expect(tries).toBeGreaterThan(calls);
-    // A fifth more, what the bucket held at the start and what the warm-up added, and the floor over three seconds.
-    expect(tries).toBeLessThan(calls * 1.2 + 240 + 60);
+    // Some are tried; the windows close before most of the others are, and none is tried twice for nothing.
+    expect(tries).toBeGreaterThan(1_000);
+    expect(tries).toBeLessThan(calls);
   });
 
   test("ClientCore fails over all calls of a node that falls silent under load", () => {

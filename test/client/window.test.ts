@@ -55,10 +55,13 @@ describe("Window", () => {
     window.answered(nowMs, 900, nowMs + 84);
     const cut = window.size;
     expect(cut).toBe(Math.floor(size * 0.85));
-    nowMs = rounds(window, 1, 3, nowMs + 84);
+    window.answered(nowMs + 85, 900, nowMs + 85 + 163);
+    expect(window.size).toBe(Math.floor(size * 0.85 * 0.5));
+    const before = window.size;
+    nowMs = rounds(window, 1, 3, nowMs + 300);
 
-    expect(window.size - cut).toBeGreaterThanOrEqual(7);
-    expect(window.size - cut).toBeLessThanOrEqual(9);
+    expect(window.size - before).toBeGreaterThanOrEqual(7);
+    expect(window.size - before).toBeLessThanOrEqual(9);
   });
 
   test("takes a far node for far, not for slow", () => {
@@ -68,6 +71,16 @@ describe("Window", () => {
     rounds(window, 3, 150);
 
     expect(window.size).toBeGreaterThan(size);
+  });
+
+  test("does not take this process's own lateness for the node's", () => {
+    const window = new Window();
+    rounds(window, 1, 3);
+    const { size } = window;
+
+    window.answered(10, 900, 410, 350);
+
+    expect(window.size).toBe(size);
   });
 
   test("never falls below what keeps a frame worth sending", () => {

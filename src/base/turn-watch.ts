@@ -1,4 +1,4 @@
-// Measures how long what enters the driver has waited, as far as a process can see: from turns of the event loop. What is read in this
+// Measures how long what enters a driver has waited, as far as a process can see: from turns of the event loop. What is read in this
 // turn came while the turn before was at work, at half of it on average, and has waited since this turn began for those that were
 // read before it. When the loop rested in between, nothing came earlier.
 //
@@ -31,6 +31,14 @@ export class TurnWatch {
     this.#isOpen = false;
     this.#endedMs = nowMs;
     this.#lastMs = nowMs - this.#beganMs;
+  }
+
+  /**
+   * How much of a round trip that ends now this process's own turns may have taken, from above: what was said in the turn before left at
+   * its end, and the answer may have come while it or the present one was at work.
+   */
+  ownMs(nowMs: number): number {
+    return nowMs - this.#beganMs + 2 * this.#beforeMs;
   }
 
   /** How long what enters now has waited, in milliseconds; after {@link enter}. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { TurnWatch } from "../../src/server/turn-watch.ts";
+import { TurnWatch } from "../../src/base/turn-watch.ts";
 
 /** Turns as [began, ended]; the wait of what enters `lateMs` into the last one. */
 function waitedAfter(turns: readonly (readonly [beganMs: number, endedMs: number])[], lateMs = 0): number {
@@ -37,6 +37,15 @@ describe("TurnWatch", () => {
     ],
   ] as const)("counts %s", (_name, turns, lateMs, expected) => {
     expect(waitedAfter(turns, lateMs)).toBe(expected);
+  });
+
+  test("tells from above what of a round trip was this process's own", () => {
+    const watch = new TurnWatch();
+    watch.enter(0);
+    watch.end(30);
+    watch.enter(31);
+
+    expect(watch.ownMs(36)).toBe(65);
   });
 
   test("says once per turn that it began", () => {
