@@ -5,7 +5,10 @@
 // A process that the system does not let run sees its turns grow: also that is waiting. Costs two comparisons per entry, and one
 // immediate per turn.
 
-/** A pause between two turns that is longer was a rest: then nothing waited for the turn before. */
+/**
+ * A pause between two turns that is longer, and longer than half of the turn before, was a rest: then nothing waited for that turn. Shorter ones
+ * are what the system let others run for, or the time it took to decode a large frame.
+ */
 const REST_MS = 2;
 
 /** Pure; fed with monotonic milliseconds. */
@@ -22,7 +25,7 @@ export class TurnWatch {
     if (this.#isOpen) return false;
     this.#isOpen = true;
     this.#beganMs = nowMs;
-    this.#beforeMs = nowMs - this.#endedMs <= REST_MS ? this.#lastMs : 0;
+    this.#beforeMs = nowMs - this.#endedMs <= Math.max(REST_MS, this.#lastMs / 2) ? this.#lastMs : 0;
     return true;
   }
 
@@ -34,11 +37,11 @@ export class TurnWatch {
   }
 
   /**
-   * How much of a round trip that ends now this process's own turns may have taken, from above: what was said in the turn before left at
-   * its end, and the answer may have come while it or the present one was at work.
+   * How much of a round trip that ends now this process's own turns may have taken: the answer came while the turn before was at work, or what was
+   * said in it left at its end.
    */
   ownMs(nowMs: number): number {
-    return nowMs - this.#beganMs + 2 * this.#beforeMs;
+    return nowMs - this.#beganMs + this.#beforeMs;
   }
 
   /** How long what enters now has waited, in milliseconds; after {@link enter}. */

@@ -15,8 +15,8 @@
 //    refused at once: a call that would be answered too late is better off knowing.
 
 import { Alarms } from "../base/alarms.ts";
-import { CacheError } from "../base/errors.ts";
-import type { Hashes } from "../base/hash.ts";
+import { CacheError, cacheErrorWithoutStack } from "../base/errors.ts";
+import { type Hashes, slotOfKey } from "../base/hash.ts";
 import { IdTable } from "../base/id-table.ts";
 import { compareIds, type MemberId } from "../base/ids.ts";
 import { NumberMap } from "../base/number-map.ts";
@@ -24,7 +24,7 @@ import type { Prng } from "../base/prng.ts";
 import type { Machine, Now } from "../core/machine.ts";
 import { type ClientReply, type Failure, isInRing, type Overloaded } from "../core/messages.ts";
 import { type Attempt, buildRequest, Call, isReplyTo, requestBytes } from "./call.ts";
-import type { CallReply, ClientEffect, ClientInput } from "./client-machine.ts";
+import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
 import { LinkTable } from "./link-table.ts";
 import type { NodeLink } from "./node-link.ts";
 import { RetryBudget } from "./retry-budget.ts";
@@ -60,7 +60,7 @@ const TRY_MS_TOTAL_MAX = 2_000;
  */
 const QUEUED_MAX = 512;
 const QUEUE_MS_MAX = 25;
-/** So it is when the queue of the link will take this long to be sent, as things go. */
+/** So it does when the queue of the link will take this long to be sent, as things go; and on any link a quarter of the time the call has. */
 const DRAIN_MS_MAX = 100;
 /** The pause named to callers that were refused here. */
 const RETRY_AFTER_MS = 100;
@@ -139,6 +139,26 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   deadline(): number {
     if (!this.#hasStarted) return Number.NEGATIVE_INFINITY;
     return Math.min(this.#alarms.deadline(), this.#links.deadlineMs);
+  }
+
+  /**
+   * The error of a call that would be refused for certain if it were made now; `undefined` to make it. Changes nothing: under overload
+   * most calls end here, and what they cost is taken from those that are served.
+   */
+  refusalOf(request: CallRequest, deadlineMs: number, nowMs: number): CacheError | undefined {
+    if (!("key" in request) || this.#calls.size < QUEUED_MAX) return undefined;
+    const owner = this.#view.preferenceList(slotOfKey(request.key))[0];
+    const address = owner === undefined ? undefined : this.#view.member(owner)?.address;
+    const link = address === undefined ? undefined : this.#links.get(address);
+    if (link?.phase !== "up" || !link.isResponsive || !this.#isStanding(link, deadlineMs, nowMs))
+      return undefined;
+    const details = { retryAfterMs: RETRY_AFTER_MS, attempts: 0, addresses: [link.address] };
+    const message = `More calls wait for ${link.address} than it can answer in time; try again after ${RETRY_AFTER_MS} ms`;
+    return cacheErrorWithoutStack(
+      "ERR_OVERLOADED",
+      message,
+      request.kind === "write" ? { details, applied: "no" } : { details },
+    );
   }
 
   step(input: ClientInput, now: Now): readonly ClientEffect[] {
@@ -284,7 +304,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     if (!this.#hasRoom(link, call)) {
-      if (call.phase === "waiting" && !call.isPatient && this.#isStanding(link, call, now)) {
+      if (
+        call.phase === "waiting" &&
+        !call.isPatient &&
+        this.#isStanding(link, call.deadlineMs, now.monoMs)
+      ) {
         this.#settle(call, call.overloaded(link.address, RETRY_AFTER_MS), now, out);
         return;
       }
@@ -563,18 +587,18 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   // ---- small questions
 
   /** Whether the calls that wait for room on the link leave this one no good prospect. */
-  #isStanding(link: NodeLink, call: Call, now: Now): boolean {
+  #isStanding(link: NodeLink, deadlineMs: number, nowMs: number): boolean {
     const { queue, window } = link;
     if (queue.size === 0) return false;
     let queued = 0;
     for (const other of this.#links.up) queued += other.queue.size;
     if (queued < QUEUED_MAX) return false;
     const drainMs = window.drainMs(queue.size);
-    if (drainMs > call.deadlineMs - now.monoMs) return true;
-    if (!window.isOverloaded(now.monoMs)) return false;
+    if (drainMs > (deadlineMs - nowMs) / 4) return true;
+    if (!window.isOverloaded(nowMs)) return false;
     if (drainMs > DRAIN_MS_MAX) return true;
     const { oldest } = queue;
-    const waitedMs = oldest === undefined ? 0 : now.monoMs - oldest.queuedSinceMs;
+    const waitedMs = oldest === undefined ? 0 : nowMs - oldest.queuedSinceMs;
     return waitedMs >= QUEUE_MS_MAX;
   }
 

@@ -68,6 +68,8 @@ export class ClientDriver {
   #valueBytesMax = VALUE_BYTES_MAX_DEFAULT;
   #grants: Grants | undefined;
   #lastCallId = 0;
+  /** Calls that were refused as they were made, and whose callers are about to be told. */
+  #refused: { readonly waiter: Waiter; readonly refusal: CacheError }[] = [];
   #isStepping = false;
   #isHolding = false;
   #timer: NodeJS.Timeout | undefined;
@@ -167,10 +169,28 @@ export class ClientDriver {
       return;
     }
     const now = readNow();
-    const callId = this.#enter(waiter);
     const deadlineMs = now.monoMs + timeoutMs;
+    const refusal =
+      waiter.isPatient === true ? undefined : this.core.refusalOf(request, deadlineMs, now.monoMs);
+    if (refusal !== undefined) {
+      this.#refuse(waiter, refusal);
+      return;
+    }
+    const callId = this.#enter(waiter);
     this.#run({ kind: "call", callId, request, deadlineMs, isPatient: waiter.isPatient === true }, now);
   }
+
+  /** At the end of the turn's present task, all together: a promise that is rejected before anybody waits for it is expensive. */
+  #refuse(waiter: Waiter, refusal: CacheError): void {
+    this.#refused.push({ waiter, refusal });
+    if (this.#refused.length === 1) queueMicrotask(this.#settleRefused);
+  }
+
+  readonly #settleRefused = (): void => {
+    const refused = this.#refused;
+    this.#refused = [];
+    for (const { waiter, refusal } of refused) waiter.settle(refusal);
+  };
 
   #enter(waiter: Waiter): number {
     const callId = ++this.#lastCallId;

@@ -23,7 +23,11 @@ const GROWTH_MS = 40;
 /** Once it has been cut, the window grows by this per round trip. */
 const INCREASE = 8;
 /** The unloaded answer is the fastest of this time and of the one before. */
-const BASE_LIFE_MS = 5_000;
+const BASE_LIFE_MS = 30_000;
+/** However far a node is, its answers are not taken for unloaded ones above this: a long overload would pass for distance. */
+const BASE_MS_MAX = 200;
+/** Answers over which their time is averaged. */
+const ANSWERS_REMEMBERED = 64;
 /** For this long after a sign of too much the link counts as overloaded. */
 const OVERLOAD_MS = 500;
 
@@ -60,8 +64,8 @@ export class Window {
    * @param ownMs how much of the time this process may have taken itself: a busy client must not take its node for a slow one
    */
   answered(sentMs: number, inFlight: number, nowMs: number, ownMs = 0): void {
-    const ms = Math.max(0, nowMs - sentMs - ownMs);
-    this.#answerMs += (nowMs - sentMs - this.#answerMs) / 16;
+    const ms = nowMs - sentMs;
+    this.#answerMs += (ms - this.#answerMs) / ANSWERS_REMEMBERED;
     if (nowMs - this.#baseSinceMs > BASE_LIFE_MS) {
       this.#olderBaseMs = this.#baseMs;
       this.#baseMs = ms;
@@ -69,9 +73,14 @@ export class Window {
     } else if (ms < this.#baseMs) {
       this.#baseMs = ms;
     }
-    const excessMs = ms - Math.min(this.#baseMs, this.#olderBaseMs);
-    if (excessMs > DELAY_MS)
-      this.#cut(sentMs, Math.max(AFTER_DELAY_MIN, Math.min(AFTER_DELAY_MAX, DELAY_MS / excessMs)), nowMs);
+    const excessMs = ms - Math.min(this.#baseMs, this.#olderBaseMs, BASE_MS_MAX);
+    // Its own lateness is no sign, and no reason to have more under way either.
+    if (excessMs - ownMs > DELAY_MS)
+      this.#cut(
+        sentMs,
+        Math.max(AFTER_DELAY_MIN, Math.min(AFTER_DELAY_MAX, DELAY_MS / (excessMs - ownMs))),
+        nowMs,
+      );
     // A window that is not used has proved nothing.
     else if (excessMs < GROWTH_MS && 2 * inFlight >= this.#size) this.#grow();
   }

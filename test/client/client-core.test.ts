@@ -766,6 +766,28 @@ describe("ClientCore under load", () => {
       expect(harness.error(late)).toMatchObject({ code: "ERR_OVERLOADED" });
       expect(harness.settled.get(late)?.atMs).toBe(harness.nowMs);
     });
+
+    test("says beforehand what it would refuse, and refuses no call of a bulk call", () => {
+      const harness = Harness.connected({ nodes: 1, replicas: 1 });
+      const [node] = harness.nodes;
+      node!.answer = () => 20;
+      const question = { kind: "get", key: "k", want: "value" } as const;
+      const refusal = () => harness.core.refusalOf(question, harness.nowMs + 1_000, harness.nowMs);
+      for (let index = 0; index < 2_000; index++) harness.get(`warm ${index}`);
+      harness.advance(100);
+      expect(refusal()).toBeUndefined();
+
+      node!.answer = () => undefined;
+      for (let index = 0; index < 40_000; index++) harness.get(`key ${index}`, 5_000);
+
+      expect(refusal()).toMatchObject({ code: "ERR_OVERLOADED", details: { retryAfterMs: 100 } });
+      const bulk = 1_000_000;
+      const deadlineMs = harness.nowMs + 1_000;
+      harness.feed({ kind: "call", callId: bulk, request: question, deadlineMs, isPatient: true });
+      expect(harness.result(bulk)).toBeUndefined();
+      const late = harness.get("late");
+      expect(harness.error(late)).toMatchObject({ code: "ERR_OVERLOADED" });
+    });
   });
 
   test("ClientCore keeps no more bytes unanswered on a link than it may, and finishes all calls", () => {
