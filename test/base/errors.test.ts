@@ -40,6 +40,7 @@ describe("ERROR_CODES", () => {
     expect(new Set(ERROR_CODES).size).toBe(ERROR_CODES.length);
     expect([...ERROR_CODES].sort()).toEqual([
       "ERR_CLOSED",
+      "ERR_FORBIDDEN",
       "ERR_INVALID_ARGUMENT",
       "ERR_INVALID_OPTION",
       "ERR_NOT_A_NUMBER",
