@@ -104,15 +104,15 @@ export class Driver {
   }
 
   /**
-   * Runs what asks the core without a step, in the order that steps have: after a stall has been reported. `undefined` when it must not be
-   * asked now, because a step is under way or it is over.
+   * The time for a question to the core that is no step, in the order that steps have: after a stall has been reported. `undefined` when it
+   * must not be asked now, because a step is under way or it is over.
    */
-  ask<T>(question: (now: Now) => T): T | undefined {
+  look(): Now | undefined {
     if (this.#isOver || this.#isStepping) return undefined;
     const now = this.#ports.now();
     const stallMs = this.#watch.enter(now.monoMs);
     if (stallMs > 0) this.#stalled(stallMs, now);
-    return this.#isOver ? undefined : question(now);
+    return this.#isOver ? undefined : now;
   }
 
   /** How long an input that came in now has waited already, in milliseconds: see base/turn-watch.ts. */

@@ -294,7 +294,6 @@ export class NodeShell {
       feed: (input) => this.#driver.feed(input),
       getAlone: (key, read) => this.#getAlone(key, read),
       nowMs: () => readNow().monoMs,
-      waitedMs: (at) => this.#driver.waitedMs(at),
       wallMs: () => this.#core.wallMs(readNow()),
       status: () => this.status(),
       tell: (member, message) => this.#tell(member, message),
@@ -320,11 +319,9 @@ export class NodeShell {
     this.#door?.closeWhere(isInvalid);
   }
 
-  #getAlone(key: string, read: ReadMode): { readonly entry: Entry | undefined } | undefined {
-    return this.#driver.ask((now) => {
-      const entry = this.#core.getAlone(key, read, now);
-      return entry === NOT_ALONE ? undefined : { entry };
-    });
+  #getAlone(key: string, read: ReadMode): Entry | undefined | typeof NOT_ALONE {
+    const now = this.#driver.look();
+    return now === undefined ? NOT_ALONE : this.#core.getAlone(key, read, now);
   }
 
   /** What doors and stores tell each other does not concern the core. */

@@ -3,6 +3,7 @@
 
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { type Cache, connect } from "../../src/index.ts";
+import { Request } from "../../src/server/redis/request.ts";
 import { RequestError, RequestParser } from "../../src/server/redis/request-parser.ts";
 import { replyEnd } from "./reply-end.ts";
 
@@ -39,8 +40,8 @@ class Passage {
   async #work(): Promise<void> {
     if (this.#isBusy) return;
     this.#isBusy = true;
-    for (let next = this.#parser.next(); Array.isArray(next); next = this.#parser.next())
-      await this.#handle(next);
+    for (let next = this.#parser.next(); next instanceof Request; next = this.#parser.next())
+      await this.#handle(next.all);
     if (this.#parser.next() instanceof RequestError) this.#client.destroy();
     this.#isBusy = false;
   }

@@ -24,13 +24,13 @@ function bitAt(value: Uint8Array, offset: number): number {
 }
 
 const getbit: Handler = (call, { services }) => {
-  const key = keyOf(call.args[1]!);
+  const key = call.key(1);
   const offset = bitOffset(call, services.valueBytesMax);
   return call.get(key, "value", (reply) => bitAt(stringOf(reply) ?? NO_BYTES, offset));
 };
 
 const setbit: Handler = (call, context) => {
-  const key = keyOf(call.args[1]!);
+  const key = call.key(1);
   const offset = bitOffset(call, context.services.valueBytesMax);
   const bit = call.word(3);
   if (bit !== "0" && bit !== "1") throw new CommandError("ERR bit is not an integer or out of range");
@@ -84,7 +84,7 @@ function lcsOptions(call: Call): LcsOptions {
 }
 
 const lcs: Handler = async (call) => {
-  const keys = [keyOf(call.args[1]!), keyOf(call.args[2]!)];
+  const keys = [call.key(1), keyOf(call.args[2]!)];
   const options = lcsOptions(call);
   const answers = await Promise.all(
     keys.map((key) => ask((waiter) => call.keyspace.get(key, "value", waiter))),

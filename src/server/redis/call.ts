@@ -7,6 +7,7 @@ import { keyIndexes } from "./command-table.ts";
 import { CommandError, errorOf } from "./errors.ts";
 import type { Answer, Keyspace, Waiter } from "./keyspace.ts";
 import { ErrorReply, type Reply } from "./reply.ts";
+import type { Request } from "./request.ts";
 
 /** What a finished call tells. */
 export interface CallListener {
@@ -20,17 +21,20 @@ export type Convert = (answer: Answer) => Reply;
 /** See the top of the file. */
 export class Call implements Waiter {
   readonly spec: CommandSpec;
-  readonly args: readonly Buffer[];
+  readonly request: Request;
   readonly keyspace: Keyspace;
+  /** Whether its connection has noted its keys as busy. */
+  isOnKeys = false;
   readonly #listener: CallListener;
   #reply: Reply | undefined;
   #convert: Convert | undefined;
-  #busyKeys: readonly string[] | undefined;
+  #outcome: ((outcome: boolean | number) => Reply) | undefined;
+  #keyTexts: readonly string[] | undefined;
   #onWritten: (() => void)[] | undefined;
 
-  constructor(spec: CommandSpec, args: readonly Buffer[], keyspace: Keyspace, listener: CallListener) {
+  constructor(spec: CommandSpec, request: Request, keyspace: Keyspace, listener: CallListener) {
     this.spec = spec;
-    this.args = args;
+    this.request = request;
     this.keyspace = keyspace;
     this.#listener = listener;
   }
@@ -44,16 +48,45 @@ export class Call implements Waiter {
     return this.#reply !== undefined;
   }
 
-  /** The text of an argument, byte for byte a character: for options and numbers. */
-  word(index: number): string {
-    const bytes = this.args[index]!;
-    return bytes.toString("latin1");
+  /** The arguments, the name included. */
+  get args(): readonly Buffer[] {
+    return this.request.all;
   }
 
-  /** What tells its keys from those of other calls: injective, cheap, and not the keys themselves. */
-  get busyKeys(): readonly string[] {
-    this.#busyKeys ??= keyIndexes(this.spec, this.args.length).map((index) => this.word(index));
-    return this.#busyKeys;
+  /** How many arguments there are, the name included. */
+  get count(): number {
+    return this.request.length;
+  }
+
+  /** The text of an argument, byte for byte a character: for options and numbers. */
+  word(index: number): string {
+    return this.request.text(index);
+  }
+
+  /** The key in an argument. @throws {CommandError} when it cannot be one */
+  key(index: number): string {
+    return this.request.key(index);
+  }
+
+  /** Whether one of its keys is in `busy`. Keys are told apart by {@link Request.text}: injective, and cheaper than the keys themselves. */
+  sharesKey(busy: ReadonlySet<string>): boolean {
+    if (this.spec.hasOneKey) return busy.has(this.request.firstKeyText);
+    return this.#texts.some((text) => busy.has(text));
+  }
+
+  addKeys(busy: Set<string>): void {
+    if (this.spec.hasOneKey) busy.add(this.request.firstKeyText);
+    else for (const text of this.#texts) busy.add(text);
+  }
+
+  removeKeys(busy: Set<string>): void {
+    if (this.spec.hasOneKey) busy.delete(this.request.firstKeyText);
+    else for (const text of this.#texts) busy.delete(text);
+  }
+
+  get #texts(): readonly string[] {
+    this.#keyTexts ??= keyIndexes(this.spec, this.count).map((index) => this.word(index));
+    return this.#keyTexts;
   }
 
   /** Ends the call. Does nothing when it has ended. */
@@ -96,7 +129,7 @@ export class Call implements Waiter {
 
   /** Writes a key; `convert` makes the reply out of the outcome. */
   write(key: string, change: Change, convert: (outcome: boolean | number) => Reply): undefined {
-    this.#convert = (answer) => convert(answer.kind === "written" ? answer.outcome : false);
+    this.#outcome = convert;
     this.keyspace.write(key, change, this);
   }
 
@@ -106,7 +139,8 @@ export class Call implements Waiter {
       return;
     }
     try {
-      this.done(this.#convert!(answer));
+      if (this.#outcome === undefined) this.done(this.#convert!(answer));
+      else this.done(this.#outcome(answer.kind === "written" ? answer.outcome : false));
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       this.done(new ErrorReply(error.message));

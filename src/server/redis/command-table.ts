@@ -20,6 +20,8 @@ export interface CommandSpec {
   readonly subcommands: readonly string[];
   /** Whether it only reads: what it reads may be cached by a client. */
   readonly isReadOnly: boolean;
+  /** Whether its first argument, and no other, is a key. */
+  readonly hasOneKey: boolean;
 }
 
 // name | arity | flags | first key, last key, step | group | since | summary
@@ -151,6 +153,7 @@ function parseLine(line: string): CommandSpec {
     flags: Object.freeze(flags === "" ? [] : flags.split(" ")),
     ...{ firstKey, lastKey, keyStep, group, since, summary },
     subcommands: Object.freeze(SUBCOMMANDS[name] ?? []),
+    hasOneKey: firstKey === 1 && lastKey === 1,
     isReadOnly: flags.split(" ").includes("readonly"),
   });
 }

@@ -24,6 +24,7 @@ import {
 import { unknownCommand, wrongArity } from "./errors.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { ErrorReply, type Protocol, QUEUED, type Reply, ReplyWriter } from "./reply.ts";
+import { Request } from "./request.ts";
 import { RequestError, type RequestLimits, RequestParser } from "./request-parser.ts";
 import type { Tracking } from "./tracking.ts";
 import { runHandler } from "./transactions.ts";
@@ -59,9 +60,11 @@ export interface Command {
 export interface ConnectionPorts {
   readonly services: Services;
   readonly limits: RequestLimits;
-  commandOf(name: string): Command | undefined;
-  /** Has {@link Connection.turn} called soon, once for many calls. */
+  commandOf(request: Request): Command | undefined;
+  /** Has {@link Connection.goOn} and {@link Connection.flush} called at the end of the turn. */
   wake(connection: Connection): void;
+  /** The core has enough to do: has {@link Connection.wake} called when it has room. */
+  hold(connection: Connection): void;
   onClose(connection: Connection): void;
 }
 
@@ -100,6 +103,7 @@ export class Connection implements Session, CallListener {
   /** The call that is being started: when it ends at once, it never enters `#running`. */
   #starting: Call | undefined;
   #access: Access | undefined;
+  #isAwake = false;
   #isPaused = false;
   #isEnding = false;
   #isClosed = false;
@@ -116,7 +120,7 @@ export class Connection implements Session, CallListener {
     this.sinceMs = ports.services.wallMs();
     this.lastMs = this.sinceMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
-    socket.on("drain", () => this.turn());
+    socket.on("drain", () => this.wake());
     // What went wrong with a connection is its own end and nothing more.
     socket.on("error", () => {});
     socket.on("close", () => this.#closed());
@@ -140,7 +144,7 @@ export class Connection implements Session, CallListener {
     if (this.#isClosed || this.#isEnding) return;
     this.#writer.write(reply, this.protocol);
     if (this.#writer.length + this.#socket.writableLength > OUTPUT_BYTES_MAX) this.#socket.destroy();
-    else this.#ports.wake(this);
+    else this.wake();
   }
 
   afterRunning(action: () => void): void {
@@ -151,7 +155,7 @@ export class Connection implements Session, CallListener {
 
   close(): void {
     this.#isEnding = true;
-    this.#ports.wake(this);
+    this.wake();
   }
 
   /** Cuts it, whatever is under way. */
@@ -163,21 +167,28 @@ export class Connection implements Session, CallListener {
     if (call === this.#starting) return;
     if (call !== this.#running[0]) call.keep();
     else this.#writeEnded();
+    this.wake();
+  }
+
+  /** Has it go on at the end of the turn. */
+  wake(): void {
+    if (this.#isAwake) return;
+    this.#isAwake = true;
     this.#ports.wake(this);
   }
 
-  /** Goes on after something has changed: starts what may start, and sends what there is. */
-  turn(): void {
-    if (this.#isClosed) return;
-    this.#process();
-    this.#flush();
+  /** Goes on after something has changed: starts what may start. */
+  goOn(): void {
+    this.#isAwake = false;
+    if (!this.#isClosed) this.#process();
   }
 
   #receive(chunk: Buffer): void {
     if (this.#isClosed || this.#isEnding) return;
     this.#parser.push(chunk);
     this.lastMs = this.#ports.services.wallMs();
-    this.turn();
+    this.#process();
+    this.wake();
   }
 
   #process(): void {
@@ -195,9 +206,13 @@ export class Connection implements Session, CallListener {
   /** Whether there was another request; it is in `#next`, unless it is answered already. */
   #parseNext(): boolean {
     if (this.#running.length >= RUNNING_MAX) return false;
+    if (this.#ports.services.keyspace.isFull) {
+      this.#ports.hold(this);
+      return false;
+    }
     if (this.#writer.length + this.#socket.writableLength > OUTPUT_BYTES_HIGH) {
       // Only what the socket holds is drained by the client.
-      this.#flush();
+      this.flush();
       if (this.#socket.writableLength > OUTPUT_BYTES_HIGH) return false;
     }
     const request = this.#parser.next();
@@ -213,11 +228,10 @@ export class Connection implements Session, CallListener {
     return true;
   }
 
-  #take(request: Buffer[]): void {
+  #take(request: Request): void {
     const { services } = this.#ports;
     services.counters.commandsTotal++;
-    const name = request[0]!;
-    const command = this.#ports.commandOf(name.toString("latin1", 0, 32));
+    const command = this.#ports.commandOf(request);
     const spec = command?.spec ?? NO_SPEC;
     const call = new Call(spec, request, this.#keyspaceFor(spec), this);
     this.lastCommand = spec.name;
@@ -226,7 +240,7 @@ export class Connection implements Session, CallListener {
       // A transaction is told at its end that one of its requests was none.
       if (this.queue !== undefined) this.isQueueBroken = true;
       this.#next = { command: BARRIER, call };
-      call.done(problem ?? unknownCommand(request));
+      call.done(problem ?? unknownCommand(request.all));
     } else if (this.queue !== undefined && !OUTSIDE_QUEUE.has(spec.name)) {
       this.#next = { command: BARRIER, call };
       call.done(this.#enqueue(spec, request));
@@ -247,17 +261,17 @@ export class Connection implements Session, CallListener {
   }
 
   /** Why the request cannot run; `undefined` when it can. */
-  #objection(command: Command | undefined, request: readonly Buffer[]): Reply | undefined {
+  #objection(command: Command | undefined, request: Request): Reply | undefined {
     const access = this.#access;
     if (access === undefined && !command?.spec.flags.includes("no_auth")) {
       // Replies to a stranger end with the first: more of them, unread, would fill this node's memory (CVE-2025-21605).
       this.#isEnding = true;
       return NO_AUTH;
     }
-    if (command === undefined) return unknownCommand(request);
+    if (command === undefined) return unknownCommand(request.all);
     const { spec } = command;
     if (!fitsArity(spec, request.length)) return wrongArity(spec.name);
-    const denial = access === undefined ? undefined : objectionTo(spec, request, access);
+    const denial = access?.grants === undefined ? undefined : objectionTo(spec, request.all, access);
     if (denial !== undefined) {
       this.#ports.services.onDenied(this, denial.text);
       return denial;
@@ -272,9 +286,9 @@ export class Connection implements Session, CallListener {
     return undefined;
   }
 
-  #enqueue(spec: CommandSpec, request: readonly Buffer[]): Reply {
+  #enqueue(spec: CommandSpec, request: Request): Reply {
     const queue = this.queue!;
-    const bytes = request.reduce((sum, { length }) => sum + length + 32, 0);
+    const bytes = request.bytes + 32 * request.length;
     if (NOT_IN_QUEUE.has(spec.name)) {
       this.isQueueBroken = true;
       return new ErrorReply("ERR Command not allowed inside a transaction");
@@ -284,7 +298,7 @@ export class Connection implements Session, CallListener {
       return new ErrorReply(`ERR a transaction may hold ${QUEUE_MAX} commands and ${QUEUE_BYTES_MAX} bytes`);
     }
     // A transaction may be held for long: its arguments must not keep whole chunks of input alive.
-    queue.push({ spec, args: request.map((arg) => Buffer.from(arg)) });
+    queue.push({ spec, request: Request.of(request.all) });
     this.queueBytes += bytes;
     return QUEUED;
   }
@@ -293,9 +307,7 @@ export class Connection implements Session, CallListener {
     const { length } = this.#running;
     if (length === 0) return true;
     if (!isOnKeys || this.#runningOnKeys < length) return false;
-    const keys = call.busyKeys;
-    for (const key of keys) if (this.#busyKeys.has(key)) return false;
-    return true;
+    return !call.sharesKey(this.#busyKeys);
   }
 
   #start(command: Command, call: Call): void {
@@ -312,8 +324,9 @@ export class Connection implements Session, CallListener {
     if (call.isDone) call.keep();
     this.#running.push(call);
     if (!command.isOnKeys) return;
+    call.isOnKeys = true;
     this.#runningOnKeys++;
-    for (const key of call.busyKeys) this.#busyKeys.add(key);
+    call.addKeys(this.#busyKeys);
   }
 
   #writeEnded(): void {
@@ -322,9 +335,9 @@ export class Connection implements Session, CallListener {
       const call = this.#running[ended]!;
       this.#writeReply(call);
       call.written();
-      if (this.#ports.commandOf(call.spec.name)?.isOnKeys) {
+      if (call.isOnKeys) {
         this.#runningOnKeys--;
-        for (const key of call.busyKeys) this.#busyKeys.delete(key);
+        call.removeKeys(this.#busyKeys);
       }
       ended++;
     }
@@ -352,7 +365,8 @@ export class Connection implements Session, CallListener {
     return this.#writer.length + this.#socket.writableLength > OUTPUT_BYTES_HIGH;
   }
 
-  #flush(): void {
+  /** Sends what has been written. */
+  flush(): void {
     if (this.#isClosed) return;
     if (this.#writer.length > 0) this.#socket.write(this.#writer.take());
     if (this.#isEnding && this.#running.length === 0) {
@@ -384,7 +398,7 @@ const NO_SPEC: CommandSpec = {
   flags: [],
   ...{ firstKey: 0, lastKey: 0, keyStep: 0 },
   ...{ group: "", since: "", summary: "", subcommands: [] },
-  ...{ isReadOnly: false },
+  ...{ isReadOnly: false, hasOneKey: false },
 };
 const BARRIER: Command = { spec: NO_SPEC, handler: () => undefined, isOnKeys: false };
 

@@ -9,13 +9,14 @@ import type { EditQueue } from "./edit.ts";
 import type { CoreKeyspace } from "./keyspace.ts";
 import type { PubSub } from "./pub-sub.ts";
 import type { Protocol, Reply } from "./reply.ts";
+import type { Request } from "./request.ts";
 import type { SlotSweep } from "./slot-sweep.ts";
 import type { Tracker, Tracking } from "./tracking.ts";
 
 /** A request that waits for EXEC. */
 export interface Queued {
   readonly spec: CommandSpec;
-  readonly args: readonly Buffer[];
+  readonly request: Request;
 }
 
 /** The state of one connection that commands read and change. */

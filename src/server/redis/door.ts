@@ -1,6 +1,9 @@
 // The Redis door of a node: listens, and lets each connection run its commands on the node's own core (keyspace.ts). It keeps nothing of
 // its own: what it answers is what the cluster holds.
 //
+// It works in turns of the event loop: what all connections asked in a turn goes to the core in one step, and what a connection is answered
+// in a turn leaves in one write. While the core has enough to do, requests wait in their sockets: Redis clients know no other way to be told to wait.
+//
 // With a secret, a connection has to prove it (AUTH, HELLO AUTH) within a few seconds; with certificates, it is TLS.
 
 import { randomBytes } from "node:crypto";
@@ -30,6 +33,7 @@ import { KEY_COMMANDS } from "./keys.ts";
 import { CoreKeyspace, type CoreKeyspacePorts } from "./keyspace.ts";
 import { PubSub } from "./pub-sub.ts";
 import { PUB_SUB_COMMANDS } from "./pub-sub-commands.ts";
+import { hashOfName, type Request } from "./request.ts";
 import { SERVER_COMMANDS } from "./server-commands.ts";
 import { SlotSweep } from "./slot-sweep.ts";
 import { SlotWatch } from "./slot-watch.ts";
@@ -44,6 +48,10 @@ const ARGUMENTS_MAX = 1024 * 1024;
 /** A connection that has not ended its TLS handshake by then, or not proved itself so long after it, is closed. */
 const TLS_MS_MAX = 2_000;
 const AUTH_MS_MAX = 2_500;
+/** How often, within one turn, answers let requests go on that waited for them. */
+const ROUNDS_MAX = 64;
+/** Then others are heard, and the rest waits for the next turn. */
+const TURN_MS_MAX = 5;
 /** A half-open connection is found by the system after this much silence. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -66,8 +74,6 @@ export interface DoorPorts {
   /** See {@link CoreKeyspacePorts.getAlone}. */
   getAlone: CoreKeyspacePorts["getAlone"];
   nowMs(): number;
-  /** How long what comes in at this moment has waited already. */
-  waitedMs(nowMs: number): number;
   /** The cluster's wall time. */
   wallMs(): number;
   status(): NodeStatus;
@@ -108,6 +114,9 @@ export class RedisDoor {
     missesTotal: 0,
   };
   #awake: Connection[] = [];
+  #isTurnDue = false;
+  /** Wait until the core has room for more. */
+  readonly #held = new Set<Connection>();
   #lastId = 0;
   #isDraining = false;
 
@@ -118,7 +127,7 @@ export class RedisDoor {
     this.#options = options;
     this.#ports = ports;
     const { read, write, timeoutMs, valueBytesMax } = options;
-    const { feed, getAlone, nowMs, waitedMs, metrics, view } = ports;
+    const { feed, getAlone, nowMs, metrics, view } = ports;
     const clientId = randomBytes(6).readUIntBE(0, 6) + 1;
     const firstRound = Math.max(1, Math.floor(ports.wallMs()));
     const random = Math.random;
@@ -126,7 +135,6 @@ export class RedisDoor {
       feed,
       getAlone,
       nowMs,
-      waitedMs,
       metrics,
       view,
       read,
@@ -134,6 +142,7 @@ export class RedisDoor {
       timeoutMs,
       clientId,
       random,
+      soon: () => this.#turnSoon(),
     });
     this.#pubSub = new PubSub((channel, payload) => this.#broadcast(channel, payload));
     this.#tracker = new Tracker(
@@ -150,7 +159,11 @@ export class RedisDoor {
       },
       commandOf: commandOf(commandTable()),
       wake: (connection) => this.#wake(connection),
-      onClose: (connection) => this.#connections.delete(connection.id),
+      hold: (connection) => this.#held.add(connection),
+      onClose: (connection) => {
+        this.#connections.delete(connection.id);
+        this.#held.delete(connection);
+      },
     };
     const isTls = options.credentials.tls !== undefined;
     server.on(isTls ? "secureConnection" : "connection", (socket: Socket) => this.#accept(socket));
@@ -254,13 +267,43 @@ export class RedisDoor {
 
   #wake(connection: Connection): void {
     this.#awake.push(connection);
-    if (this.#awake.length === 1) queueMicrotask(() => this.#turn());
+    this.#turnSoon();
   }
 
+  #turnSoon(): void {
+    if (this.#isTurnDue) return;
+    this.#isTurnDue = true;
+    setImmediate(() => this.#turn());
+  }
+
+  /** See the top of the file. What is left after some rounds waits for the next turn: others are to be heard in between. */
   #turn(): void {
-    const awake = new Set(this.#awake);
-    this.#awake = [];
-    for (const connection of awake) connection.turn();
+    this.#isTurnDue = false;
+    const touched: Connection[] = [];
+    const endMs = this.#ports.nowMs() + TURN_MS_MAX;
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      this.#keyspace.flush();
+      const isOver = this.#awake.length === 0 && !this.#keyspace.isWaiting;
+      if (isOver || this.#ports.nowMs() > endMs) break;
+      const awake = this.#awake;
+      this.#awake = [];
+      for (const connection of awake) {
+        connection.goOn();
+        touched.push(connection);
+      }
+    }
+    // Once each; those that are awake again come with the next turn.
+    for (const connection of new Set(touched)) connection.flush();
+    if (this.#awake.length > 0 || this.#keyspace.isWaiting) this.#turnSoon();
+    this.#wakeHeld();
+  }
+
+  /** Connections that waited for others to be served may go on. */
+  #wakeHeld(): void {
+    if (this.#held.size === 0 || this.#keyspace.isFull) return;
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const connection of held) connection.wake();
   }
 
   #session(id: number): Connection | undefined {
@@ -322,12 +365,12 @@ function commandTable(): ReadonlyMap<string, Command> {
   return table;
 }
 
-/** Finds a command whatever its case; the spellings that clients use cost one lookup. */
-function commandOf(table: ReadonlyMap<string, Command>): (name: string) => Command | undefined {
-  const spellings = new Map<string, Command>();
+/** Finds a command by the bytes of its name, whatever their case. */
+function commandOf(table: ReadonlyMap<string, Command>): (request: Request) => Command | undefined {
+  const byHash = new Map<number, Command[]>();
   for (const [name, command] of table) {
-    spellings.set(name, command);
-    spellings.set(name.toUpperCase(), command);
+    const hash = hashOfName(name);
+    byHash.set(hash, [...(byHash.get(hash) ?? []), command]);
   }
-  return (name) => spellings.get(name) ?? table.get(name.toLowerCase());
+  return (request) => byHash.get(request.nameHash)?.find(({ spec }) => request.isNamed(spec.name));
 }

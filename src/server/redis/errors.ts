@@ -44,12 +44,16 @@ export function wrongArity(name: string): ErrorReply {
 }
 
 /** The error of a request that names no command here; quotes the arguments as Redis does, up to 128 characters. */
-export function unknownCommand(args: readonly Buffer[]): ErrorReply {
-  const name = args[0]!.toString("latin1", 0, 128);
+export function unknownCommand(args: readonly Uint8Array[]): ErrorReply {
+  const name = latin1(args[0]!, 128);
   let rest = "";
   for (const arg of args.slice(1)) {
     if (rest.length >= 128) break;
-    rest += `'${arg.toString("latin1", 0, 128 - rest.length)}' `;
+    rest += `'${latin1(arg, 128 - rest.length)}' `;
   }
   return new ErrorReply(`ERR unknown command '${name}', with args beginning with: ${rest}`);
+}
+
+function latin1(bytes: Uint8Array, lengthMax: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, lengthMax)).toString("latin1");
 }

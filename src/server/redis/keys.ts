@@ -43,7 +43,7 @@ interface ExpireFlags {
 
 function expireFlags(call: Call): ExpireFlags {
   const flags = { nx: false, xx: false, gt: false, lt: false };
-  for (let index = 3; index < call.args.length; index++) {
+  for (let index = 3; index < call.count; index++) {
     const word = call.word(index).toLowerCase();
     if (!Object.hasOwn(flags, word)) throw new CommandError(`ERR Unsupported option ${call.word(index)}`);
     flags[word as keyof typeof flags] = true;
@@ -65,13 +65,13 @@ function allowsExpiry({ nx, xx, gt, lt }: ExpireFlags, held: Held, expiresAt: nu
 
 function expire(unit: ExpiryUnit, name: string): Handler {
   return (call, context) => {
-    const key = keyOf(call.args[1]!);
+    const key = call.key(1);
     const nowMs = context.services.wallMs();
     const expiresAt = instantOf(call.word(2), unit, nowMs, name);
     const flags = expireFlags(call);
     const isPast = expiresAt <= nowMs;
     const yes = (outcome: boolean | number): Reply => (outcome === false ? 0 : 1);
-    const isPlain = call.args.length === 3;
+    const isPlain = call.count === 3;
     if (isPlain && isPast) return call.write(key, { type: "delete" }, yes);
     if (isPlain && (unit === "ex" || unit === "px") && expiresAt < Number.MAX_SAFE_INTEGER)
       return call.write(key, { type: "touch", ttlMs: expiresAt - Math.floor(nowMs) }, yes);
@@ -83,7 +83,7 @@ function expire(unit: ExpiryUnit, name: string): Handler {
 }
 
 const persist: Handler = (call, context) =>
-  edit(call, context, keyOf(call.args[1]!), (held) =>
+  edit(call, context, call.key(1), (held) =>
     held === undefined || held.expiresAt === 0
       ? { reply: 0 }
       : { reply: 1, leave: { ...held, expiresAt: 0 } },
@@ -92,7 +92,7 @@ const persist: Handler = (call, context) =>
 /** `relative`: what is left of its time; otherwise the instant. -1 without expiry, -2 without the key. */
 function ttl(unitMs: 1 | 1000, isRelative: boolean): Handler {
   return (call, { services }) =>
-    call.get(keyOf(call.args[1]!), "entry", (reply) => {
+    call.get(call.key(1), "entry", (reply) => {
       if (!reply.found) return -2;
       if (reply.expiresAt === 0) return -1;
       const ms = isRelative ? Math.max(0, reply.expiresAt - services.wallMs()) : reply.expiresAt;
@@ -103,18 +103,14 @@ function ttl(unitMs: 1 | 1000, isRelative: boolean): Handler {
 // ---- what a key holds
 
 const type: Handler = (call) =>
-  call.get(
-    keyOf(call.args[1]!),
-    "exists",
-    (reply) => new Simple(reply.found ? typeName(reply.format) : "none"),
-  );
+  call.get(call.key(1), "exists", (reply) => new Simple(reply.found ? typeName(reply.format) : "none"));
 
 const object: Handler = (call) => {
   const subcommand = call.word(1).toLowerCase();
   if (subcommand === "help")
     return ["OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", "ENCODING <key>"];
   if (!["encoding", "refcount", "idletime", "freq"].includes(subcommand)) throw unknownSubcommand(call);
-  if (call.args.length !== 3)
+  if (call.count !== 3)
     throw new CommandError(`ERR wrong number of arguments for 'object|${subcommand}' command`);
   return call.get(keyOf(call.args[2]!), "value", (reply) => {
     if (!reply.found) return null;
@@ -137,9 +133,9 @@ const ENTRY_BYTES = 96;
 const memory: Handler = (call) => {
   const subcommand = call.word(1).toLowerCase();
   if (subcommand === "help") return ["MEMORY USAGE <key> [SAMPLES <count>]"];
-  if (subcommand !== "usage" || call.args.length < 3) throw unknownSubcommand(call);
-  if (call.args.length > 3) {
-    const isSamples = call.args.length === 5 && call.word(3).toLowerCase() === "samples";
+  if (subcommand !== "usage" || call.count < 3) throw unknownSubcommand(call);
+  if (call.count > 3) {
+    const isSamples = call.count === 5 && call.word(3).toLowerCase() === "samples";
     if (!isSamples) throw new CommandError(SYNTAX_ERROR);
     const samples = parseInt64(call.word(4));
     if (samples === undefined) throw new CommandError(NOT_AN_INTEGER);
@@ -168,7 +164,7 @@ const scan: Handler = async (call, { services, session }) => {
   let pattern: string | undefined;
   let wantedType: string | undefined;
   let count = COUNT_DEFAULT;
-  for (let index = 2; index < call.args.length; index += 2) {
+  for (let index = 2; index < call.count; index += 2) {
     const word = call.word(index).toLowerCase();
     const value = call.args[index + 1];
     if (value === undefined) throw new CommandError(SYNTAX_ERROR);
@@ -236,7 +232,7 @@ const randomkey: Handler = async (_call, { services }) => {
 /** Reads, writes, and for a rename deletes: not one step. */
 function copyTo(kind: "copy" | "rename" | "renamenx"): Handler {
   return async (call) => {
-    const source = keyOf(call.args[1]!);
+    const source = call.key(1);
     const target = keyOf(call.args[2]!);
     const isReplacing = kind === "rename" || copyReplaces(call);
     const found = await ask((waiter) => call.keyspace.get(source, "entry", waiter));
@@ -261,7 +257,7 @@ function copyTo(kind: "copy" | "rename" | "renamenx"): Handler {
 
 function copyReplaces(call: Call): boolean {
   let isReplacing = false;
-  for (let index = 3; index < call.args.length; index++) {
+  for (let index = 3; index < call.count; index++) {
     const word = call.word(index).toLowerCase();
     if (word === "replace") isReplacing = true;
     else if (word === "db" && call.args[index + 1] !== undefined) {

@@ -4,11 +4,12 @@
 // so a write applies once however often it was tried.
 //
 // Invariants:
-// 1. The core is never fed from within one of its own steps: answers that come while another input is at work wait for the end of
-//    the turn (`onTurn`), however many there are.
+// 1. The core is never fed from within one of its own steps: what is asked, and what is answered, waits for `flush`, once in a turn of the event
+//    loop. So all that clients ask in a turn is one step.
 // 2. Every operation is settled exactly once, at its deadline (and up to `SWEEP_MS`) at the latest.
 // 3. A failure says `applied: "no"` only when every attempt did.
 
+import { IdTable } from "../../base/id-table.ts";
 import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Input } from "../../core/machine.ts";
 import type {
@@ -23,6 +24,7 @@ import type {
   WriteMode,
 } from "../../core/messages.ts";
 import type { ClusterView } from "../../core/replication/cluster-view.ts";
+import { NOT_ALONE } from "../../core/replication/coordinator.ts";
 import type { RequestMetrics } from "../request-metrics.ts";
 import { DOOR_HANDLE } from "./door-handle.ts";
 
@@ -45,11 +47,9 @@ export interface Keyspace {
 
 export interface CoreKeyspacePorts {
   feed(input: Input): void;
-  /** What the node answers by itself without further work; `undefined` when it has to be fed a request. Bytes are lent for the moment. */
-  getAlone(key: string, read: ReadMode): { readonly entry: Entry | undefined } | undefined;
+  /** What the node answers by itself without further work; {@link NOT_ALONE} when it has to be fed a request. Bytes are lent for the moment. */
+  getAlone(key: string, read: ReadMode): Entry | undefined | typeof NOT_ALONE;
   nowMs(): number;
-  /** How long what comes in at this moment has waited already. */
-  waitedMs(nowMs: number): number;
   readonly metrics: RequestMetrics;
   readonly view: ClusterView;
   readonly read: ReadMode;
@@ -59,8 +59,14 @@ export interface CoreKeyspacePorts {
   /** Random safe integer above 0: the operation ids' first half. */
   readonly clientId: number;
   random(): number;
+  /** Has {@link CoreKeyspace.flush} called at the end of the turn. */
+  soon(): void;
 }
 
+/** Operations under way above which connections should start no more ({@link CoreKeyspace.isFull}). */
+const UNDER_WAY_HIGH = 16_384;
+/** Requests of one step. */
+const BATCH_MAX = 1_024;
 /** How often deadlines are looked at. */
 const SWEEP_MS = 50;
 /** Pause before an operation is asked again: the first and the longest. */
@@ -72,7 +78,7 @@ const OVERLOADED_ATTEMPTS_MAX = 3;
 
 interface Operation {
   id: number;
-  readonly request: ClientRequest;
+  readonly request: Request;
   readonly to: MemberId | undefined;
   readonly waiter: Waiter;
   readonly sinceMs: number;
@@ -87,14 +93,13 @@ type Request = Exclude<ClientRequest, { kind: "ping" | "command" }>;
 export class CoreKeyspace implements Keyspace {
   readonly isOwnView = false;
   readonly #ports: CoreKeyspacePorts;
-  readonly #underWay = new Map<number, Operation>();
+  readonly #underWay = new IdTable<Operation>();
+  /** To be asked with the next flush. */
+  #asked: Operation[] = [];
   readonly #sleeping = new Map<Operation, NodeJS.Timeout>();
-  readonly #arrived: Answer[] = [];
-  #lastId = 0;
+  #arrived: Answer[] = [];
   #opSeq = 0;
-  /** The operation that is being fed, and the answer that came meanwhile. */
-  #fed: Operation | undefined;
-  #answer: Answer | undefined;
+  #isFlushing = false;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(ports: CoreKeyspacePorts) {
@@ -103,7 +108,17 @@ export class CoreKeyspace implements Keyspace {
 
   /** Operations that are not settled. */
   get pending(): number {
-    return this.#underWay.size + this.#sleeping.size + (this.#fed === undefined ? 0 : 1);
+    return this.#underWay.size + this.#sleeping.size;
+  }
+
+  /** Whether those who can should wait before they ask more. */
+  get isFull(): boolean {
+    return this.pending >= UNDER_WAY_HIGH;
+  }
+
+  /** Whether {@link CoreKeyspace.flush} has something to do. */
+  get isWaiting(): boolean {
+    return this.#asked.length + this.#arrived.length > 0;
   }
 
   get view(): ClusterView {
@@ -112,13 +127,13 @@ export class CoreKeyspace implements Keyspace {
 
   get(key: string, want: Want, waiter: Waiter, read: ReadMode | undefined = this.#ports.read): void {
     const alone = this.#ports.getAlone(key, read);
-    if (alone === undefined) {
+    if (alone === NOT_ALONE) {
       this.#start({ kind: "get", id: 0, key, read, want, notAfter: 0 }, waiter, undefined);
       return;
     }
     // Within what the clock can tell.
     this.#ports.metrics.observe("get", "ok", 0);
-    waiter.settle(gotOf(alone.entry, want));
+    waiter.settle(gotOf(alone, want));
   }
 
   /** Returns the number of the operation: with the door's client id, it is what the entry is known by. */
@@ -166,12 +181,17 @@ export class CoreKeyspace implements Keyspace {
   /** Takes an answer of the core for {@link DOOR_HANDLE}. */
   reply(message: ClientReply): void {
     if (message.kind === "pong" || message.kind === "topology" || message.kind === "overloaded") return;
-    if (this.#fed?.id === message.id) {
-      this.#answer = message;
-      return;
-    }
     this.#arrived.push(message);
-    if (this.#arrived.length === 1) queueMicrotask(() => this.#drain());
+    if (this.#arrived.length === 1 && !this.#isFlushing) this.#ports.soon();
+  }
+
+  /** Asks the core what was asked since the last time, and settles what it has answered. Only outside of a step. */
+  flush(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    if (this.#asked.length > 0) this.#ask();
+    if (this.#arrived.length > 0) this.#drain();
+    this.#isFlushing = false;
   }
 
   /** Settles all that is under way as failed: the node ends. */
@@ -188,6 +208,7 @@ export class CoreKeyspace implements Keyspace {
     for (const timer of this.#sleeping.values()) clearTimeout(timer);
     const operations = [...this.#underWay.values(), ...this.#sleeping.keys()];
     this.#underWay.clear();
+    this.#asked = [];
     this.#sleeping.clear();
     for (const operation of operations) operation.waiter.settle(failure(operation));
   }
@@ -198,67 +219,61 @@ export class CoreKeyspace implements Keyspace {
     this.#send({ id: 0, request, to, waiter, sinceMs, deadlineMs, attempts: 0, mayBeApplied: false });
   }
 
-  /** Only outside of a step. */
   #send(operation: Operation): void {
-    operation.id = this.#nextId();
+    operation.id = this.#underWay.nextId();
     operation.attempts++;
-    this.#fed = operation;
-    this.#answer = undefined;
-    const request = inForm(operation);
-    const waitedMs = this.#ports.waitedMs(this.#ports.nowMs());
-    const input: Input =
-      operation.to === undefined
-        ? { kind: "client", client: DOOR_HANDLE, request, waitedMs }
-        : { kind: "client", client: DOOR_HANDLE, request, waitedMs, to: operation.to };
-    this.#ports.feed(input);
-    const answer = this.#answer as Answer | undefined;
-    this.#fed = undefined;
-    this.#answer = undefined;
-    if (answer !== undefined) {
-      this.#answered(operation, answer);
-      return;
-    }
-    this.#underWay.set(operation.id, operation);
+    this.#underWay.add(operation);
+    this.#asked.push(operation);
+    if (this.#asked.length === 1 && !this.#isFlushing) this.#ports.soon();
     this.#sweep ??= setTimeout(() => this.#sweepDeadlines(), SWEEP_MS);
   }
 
-  #nextId(): number {
-    do this.#lastId = (this.#lastId + 1) >>> 0;
-    while (this.#underWay.has(this.#lastId));
-    return this.#lastId;
+  /** One step for all that any node may answer, up to `BATCH_MAX`. */
+  #ask(): void {
+    const { feed } = this.#ports;
+    const asked = this.#asked;
+    this.#asked = asked.splice(BATCH_MAX);
+    const requests: ClientRequest[] = [];
+    for (const operation of asked) {
+      const { to } = operation;
+      if (to === undefined) requests.push(inForm(operation));
+      else feed({ kind: "client", client: DOOR_HANDLE, request: inForm(operation), to });
+    }
+    if (requests.length > 0) feed({ kind: "clientBatch", client: DOOR_HANDLE, requests });
   }
 
   #drain(): void {
-    for (let index = 0; index < this.#arrived.length; index++) {
-      const answer = this.#arrived[index]!;
+    const arrived = this.#arrived;
+    this.#arrived = [];
+    const nowMs = this.#ports.nowMs();
+    for (const answer of arrived) {
       const operation = this.#underWay.get(answer.id);
       if (operation === undefined) continue;
       this.#underWay.delete(answer.id);
-      this.#answered(operation, answer);
+      this.#answered(operation, answer, nowMs);
     }
-    this.#arrived.length = 0;
   }
 
-  #answered(operation: Operation, answer: Answer): void {
-    if (answer.kind === "failed") this.#failed(operation, answer);
-    else this.#settle(operation, answer, "ok");
+  #answered(operation: Operation, answer: Answer, nowMs: number): void {
+    if (answer.kind === "failed") this.#failed(operation, answer, nowMs);
+    else this.#settle(operation, answer, "ok", nowMs);
   }
 
-  #settle(operation: Operation, answer: Answer, outcome: "ok" | Failure["code"]): void {
+  #settle(operation: Operation, answer: Answer, outcome: "ok" | Failure["code"], nowMs: number): void {
     const { request, sinceMs, waiter } = operation;
-    this.#ports.metrics.observe(request.kind as Request["kind"], outcome, this.#ports.nowMs() - sinceMs);
+    this.#ports.metrics.observe(request.kind, outcome, Math.max(0, nowMs - sinceMs));
     waiter.settle(answer);
   }
 
-  #failed(operation: Operation, failure: Failure): void {
+  #failed(operation: Operation, failure: Failure, nowMs: number): void {
     if (failure.applied === "maybe") operation.mayBeApplied = true;
     const pauseMs =
       Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (operation.attempts - 1)) * (1 + this.#ports.random());
-    const isLate = this.#ports.nowMs() + pauseMs >= operation.deadlineMs;
+    const isLate = nowMs + pauseMs >= operation.deadlineMs;
     const isBusy = failure.code === "ERR_OVERLOADED" && operation.attempts < OVERLOADED_ATTEMPTS_MAX;
     if (!(failure.elsewhere || isBusy) || operation.to !== undefined || isLate) {
       const applied = operation.mayBeApplied ? "maybe" : "no";
-      this.#settle(operation, { ...failure, applied }, failure.code);
+      this.#settle(operation, { ...failure, applied }, failure.code, nowMs);
       return;
     }
     const timer = setTimeout(() => {
@@ -272,9 +287,9 @@ export class CoreKeyspace implements Keyspace {
   #sweepDeadlines(): void {
     this.#sweep = undefined;
     const nowMs = this.#ports.nowMs();
-    // Insertion order is nearly age order: the first that still has time need not be the last.
-    for (const [id, operation] of [...this.#underWay]) {
+    for (const operation of this.#underWay.values()) {
       if (operation.deadlineMs > nowMs) continue;
+      const { id } = operation;
       this.#underWay.delete(id);
       const failure: Failure = {
         kind: "failed",
@@ -284,7 +299,7 @@ export class CoreKeyspace implements Keyspace {
         applied: operation.request.kind === "write" || operation.request.kind === "clear" ? "maybe" : "no",
         elsewhere: false,
       };
-      this.#settle(operation, failure, "ERR_TIMEOUT");
+      this.#settle(operation, failure, "ERR_TIMEOUT", nowMs);
     }
     if (this.#underWay.size > 0) this.#sweep = setTimeout(() => this.#sweepDeadlines(), SWEEP_MS);
   }
@@ -316,8 +331,21 @@ const NOT_FOUND: GetReply = Object.freeze({
 
 /** The request of this attempt: with its id, its number and its latest moment. */
 function inForm({ id, request, attempts, sinceMs, deadlineMs }: Operation): ClientRequest {
-  if (request.kind === "write")
-    return { ...request, id, attempt: attempts, notAfter: deadlineMs, begunAt: sinceMs };
+  if (request.kind === "write") {
+    const { key, change, write, opClient, opSeq } = request;
+    return {
+      kind: "write",
+      id,
+      key,
+      change,
+      write,
+      opClient,
+      opSeq,
+      attempt: attempts,
+      notAfter: deadlineMs,
+      begunAt: sinceMs,
+    };
+  }
   if (request.kind === "get" || request.kind === "clear") return { ...request, id, notAfter: deadlineMs };
-  return { ...(request as Exclude<Request, { kind: "write" | "get" | "clear" }>), id };
+  return { ...request, id };
 }

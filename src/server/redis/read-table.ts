@@ -11,7 +11,8 @@ export const READS_MAX = 250_000;
 /** UTF-16 units of the keys that are held. */
 const KEY_UNITS_MAX = 16 * 1024 * 1024;
 
-interface Read {
+/** One reader's reads of one key; the table's own. */
+export interface Read {
   /** What was read; while reads are under way, the least that those which ended came to. */
   version: number;
   underWay: number;
@@ -44,29 +45,38 @@ export class ReadTable {
     return this.#reads;
   }
 
-  /** A reader begins to read a key. */
-  begin(reader: number, key: string): void {
+  /** A reader begins to read a key. What it returns is for {@link ReadTable.end}. */
+  begin(reader: number, key: string): Read {
     let readers = this.#byKey.get(key);
     if (readers === undefined) {
       readers = new Map();
       this.#byKey.set(key, readers);
       this.#keyUnits += key.length;
     }
-    const read = readers.get(reader);
-    if (read === undefined) {
-      readers.set(reader, { version: Number.POSITIVE_INFINITY, underWay: 1, changed: 0 });
-      this.#reads++;
-      while (this.#reads > this.#readsMax || this.#keyUnits > KEY_UNITS_MAX) this.#dropOldest();
-      return;
+    const known = readers.get(reader);
+    if (known !== undefined) {
+      if (known.underWay++ === 0) known.version = Number.POSITIVE_INFINITY;
+      return known;
     }
-    if (read.underWay++ === 0) read.version = Number.POSITIVE_INFINITY;
+    const read: Read = { version: Number.POSITIVE_INFINITY, underWay: 1, changed: 0 };
+    readers.set(reader, read);
+    this.#reads++;
+    while (this.#reads > this.#readsMax || this.#keyUnits > KEY_UNITS_MAX) this.#dropOldest();
+    return read;
   }
 
-  /** The read has ended with this version, 0 for none. `isVouchedFor`: changes to it will be told of. */
-  end(reader: number, key: string, version: number, isVouchedFor: boolean): void {
-    const read = this.#byKey.get(key)?.get(reader);
-    // Forgotten since, and told so.
-    if (read === undefined || read.underWay === 0) return;
+  /** A read has ended with this version, 0 for none. `isVouchedFor`: changes to it will be told of. */
+  end(
+    reader: number,
+    key: string,
+    {
+      read,
+      version,
+      isVouchedFor,
+    }: { readonly read: Read; readonly version: number; readonly isVouchedFor: boolean },
+  ): void {
+    // Forgotten since, and told so; it may have begun to read again.
+    if (this.#byKey.get(key)?.get(reader) !== read) return;
     read.version = Math.min(read.version, version);
     if (!isVouchedFor) read.changed = Number.POSITIVE_INFINITY;
     if (--read.underWay > 0) return;

@@ -9,6 +9,8 @@
 //    understood of half a request is not parsed again.
 // 4. After an error the stream has no meaning any more: every further call returns that error.
 
+import { Request } from "./request.ts";
+
 /** How much one request may ask for. */
 export interface RequestLimits {
   /** Arguments of one request, its name included. */
@@ -86,8 +88,8 @@ export class RequestParser {
     this.#append(chunk);
   }
 
-  /** The next request as its arguments (views that stay valid), an error, or `undefined` when more bytes are needed. */
-  next(): Buffer[] | RequestError | undefined {
+  /** The next request (it stays valid), an error, or `undefined` when more bytes are needed. */
+  next(): Request | RequestError | undefined {
     if (this.#error !== undefined) return this.#error;
     for (;;) {
       if (this.#missing === 0) {
@@ -124,7 +126,7 @@ export class RequestParser {
     return CONTINUE;
   }
 
-  #arguments(): Buffer[] | RequestError | undefined {
+  #arguments(): Request | RequestError | undefined {
     const buffer = this.#buffer;
     while (this.#missing > 0) {
       if (this.#length < 0) {
@@ -140,14 +142,7 @@ export class RequestParser {
       this.#length = -1;
       this.#missing--;
     }
-    const { length } = this.#bounds;
-    const request = new Array<Buffer>(length / 2);
-    for (let index = 0; index < length; index += 2) {
-      request[index / 2] = buffer.subarray(
-        this.#start + this.#bounds[index]!,
-        this.#start + this.#bounds[index + 1]!,
-      );
-    }
+    const request = new Request(buffer, this.#start, this.#bounds);
     this.#start = this.#position;
     return request;
   }
@@ -196,7 +191,7 @@ export class RequestParser {
 
   // ---- inline commands
 
-  #inline(): Buffer[] | RequestError | typeof CONTINUE | undefined {
+  #inline(): Request | RequestError | typeof CONTINUE | undefined {
     const limit = Math.min(this.#end, this.#position + INLINE_BYTES_MAX);
     let lineEnd = this.#position;
     while (lineEnd < limit && this.#buffer[lineEnd] !== LF) lineEnd++;
@@ -211,7 +206,7 @@ export class RequestParser {
     this.#start = this.#position;
     if (parts === undefined) return this.#fail("unbalanced quotes in request");
     if (parts.length > this.#limits.argumentsMax) return this.#fail("too many arguments");
-    return parts.length === 0 ? CONTINUE : parts;
+    return parts.length === 0 ? CONTINUE : Request.of(parts);
   }
 
   // ---- bytes

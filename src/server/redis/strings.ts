@@ -28,7 +28,7 @@ const ok = (): Reply => OK;
 // ---- GET and SET
 
 const get: Handler = (call, { services }) =>
-  call.get(keyOf(call.args[1]!), "value", (reply) => {
+  call.get(call.key(1), "value", (reply) => {
     if (reply.found) services.counters.hitsTotal++;
     else services.counters.missesTotal++;
     return stringOf(reply) ?? null;
@@ -43,7 +43,7 @@ interface SetOptions {
 
 function setOptions(call: Call): SetOptions {
   const options: SetOptions = { condition: "none", wantsOld: false, keepsTtl: false, expiry: undefined };
-  for (let index = 3; index < call.args.length; index++) {
+  for (let index = 3; index < call.count; index++) {
     const word = call.word(index).toLowerCase();
     const unit = expiryUnit(word);
     if (word === "nx" && options.condition !== "present") options.condition = "absent";
@@ -54,7 +54,7 @@ function setOptions(call: Call): SetOptions {
       unit !== undefined &&
       options.expiry === undefined &&
       !options.keepsTtl &&
-      index + 1 < call.args.length
+      index + 1 < call.count
     )
       options.expiry = { unit, text: call.word(++index) };
     else throw new CommandError(SYNTAX_ERROR);
@@ -63,9 +63,9 @@ function setOptions(call: Call): SetOptions {
 }
 
 const set: Handler = (call, context) => {
-  const key = keyOf(call.args[1]!);
-  const value = call.args[2]!;
-  if (call.args.length === 3) return call.write(key, setOf(value), ok);
+  const key = call.key(1);
+  const value = call.request.at(2);
+  if (call.count === 3) return call.write(key, setOf(value), ok);
   const options = setOptions(call);
   const nowMs = context.services.wallMs();
   const expiresAt =
@@ -106,13 +106,11 @@ function put(value: Uint8Array, expiresAt: number, nowMs: number): Extract<Chang
 }
 
 const setnx: Handler = (call) =>
-  call.write(keyOf(call.args[1]!), setOf(call.args[2]!, 0, "absent"), (outcome) =>
-    outcome === false ? 0 : 1,
-  );
+  call.write(call.key(1), setOf(call.args[2]!, 0, "absent"), (outcome) => (outcome === false ? 0 : 1));
 
 function setWithTtl(unit: ExpiryUnit, name: string): Handler {
   return (call, { services }) => {
-    const key = keyOf(call.args[1]!);
+    const key = call.key(1);
     const nowMs = services.wallMs();
     const expiresAt = deadlineOf(call.word(2), unit, nowMs, name);
     return call.write(key, put(call.args[3]!, expiresAt, nowMs), ok);
@@ -121,21 +119,21 @@ function setWithTtl(unit: ExpiryUnit, name: string): Handler {
 
 const getset: Handler = (call, context) => {
   const value = call.args[2]!;
-  return edit(call, context, keyOf(call.args[1]!), (held) => ({
+  return edit(call, context, call.key(1), (held) => ({
     reply: held?.value ?? null,
     leave: { value, format: formatOf(value), expiresAt: 0 },
   }));
 };
 
 const getdel: Handler = (call, context) =>
-  edit(call, context, keyOf(call.args[1]!), (held) =>
+  edit(call, context, call.key(1), (held) =>
     held === undefined
       ? { reply: null }
       : { reply: held.value, leave: { value: undefined, format: 0, expiresAt: 0 } },
   );
 
 const getex: Handler = (call, context) => {
-  const key = keyOf(call.args[1]!);
+  const key = call.key(1);
   const nowMs = context.services.wallMs();
   const expiresAt = getexDeadline(call, nowMs);
   if (expiresAt === undefined) return get(call, context) as undefined;
@@ -150,11 +148,11 @@ const getex: Handler = (call, context) => {
 
 /** When the value is to expire; 0 for PERSIST, `undefined` without options. */
 function getexDeadline(call: Call, nowMs: number): number | undefined {
-  if (call.args.length === 2) return undefined;
+  if (call.count === 2) return undefined;
   const word = call.word(2).toLowerCase();
   const unit = expiryUnit(word);
-  if (word === "persist" && call.args.length === 3) return 0;
-  if (unit !== undefined && call.args.length === 4) return deadlineOf(call.word(3), unit, nowMs, "getex");
+  if (word === "persist" && call.count === 3) return 0;
+  if (unit !== undefined && call.count === 4) return deadlineOf(call.word(3), unit, nowMs, "getex");
   throw new CommandError(SYNTAX_ERROR);
 }
 
@@ -182,10 +180,10 @@ const mget: Handler = (call) => {
 
 /** Keys and values in turn, from the first argument on. The last value of a key that comes twice wins. */
 function pairs(call: Call): [string, Buffer][] {
-  if (call.args.length % 2 === 0)
+  if (call.count % 2 === 0)
     throw new CommandError(`ERR wrong number of arguments for '${call.spec.name}' command`);
   const found = new Map<string, Buffer>();
-  for (let index = 1; index < call.args.length; index += 2)
+  for (let index = 1; index < call.count; index += 2)
     found.set(keyOf(call.args[index]!), call.args[index + 1]!);
   return [...found];
 }
@@ -221,7 +219,7 @@ const msetnx: Handler = async (call) => {
 /** Adds in the core where it can, and here beyond 2^53. */
 function add(by: (call: Call) => bigint): Handler {
   return (call, context) => {
-    const key = keyOf(call.args[1]!);
+    const key = call.key(1);
     const increment = by(call);
     const asEdit = () => edit(call, context, key, (held) => decideAdd(held, increment));
     const isSmall =
@@ -263,7 +261,7 @@ function negatedArgument(call: Call): bigint {
 }
 
 const incrbyfloat: Handler = (call, context) => {
-  const key = keyOf(call.args[1]!);
+  const key = call.key(1);
   const by = parseDecimal(call.word(2));
   if (by === undefined) throw new CommandError(NOT_A_FLOAT);
   return edit(call, context, key, (held) => {
@@ -285,13 +283,12 @@ function textOf(bytes: Uint8Array, lengthMax: number): string | undefined {
 
 // ---- parts of strings
 
-const strlen: Handler = (call) =>
-  call.get(keyOf(call.args[1]!), "value", (reply) => stringOf(reply)?.length ?? 0);
+const strlen: Handler = (call) => call.get(call.key(1), "value", (reply) => stringOf(reply)?.length ?? 0);
 
 const getrange: Handler = (call) => {
   const start = integer(call, 2);
   const end = integer(call, 3);
-  return call.get(keyOf(call.args[1]!), "value", (reply) => {
+  return call.get(call.key(1), "value", (reply) => {
     const value = stringOf(reply) ?? NO_BYTES;
     const from = Math.max(0, start < 0 ? value.length + start : start);
     const to = Math.min(value.length - 1, end < 0 ? value.length + end : end);
@@ -309,7 +306,7 @@ function integer(call: Call, index: number): number {
 
 const append: Handler = (call, context) => {
   const more = call.args[2]!;
-  return edit(call, context, keyOf(call.args[1]!), (held) => {
+  return edit(call, context, call.key(1), (held) => {
     const value = held === undefined ? more : Buffer.concat([held.value, more]);
     if (value.length > context.services.valueBytesMax) throw new CommandError(TOO_LONG);
     return {
@@ -320,7 +317,7 @@ const append: Handler = (call, context) => {
 };
 
 const setrange: Handler = (call, context) => {
-  const key = keyOf(call.args[1]!);
+  const key = call.key(1);
   const offset = integer(call, 2);
   const part = call.args[3]!;
   if (offset < 0) throw new CommandError("ERR offset is out of range");

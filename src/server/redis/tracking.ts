@@ -146,8 +146,8 @@ export class Tracker {
   read(session: Session, key: string, read: (ended: (version: number) => void) => void): void {
     const slot = slotOfKey(key);
     const begin = (isVouchedFor: boolean): void => {
-      this.#table.begin(session.id, key);
-      read((version) => this.#table.end(session.id, key, version, isVouchedFor));
+      const begun = this.#table.begin(session.id, key);
+      read((version) => this.#table.end(session.id, key, { read: begun, version, isVouchedFor }));
     };
     if (this.#watch.isWatched(slot)) begin(true);
     else void this.#watch.watch(slot).then(begin);

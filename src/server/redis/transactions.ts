@@ -123,10 +123,10 @@ class Transaction {
 
   #writtenKeys(): Set<string> {
     const keys = new Set<string>();
-    for (const { spec, args } of this.#queue) {
+    for (const { spec, request } of this.#queue) {
       if (!isWrite(spec)) continue;
       // A key that is none makes its command fail, as it would alone.
-      for (const index of keyIndexes(spec, args.length)) keys.add(args[index]!.toString("latin1"));
+      for (const index of keyIndexes(spec, request.length)) keys.add(request.text(index));
     }
     return keys;
   }
@@ -189,7 +189,7 @@ class Transaction {
     return replies;
   }
 
-  #runOne({ spec, args }: Queued, keyspace: Keyspace): Promise<Reply> {
+  #runOne({ spec, request }: Queued, keyspace: Keyspace): Promise<Reply> {
     return new Promise((resolve) => {
       const listener: CallListener = {
         callDone: (call) => {
@@ -198,7 +198,7 @@ class Transaction {
           resolve(reply instanceof Uint8Array ? Uint8Array.prototype.slice.call(reply) : (reply ?? null));
         },
       };
-      const call = new Call(spec, args, keyspace, listener);
+      const call = new Call(spec, request, keyspace, listener);
       runHandler(this.#handlerOf(spec), call, this.#context);
     });
   }

@@ -33,8 +33,7 @@ describe("ReadTable", () => {
   }
 
   function read(table: ReadTable, reader: number, key: string, version: number, isVouchedFor = true): void {
-    table.begin(reader, key);
-    table.end(reader, key, version, isVouchedFor);
+    table.end(reader, key, { read: table.begin(reader, key), version, isVouchedFor });
   }
 
   test("tells each reader once of a newer version, and of none that it has read", () => {
@@ -62,14 +61,26 @@ describe("ReadTable", () => {
 
   test("compares what changed during a read when the read ends", () => {
     const { table, stale } = setUp();
-    for (const reader of [1, 2]) table.begin(reader, "k");
+    const [first, second] = [table.begin(1, "k"), table.begin(2, "k")];
 
     table.changed("k", 6, undefined);
-    table.end(1, "k", 6, true);
-    table.end(2, "k", 5, true);
+    table.end(1, "k", { read: first, version: 6, isVouchedFor: true });
+    table.end(2, "k", { read: second, version: 5, isVouchedFor: true });
 
     expect(stale).toEqual(["2 k"]);
     expect(table.reads).toBe(1);
+  });
+
+  test("does not take the end of a read that was forgotten for that of the next one", () => {
+    const { table, stale } = setUp();
+    const before = table.begin(1, "k");
+    table.clear();
+    const after = table.begin(1, "k");
+
+    table.end(1, "k", { read: before, version: 5, isVouchedFor: true });
+    table.end(1, "k", { read: after, version: 5, isVouchedFor: false });
+
+    expect(stale).toEqual(["1 k"]);
   });
 
   test("takes a read at once back that nobody vouches for", () => {
@@ -350,14 +361,14 @@ describe("SlotWatch", () => {
         const read = async (key: string, from: number, ms: number): Promise<void> => {
           const slot = slotOfKey(key);
           const isVouchedFor = world.watch.isWatched(slot) || (await world.watch.watch(slot));
-          table.begin(1, key);
+          const lostBefore = world.lost;
+          const begun = table.begin(1, key);
           const value = copies[from]!.get(key) ?? 0;
           if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
           // As a client does: the reply first, then what it is told.
           cache.set(key, value);
-          const isHeld = table.keys;
-          table.end(1, key, value, isVouchedFor);
-          if (isHeld === 0) cache.delete(key);
+          table.end(1, key, { read: begun, version: value, isVouchedFor });
+          if (world.lost > lostBefore) cache.delete(key);
         };
         const reads: Promise<void>[] = [];
         for (const one of steps) {
