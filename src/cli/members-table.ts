@@ -58,8 +58,15 @@ export function renderMembers(view: ClusterView, paint: Paint = plainPaint): str
     ...table,
     "",
     ...(change === undefined ? [] : [paint("yellow", change)]),
+    ...secretLines(view).map((line) => paint("yellow", line)),
     renderVerdict(view, paint),
   ];
+}
+
+/** A line for each member that a change of the secret has not reached, or not wholly. */
+function secretLines({ asked }: ClusterView): string[] {
+  const behind = asked.secrets?.behind ?? [];
+  return behind.map(({ member, difference }) => `SECRETS: ${member} ${difference}`);
 }
 
 /** `SAFE: ...` in the words of the asked node, or of the first other node that does not agree that all is safe. */

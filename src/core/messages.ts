@@ -416,6 +416,13 @@ export interface Publish {
   readonly payload: Uint8Array;
 }
 
+/** Names of the secrets that the sender accepts, the one in use first. Said once per connection, and when they change. */
+export interface Secrets {
+  readonly kind: "secrets";
+  /** At most 4. */
+  readonly fingerprints: readonly string[];
+}
+
 /**
  * "From now on, tell me of every change in these slots." Added to what was asked before in the same `round`; a later round starts anew,
  * and 0 ends it. Without slots it only asks whether all is as it was. For doors whose clients cache what they read.
@@ -581,6 +588,7 @@ export type PeerMessage =
   | CatchUp
   | CatchUpReply
   | DoorMessage
+  | Secrets
   | Ping
   | Pong;
 export type GossipMessage = Probe | ProbeAck | ProbeRequest | ProbeNack | Gossip | Sync;

@@ -447,6 +447,7 @@ export class NodeCore implements Machine<Input, Effect> {
       case "watch":
       case "watching":
       case "changed":
+      case "secrets":
         // For the shell, which takes them before they get here.
         return;
     }

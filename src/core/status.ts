@@ -56,6 +56,17 @@ export interface NodeStatus {
   readonly pending: number;
   readonly clockSkewMs: number;
   readonly store: StoreStats;
+  /** Of a node that asks for a secret. The core knows nothing of it. */
+  readonly secrets?: SecretsStatus;
+}
+
+/** Which secrets are accepted, by fingerprint, and which members have others than most. */
+export interface SecretsStatus {
+  readonly inUse: string;
+  /** The one in use first. */
+  readonly accepted: readonly string[];
+  /** In the order of ids. */
+  readonly behind: readonly { readonly member: MemberId; readonly difference: string }[];
 }
 
 /** What a status is made from. */

@@ -6,15 +6,16 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Grants } from "../base/grants.ts";
 import type { Message, Path } from "../core/messages.ts";
+import { encodeHandshake } from "../wire/handshake.ts";
 import { HANDSHAKE_BYTES_MAX, type LinkLimits, resolveLinkLimits } from "../wire/limits.ts";
 import { Dial } from "./link-dial.ts";
 import { AcceptorHandshake, type HandshakeStep } from "./link-handshake.ts";
 import { CLOSE_CODES, hardening, WebSocketLink } from "./link-socket.ts";
+import { isCertifiedFor, isNodeCertified } from "./node-certificate.ts";
 import type { FindUser, SecretBytes, SecretRing } from "./proofs.ts";
 import { tlsBinding } from "./tls-binding.ts";
 
@@ -156,7 +157,10 @@ export interface AcceptorOptions {
   /** Clients that have secrets of their own. @default nobody */
   readonly findUser?: FindUser | undefined;
   readonly limits?: LinkLimits | undefined;
-  /** Whether nodes must show a TLS certificate of the server's authority. For servers that ask for one (`requestCert`). @default false */
+  /**
+   * Whether nodes must show a TLS certificate of the server's authority, for servers and for the address they are reached at. For servers that ask for
+   * one (`requestCert`). @default false
+   */
   readonly nodesNeedCertificate?: boolean | undefined;
   readonly onLink: (link: Link) => LinkHandlers;
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
@@ -216,7 +220,7 @@ export class LinkAcceptor {
       // Browsers say where their scripts come from. A web page has no business here, least of all on a loopback node without
       // a secret, which it could otherwise reach from any site that its user looks at.
       refuseUpgrade(socket, "403 Forbidden");
-    } else if (path !== "client" && this.#options.nodesNeedCertificate === true && !isCertified(socket)) {
+    } else if (path !== "client" && this.#options.nodesNeedCertificate === true && !isNodeCertified(socket)) {
       refuseUpgrade(socket, "401 Unauthorized");
     } else if (this.#isFull) {
       refuseUpgrade(socket, "503 Service Unavailable");
@@ -273,6 +277,14 @@ export class LinkAcceptor {
         refuse(step.code, step.reason, step.frame);
         return;
       }
+      if (step.kind === "done" && !this.#isOwnAddress(path, socket, step.remote.address)) {
+        refuse(
+          "ERR_UNAUTHORIZED",
+          "Its certificate is not for the address that it gave",
+          FOREIGN_CERTIFICATE,
+        );
+        return;
+      }
       if (step.frame !== undefined) webSocket.send(step.frame);
       if (step.kind === "send") return;
       end();
@@ -294,6 +306,12 @@ export class LinkAcceptor {
     socket.on("data", onData);
   }
 
+  /** Whether a node that needs a certificate has one for the address that it wants to be dialled at. */
+  #isOwnAddress(path: Path, socket: Socket, address: string): boolean {
+    if (path === "client" || this.#options.nodesNeedCertificate !== true) return true;
+    return isCertifiedFor(socket, address);
+  }
+
   #establish(link: WebSocketLink): void {
     this.#links.add(link);
     link.start((established) => {
@@ -311,16 +329,18 @@ export class LinkAcceptor {
   }
 }
 
+const FOREIGN_CERTIFICATE = encodeHandshake({
+  type: "refused",
+  code: "ERR_UNAUTHORIZED",
+  reason: "The certificate is not for the address that the node is reached at",
+});
+
 const TEXT_FRAME: HandshakeStep = {
   kind: "refused",
   code: "ERR_PROTOCOL",
   reason: "It sent a text frame",
   frame: undefined,
 };
-
-function isCertified(socket: Socket): boolean {
-  return socket instanceof TLSSocket && socket.authorized;
-}
 
 /** Answers an upgrade that is not to be, and cuts the connection. */
 function refuseUpgrade(socket: Socket, status: string): void {

@@ -75,6 +75,10 @@ function writeStatus(writer: MetricWriter, status: NodeStatus): void {
     store.evictionsTotal,
   );
   writer.single("ringhold_store_expirations_total", "counter", "Values that expired", store.expirationsTotal);
+  if (status.secrets !== undefined) {
+    const help = "Members that have other secrets than most";
+    writer.single("ringhold_secrets_behind", "gauge", help, status.secrets.behind.length);
+  }
   const { entriesTotal, bytesTotal } = status.copied;
   writer.single("ringhold_copied_entries_total", "counter", "Entries copied from other nodes", entriesTotal);
   writer.single("ringhold_copied_bytes_total", "counter", "Bytes of these entries", bytesTotal);

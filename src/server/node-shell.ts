@@ -10,7 +10,7 @@ import type { Hashes } from "../base/hash.ts";
 import type { MemberId } from "../base/ids.ts";
 import { Prng } from "../base/prng.ts";
 import type { Effect, Input, Machine, Now } from "../core/machine.ts";
-import type { DoorMessage, Entry, Failure, ReadMode } from "../core/messages.ts";
+import type { DoorMessage, Entry, Failure, ReadMode, Secrets } from "../core/messages.ts";
 import { NodeCore } from "../core/node-core.ts";
 import { type NodeCoreOptions, resolveNodeCoreOptions } from "../core/options.ts";
 import type { ClusterView } from "../core/replication/cluster-view.ts";
@@ -41,6 +41,7 @@ import { isForDoor, PeerLinks } from "./peer-links.ts";
 import type { RedisDoor } from "./redis/door.ts";
 import { DOOR_HANDLE } from "./redis/door-handle.ts";
 import { RequestMetrics } from "./request-metrics.ts";
+import { SecretSharing } from "./secret-sharing.ts";
 import { SlotWatchers } from "./slot-watchers.ts";
 import { secureContext } from "./tls.ts";
 
@@ -95,6 +96,8 @@ export class NodeShell {
   readonly #options: ResolvedNodeOptions;
   readonly #credentials: Credentials;
   readonly #denials: Denials;
+  readonly #sharing: SecretSharing;
+  #behindLogged = "[]";
   readonly #core: NodeMachine;
   readonly #driver: Driver;
   readonly #clients: ClientLinks;
@@ -117,6 +120,7 @@ export class NodeShell {
     const now = readNow();
     this.#options = options;
     this.#credentials = setup.credentials;
+    this.#sharing = new SecretSharing(options.name);
     this.#logger = setup.logger;
     this.#events = new EventFold(setup.logger, options.onEvent);
     const generation = Math.max(1, Math.floor(now.wallMs));
@@ -213,7 +217,10 @@ export class NodeShell {
   }
 
   status(): NodeStatus {
-    return this.#core.status(readNow());
+    const status = this.#core.status(readNow());
+    if (!this.#credentials.isSecured) return status;
+    const alive = status.members.filter(({ liveness }) => liveness === "alive").map(({ id }) => id);
+    return { ...status, secrets: this.#sharing.status(this.#credentials.fingerprints, new Set(alive)) };
   }
 
   /** "" until a seed has answered. */
@@ -315,8 +322,27 @@ export class NodeShell {
       return;
     }
     const isInvalid = (access: Access) => !this.#credentials.isValid(access);
+    if (part === "secrets") {
+      this.#peers.renew((access) => !isInvalid(access));
+      this.#peers.tellAll(this.#secretsMessage());
+    }
     this.#clients.closeWhere(isInvalid);
     this.#door?.closeWhere(isInvalid);
+  }
+
+  /** Logs whoever is behind, when that has changed. */
+  #noteSecrets(member: MemberId, fingerprints: readonly string[]): void {
+    this.#sharing.heard(member, fingerprints);
+    const behind = this.status().secrets?.behind ?? [];
+    const text = JSON.stringify(behind);
+    if (text === this.#behindLogged) return;
+    this.#behindLogged = text;
+    if (behind.length === 0) this.#logger.info({}, "all members have the same secrets");
+    else this.#logger.warn({ behind }, "members have other secrets than most");
+  }
+
+  #secretsMessage(): Secrets {
+    return { kind: "secrets", fingerprints: this.#credentials.fingerprints };
   }
 
   #getAlone(key: string, read: ReadMode): Entry | undefined | typeof NOT_ALONE {
@@ -330,9 +356,14 @@ export class NodeShell {
       this.#heard(input.from, input.message);
       return;
     }
+    if (input.kind === "peer" && input.message.kind === "secrets") {
+      this.#noteSecrets(input.from, input.message.fingerprints);
+      return;
+    }
     this.#driver.feed(input);
     if (input.kind !== "link" || input.path !== "peer") return;
     if (!input.isUp) this.#watchers.forget(input.member);
+    if (input.isUp && this.#credentials.isSecured) this.#peers.tell(input.member, this.#secretsMessage());
     if (input.isUp) this.#door?.linkUp(input.member);
     else this.#door?.linkDown(input.member);
   }

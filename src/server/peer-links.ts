@@ -5,15 +5,16 @@
 //    field of a message says, and nothing for another member is ever sent on it.
 // 2. The core is told `isUp` when the first link of a member and path opens, and not `isUp` when the last one closes; when
 //    a newer process of the member connects, it is told both, because what was under way with the older one is lost.
-// 3. No message passes a link whose ends do not share a genesis id. A node that does not know its cluster yet learns it from
+// 3. A link that stands on a proof which is not valid any more is replaced: by a new one first, where the other side can prove what is valid.
+// 4. No message passes a link whose ends do not share a genesis id. A node that does not know its cluster yet learns it from
 //    a node it dialled itself, never from one that dials it: the stranger may belong to the cluster that used the address before.
 
 import { CacheError } from "../base/errors.ts";
 import { isMemberId, type MemberId } from "../base/ids.ts";
 import type { NodeEvent } from "../core/events.ts";
 import type { Input } from "../core/machine.ts";
-import type { DoorMessage, Failure, GossipMessage, Message, PeerMessage } from "../core/messages.ts";
-import type { Link, LinkHandlers } from "../io/link.ts";
+import type { DoorMessage, Failure, GossipMessage, Message, PeerMessage, Secrets } from "../core/messages.ts";
+import type { Access, Link, LinkHandlers } from "../io/link.ts";
 import { Channel, type ChannelPorts, mayReceive, type NodeMessage } from "./channel.ts";
 import type { SendEffect } from "./driver.ts";
 
@@ -24,6 +25,9 @@ export type NodePath = "peer" | "gossip";
 const CHANNELS_MAX = 1_024;
 /** Links kept open with one member on one path. Both sides may dial at once; past it the oldest is cut. */
 const LINKS_MAX = 4;
+
+/** How long a link that is to be replaced is kept for what is under way on it, and for the new one to open. */
+const RENEW_MS = 3_000;
 
 /** What the links need from the rest of the shell. */
 export interface PeerLinksPorts {
@@ -67,7 +71,7 @@ export class PeerLinks {
   }
 
   /** Says it on an open link to the member. False when there is none, or when the member is of a version that does not know such messages. */
-  tell(member: MemberId, message: DoorMessage): boolean {
+  tell(member: MemberId, message: DoorMessage | Secrets): boolean {
     const link = this.#members.peer.get(member)?.link;
     if (this.#isClosed || link === undefined || !mayReceive(link, message)) return false;
     link.send(message);
@@ -91,6 +95,28 @@ export class PeerLinks {
   /** From now on requests that other nodes hand on are refused; everything else goes on. */
   drain(): void {
     this.#isDraining = true;
+  }
+
+  /** Says something to every member that a data link is open to and that knows such messages. */
+  tellAll(message: Secrets): void {
+    for (const member of this.#members.peer.keys()) this.tell(member, message);
+  }
+
+  /** Replaces the links whose other side has proved nothing that is valid now. */
+  renew(isValid: (access: Access) => boolean): void {
+    const stale = this.#allLinks().filter(({ remote }) => !isValid(remote.access));
+    for (const { path, remote } of stale) {
+      const channel = this.#members[path as NodePath].get(remote.id as MemberId);
+      if (channel?.links.every((link) => stale.includes(link)) === true) channel.dialNow();
+    }
+    if (stale.length === 0) return;
+    const timer = setTimeout(() => {
+      for (const link of stale) {
+        this.#forget(link);
+        link.close();
+      }
+    }, RENEW_MS);
+    timer.unref();
   }
 
   /** Links open on both paths. */
@@ -255,7 +281,7 @@ export class PeerLinks {
     // What is not for the core comes one by one, so that it can be told apart.
     for (let start = 0; start < taken.length; ) {
       let end = start + 1;
-      if (!isForDoor(taken[start]!)) while (end < taken.length && !isForDoor(taken[end]!)) end++;
+      if (!isForShell(taken[start]!)) while (end < taken.length && !isForShell(taken[end]!)) end++;
       if (end === start + 1) feed({ kind: "peer", from, message: taken[start]! });
       else
         feed({
@@ -295,6 +321,11 @@ export class PeerLinks {
 }
 
 /** Whether the shell takes it, and not the core. */
+function isForShell(message: PeerMessage): boolean {
+  return message.kind === "secrets" || isForDoor(message);
+}
+
+/** Whether it is for this node's door, or for those who watch its store. */
 export function isForDoor(message: PeerMessage): message is DoorMessage {
   const { kind } = message;
   return (

@@ -60,8 +60,11 @@ export const PROTOCOL_MAX = 1;
  */
 export const REDIS_DOOR = "redis-door";
 
+/** Nodes tell each other the names of their secrets. */
+const SECRETS = "secrets";
+
 /** What this build can do beyond its protocol version. Two sides use what both have. `overloaded`: a client takes that message. */
-export const CAPABILITIES: readonly string[] = Object.freeze(["overloaded", REDIS_DOOR]);
+export const CAPABILITIES: readonly string[] = Object.freeze(["overloaded", REDIS_DOOR, SECRETS]);
 
 /** What the receiver must have for the message to be sent to it; `undefined` for what every version knows. */
 export function capabilityFor(message: Message): string | undefined {
@@ -72,6 +75,8 @@ export function capabilityFor(message: Message): string | undefined {
     case "watching":
     case "changed":
       return REDIS_DOOR;
+    case "secrets":
+      return SECRETS;
     case "forward": {
       const { request } = message;
       if (request.kind !== "write") return undefined;

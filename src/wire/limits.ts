@@ -21,6 +21,9 @@ export const HANDSHAKE_BYTES_MAX = 4 * 1024;
 /** Members in one message, be it a topology or a full sync. A message with more is invalid. */
 export const MEMBERS_MAX = 4_096;
 
+/** Names of secrets in one message: as many as a node may accept. A message with more is invalid. */
+export const FINGERPRINTS_MAX = 4;
+
 /** Slots that one request may name (`catchUpReply` names up to all of them). A message with more is invalid. */
 export const SLOTS_MAX = 1_024;
 

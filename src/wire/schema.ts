@@ -35,6 +35,7 @@ import {
 import {
   CHANGED_KEYS_MAX,
   FAILURE_TEXT_MAX,
+  FINGERPRINTS_MAX,
   MEMBERS_MAX,
   PULL_ENTRIES_MAX,
   REFUSED_IDS_MAX,
@@ -237,6 +238,8 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     isCleared: bool,
     items: list(changedKey, CHANGED_KEYS_MAX),
   }),
+  // And what nodes tell each other of their secrets.
+  secrets: schema("secrets", 43, { fingerprints: list(shortName, FINGERPRINTS_MAX) }),
 };
 
 const BY_KIND: Readonly<Record<string, Schema<Message>>> = SCHEMAS;
@@ -338,6 +341,7 @@ const PEER = new Set<string>([
   "watch",
   "watching",
   "changed",
+  "secrets",
   "ping",
   "pong",
 ]);

@@ -83,6 +83,8 @@ export function costOf(message: Message): FrameCost {
       );
     case "doorAddress":
       return cost(textBytes(message.address), 0);
+    case "secrets":
+      return cost(sum(message.fingerprints, textBytes), message.fingerprints.length);
     case "publish":
       return cost(bytesBytes(message.channel) + bytesBytes(message.payload), 0);
     case "watch":

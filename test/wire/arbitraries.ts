@@ -317,6 +317,10 @@ export const MESSAGE_ARBITRARIES = {
     isCleared: fc.boolean(),
     items: fc.array(fc.record({ key, version: count, opClient: count, opSeq: count }), { maxLength: 20 }),
   }),
+  secrets: fc.record({
+    kind: kind("secrets"),
+    fingerprints: fc.array(fc.stringMatching(/^[0-9a-f]{16}$/), { maxLength: 4 }),
+  }),
 } satisfies Arbitraries;
 
 const all = MESSAGE_ARBITRARIES;
@@ -360,6 +364,7 @@ export const peerMessageArbitrary: fc.Arbitrary<PeerMessage> = fc.oneof(
   all.watch,
   all.watching,
   all.changed,
+  all.secrets,
   all.ping,
   all.pong,
 );

@@ -284,7 +284,7 @@ test("the numbers of kinds and error codes do not change", () => {
       "read 17, readReply 18, replicate 19, replicated 20, clearReplica 21, " +
       "clearReplicaReply 22, forward 23, forwarded 24, pull 25, pulled 26, catchUp 27, " +
       "catchUpReply 28, probe 29, ack 30, probeRequest 31, nack 32, gossip 33, sync 34, " +
-      "doorAddress 37, publish 38, overloaded 39, watch 40, watching 41, changed 42",
+      "doorAddress 37, publish 38, overloaded 39, watch 40, watching 41, changed 42, secrets 43",
   );
   expect(ERROR_CODES.map((code) => `${code} ${errorCode.pack(code)}`).join(", ")).toBe(
     "ERR_INVALID_OPTION 0, ERR_INVALID_ARGUMENT 1, ERR_TOO_LARGE 2, ERR_NO_QUORUM 3, " +

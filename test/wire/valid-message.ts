@@ -219,6 +219,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   overloaded: { ids: listOf(uint32, 4096), retryAfterMs: millis },
   watch: { id: uint32, round: count, isAll: boolean, slots: slots(1024) },
   watching: { id: uint32, round: count, seq: count },
+  secrets: { fingerprints: listOf(shortName, 4) },
   changed: {
     round: count,
     seq: count,
