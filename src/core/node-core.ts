@@ -60,6 +60,8 @@ import type { Store } from "./store/store.ts";
 const HOUSEKEEPING_MS = 50;
 /** Entries turned or dropped per round of upkeep: about a millisecond of work. */
 const SWEEP_BUDGET = 500;
+/** While callers are served, and there is no hurry. */
+const SWEEP_BUDGET_SERVING = 100;
 /** The next sweep when one left work behind: fifty thousand expired entries a second at most, half a millisecond each time. */
 const SWEEP_AGAIN_MS = 10;
 /** Slots that are no longer ours, dropped per round of upkeep. */
@@ -343,7 +345,8 @@ export class NodeCore implements Machine<Input, Effect> {
   }
 
   #sweep(now: Now): void {
-    const nextMs = this.#ports.store.sweep(now.wallMs, SWEEP_BUDGET);
+    const budget = this.#isServing(now) ? SWEEP_BUDGET_SERVING : SWEEP_BUDGET;
+    const nextMs = this.#ports.store.sweep(now.wallMs, budget);
     this.#sweepMs = now.monoMs + (nextMs <= now.wallMs ? SWEEP_AGAIN_MS : HOUSEKEEPING_MS);
   }
 

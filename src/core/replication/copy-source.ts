@@ -26,7 +26,7 @@ const PAUSE_MS_MAX = 250;
  */
 const REST_SHARE_MIN = 3;
 const REST_SHARE_MAX = 12;
-const REST_SHARE_STEP = 0.95;
+const REST_SHARE_STEP = 0.9;
 
 /** What is known of a slot at a source. */
 export const SLOT_UNKNOWN = 0;
@@ -129,7 +129,7 @@ export class CopySource {
     const pauseMs = delayMs <= DELAY_MS_QUIET ? 0 : delayMs;
     this.#restShare =
       delayMs > DELAY_MS_BUSY
-        ? Math.min(REST_SHARE_MAX, 2 * this.#restShare)
+        ? Math.min(REST_SHARE_MAX, 1.5 * this.#restShare)
         : Math.max(REST_SHARE_MIN, REST_SHARE_STEP * this.#restShare);
     this.restMs = Math.min(PAUSE_MS_MAX, this.#restShare * tookMs);
     this.nextMs = nowMs + Math.max(Math.min(PAUSE_MS_MAX, pauseMs), rests ? this.restMs : 0);

@@ -9,7 +9,7 @@ import type { SlotStates } from "./slot-states.ts";
 
 /** An answer stops after the entry that reaches one of these: a step must stay short, and a frame small. */
 const ANSWER_BYTES_MAX = 128 * 1024;
-const ANSWER_ENTRIES_MAX = 256;
+const ANSWER_ENTRIES_MAX = 128;
 
 /** Answers one pull. `isBusy`: whether callers are served here. */
 export function answerPull(
