@@ -372,7 +372,7 @@ export interface PullReply {
   readonly kind: "pulled";
   readonly id: number;
   readonly status: "ok" | "ring";
-  /** Entries and tombstones, in the order of the slots asked for; at most 128 KiB or 256 (always at least one). */
+  /** Entries and tombstones, in the order of the slots asked for; at most 128 KiB or 128 (always at least one). */
   readonly entries: readonly Entry[];
   /** How many of the slots asked for are done, from the first. */
   readonly slotsDone: number;

@@ -33,7 +33,7 @@ export const SCAN_KEYS_MAX = 1_000;
 /** Keys in one message about changes; the sender begins another one. */
 export const CHANGED_KEYS_MAX = 1_000;
 
-/** Entries in one pull reply. The sender stops at 256; twice that is invalid. */
+/** Entries in one pull reply. The sender stops at 128; four times that is invalid. */
 export const PULL_ENTRIES_MAX = 512;
 
 /** Requests that one refusal may name; the sender splits a longer list. */
