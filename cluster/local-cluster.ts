@@ -212,7 +212,8 @@ export class LocalCluster {
     await waitFor(() => this.#isReadyOrThrow(name, address), {
       what: `${name} to be ready`,
       timeoutMs: READY_TIMEOUT_MS,
-      intervalMs: 40,
+      // Looking costs the nodes time: the more of them there are, the less often.
+      intervalMs: Math.max(40, 10 * this.nodes().length),
       signal: options.signal,
       explain: () => `its log is ${this.logFile(name)}`,
     });

@@ -112,6 +112,16 @@ export class NodeCore implements Machine<Input, Effect> {
   #plan: RingPlan | undefined;
   #plannedRing: Ring | undefined;
   #viewVersion = -1;
+  /** What was known when the ring change was last looked at. */
+  #advanced: {
+    readonly viewVersion: number;
+    readonly preparedRingId: RingId | "";
+    readonly isFilled: boolean;
+  } = {
+    viewVersion: -1,
+    preparedRingId: "",
+    isFilled: false,
+  };
   #hasTable = false;
   #seen = new Map<MemberId, MemberRecord>();
   #isTopologyStale = false;
@@ -197,6 +207,11 @@ export class NodeCore implements Machine<Input, Effect> {
     return this.#genesisId;
   }
 
+  /** In the ring, with all its slots counted since it came. */
+  get isReady(): boolean {
+    return this.#membership.self.ringState === "active";
+  }
+
   /** The cluster as this node sees it now: a live view. */
   get view(): ClusterView {
     return this.#view;
@@ -219,7 +234,8 @@ export class NodeCore implements Machine<Input, Effect> {
     const now = this.#time.at(realNow);
     this.#take(input, now, realNow);
     this.#refreshView(now);
-    this.#advanceRingChange(now);
+    // What it depends on besides may wait for the next tick.
+    if (isUpkeep(input) || this.#hasProgressed()) this.#advanceRingChange(now);
     return this.#outbox.take();
   }
 
@@ -611,7 +627,7 @@ export class NodeCore implements Machine<Input, Effect> {
 
   /** The ring that the next change would make, when one is in preparation; rehearsed by everybody who will be in it. */
   #planRing(records: readonly MemberRecord[], now: Now): void {
-    this.#plan = this.#ring === undefined ? undefined : planOf(records);
+    this.#plan = this.#ring === undefined ? undefined : planOf(records, this.#options.replicas);
     this.#plannedRing =
       this.#plan === undefined ? undefined : this.#ringOf(ringMembersOf(this.#plan.members, () => true));
     const isMember = this.#plannedRing?.has(this.#membership.self.id) === true;
@@ -730,7 +746,21 @@ export class NodeCore implements Machine<Input, Effect> {
     };
   }
 
+  /** Whether this node knows more of a ring change than when it last looked: cheap, and asked after every input. */
+  #hasProgressed(): boolean {
+    return (
+      this.#viewVersion !== this.#advanced.viewVersion ||
+      this.#fill.preparedRingId !== this.#advanced.preparedRingId ||
+      (this.#slots.warmingCount === 0) !== this.#advanced.isFilled
+    );
+  }
+
   #advanceRingChange(now: Now): void {
+    this.#advanced = {
+      viewVersion: this.#viewVersion,
+      preparedRingId: this.#fill.preparedRingId,
+      isFilled: this.#slots.warmingCount === 0,
+    };
     const self = this.#membership.self;
     const ringId = this.#ring?.id;
     const view = this.#ringChangeView();
@@ -945,4 +975,9 @@ function ringMembersOf(
   isMember: (record: MemberRecord) => boolean,
 ): readonly RingMember[] {
   return records.filter(isMember).map(({ id, weight, zone }) => ({ id, weight, zone }));
+}
+
+/** Inputs that come at any rate concern calls and copies; the others concern who is there, or time. */
+function isUpkeep({ kind }: Input): boolean {
+  return kind !== "client" && kind !== "clientBatch" && kind !== "peer" && kind !== "peerBatch";
 }

@@ -3,8 +3,8 @@
 //   planned ----> rehearsed by everybody ----> enacted by the arbiter ----> settled by everybody ----> the next one
 //
 // The plan follows from the member records alone, so all members have the same: who asked to leave or was condemned goes, who
-// waits to join comes, at most as many as are there already, and nobody while a member is dead and may come back: a slot with a
-// dead replica and a new one has no majority. Everybody who will be in the planned ring copies what it would gain
+// waits to join comes, at most as many as are there already (any number while there are fewer than copies: a young cluster becomes
+// whole at once), and nobody while a member is dead and may come back: a slot with a dead replica and a new one has no majority. Everybody who will be in the planned ring copies what it would gain
 // there and says so in its record; writes go to it as well meanwhile. When all have, and all are settled on the present ring, the
 // arbiter (the lowest id alive in the ring) writes the new states of all those members in one message: everybody goes from one ring
 // to the next, without rings in between. A change is safe whenever it happens (replication/slot-states.ts says why); the order is
@@ -47,15 +47,15 @@ export interface RingChangeView {
   isReachable(member: MemberId): boolean;
 }
 
-/** The change that the records ask for; `undefined` when they ask for none. */
-export function planOf(records: readonly MemberRecord[]): RingPlan | undefined {
+/** The change that the records ask for; `undefined` when they ask for none. `replicas`: copies wanted of each key. */
+export function planOf(records: readonly MemberRecord[], replicas: number): RingPlan | undefined {
   const staying = records.filter(isStaying);
   const leaving = records.filter((record) => isInRing(record.ringState) && !isStaying(record));
   const isWhole = staying.every(({ liveness }) => liveness !== "dead");
   const joining = records
     .filter(({ ringState, liveness }) => isWhole && ringState === "joining" && liveness === "alive")
     .sort((a, b) => compareIds(a.id, b.id))
-    .slice(0, Math.max(1, staying.length));
+    .slice(0, staying.length < replicas ? records.length : staying.length);
   if (leaving.length + joining.length === 0) return undefined;
   const members = [...staying, ...joining];
   // When everybody leaves, the lowest id alive of them stays until it is alone: there is no empty ring.

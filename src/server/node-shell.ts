@@ -51,6 +51,7 @@ const DIAL_TIMEOUT_MS = 2_000;
 /** What the shell needs from a core: {@link NodeCore}, or a test's. */
 export interface NodeMachine extends Machine<Input, Effect> {
   readonly genesisId: string;
+  readonly isReady: boolean;
   /** Live: its answers change from step to step. */
   readonly view: ClusterView;
   status(now: Now): NodeStatus;
@@ -221,6 +222,10 @@ export class NodeShell {
     if (!this.#credentials.isSecured) return status;
     const alive = status.members.filter(({ liveness }) => liveness === "alive").map(({ id }) => id);
     return { ...status, secrets: this.#sharing.status(this.#credentials.fingerprints, new Set(alive)) };
+  }
+
+  get isReady(): boolean {
+    return this.#core.isReady;
   }
 
   /** "" until a seed has answered. */

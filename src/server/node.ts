@@ -279,7 +279,7 @@ class NodeServer implements RunningServer {
     const refusals = [...this.seedErrors().values()].filter(isRefusal);
     if (seeds.length > 0 && refusals.length >= seeds.length)
       this.#onHopeless?.(this.#refusedError(refusals[0]!));
-    if (!this.status().isReady) return;
+    if (!this.#shell.isReady) return;
     this.#isReady = true;
     this.#logger.info({ address: this.address }, "ready");
     this.#ready.resolve();

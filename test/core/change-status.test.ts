@@ -27,7 +27,7 @@ function member(id: string, over: Partial<MemberRecord> = {}): MemberRecord {
 }
 
 function inputOf(records: readonly MemberRecord[], over: Partial<ChangeStatusInput> = {}): ChangeStatusInput {
-  const plan = planOf(records);
+  const plan = planOf(records, 3);
   const plannedRingId = plan === undefined ? "" : NEXT;
   return {
     ...{ records, ringId: NOW, plan, plannedRingId, rehearsal: undefined, warming: undefined },

@@ -39,7 +39,7 @@ function viewOf(
   over: Partial<RingChangeView> = {},
 ): RingChangeView {
   const own = records.find(({ id }) => id === self)!;
-  const plan = planOf(records);
+  const plan = planOf(records, 3);
   const rest = { ringId: NOW, plan, plannedRingId: NEXT, isFilled: true, isReachable: () => true };
   return { self: own, records, ...rest, ...over };
 }
@@ -51,7 +51,7 @@ const CONDEMNED = { ringState: "condemned", liveness: "dead" } as const;
 
 describe("planOf", () => {
   const planned = (records: readonly MemberRecord[]) => {
-    const plan = planOf(records);
+    const plan = planOf(records, 3);
     return (
       plan && [
         plan.members.map(({ id }) => id).join(""),
@@ -70,8 +70,13 @@ describe("planOf", () => {
     ],
     [
       "more join than are there: as many as there are, the lowest ids",
+      [...RING, ...["g", "f", "e", "d"].map((id) => ({ ...JOINER, id: id as MemberId }))],
+      ["abcdef", "d warming, e warming, f warming"],
+    ],
+    [
+      "more join than are there, which are fewer than copies: all of them",
       [member("a"), { ...JOINER, id: "e" as MemberId }, JOINER],
-      ["ad", "d warming"],
+      ["ade", "d warming, e warming"],
     ],
     ["one joins while another is dead", [member("a"), member("b", { liveness: "dead" }), JOINER], undefined],
     ["the one that joins is not alive", [...RING, { ...JOINER, liveness: "dead" as const }], undefined],

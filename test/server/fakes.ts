@@ -17,6 +17,10 @@ export class ScriptedCore implements NodeMachine {
   respond: (input: Input, now: Now) => readonly Effect[] = () => [];
   nextDeadlineMs = Number.POSITIVE_INFINITY;
   genesisId = "";
+  get isReady(): boolean {
+    return this.statusNow.isReady;
+  }
+
   statusNow: NodeStatus = aStatus();
 
   step(input: Input, now: Now): readonly Effect[] {

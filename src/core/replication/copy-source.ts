@@ -1,8 +1,9 @@
 // One source of a copy, as the node that copies sees it: which slots are to be asked for there, and how fast.
 //
 // One question at a time ("stop and wait"), a run of ascending slots. The time an answer takes is the measure of how busy both
-// ends are: what it takes beyond the quickest one has been waiting behind callers. So questions shrink and pauses grow with it,
-// and a cluster with nothing else to do copies as fast as it can (delay-based congestion control, as in LEDBAT, RFC 6817). While
+// ends are: what it takes beyond the quickest one has been waiting behind callers. So pauses grow with it, and a cluster with
+// nothing else to do copies as fast as it can (delay-based congestion control, as in LEDBAT, RFC 6817). Questions do not shrink: an answer
+// is bounded whatever was asked, and twice as many questions would be more work, not less. While
 // callers are served, each answer is besides followed by a rest of a few times what it took, of its source and, where the asker
 // serves them too, of the asker: most of the time stays theirs even before they are seen to wait.
 // An answer may stop in the middle of a slot; the next question goes on after the last key that came.
@@ -11,13 +12,12 @@ import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
 
 /** Slots in one question. The first ones are small: nothing is known of the source yet. */
 const SLOTS_START = 64;
-const SLOTS_MIN = 16;
 const SLOTS_MAX = 1_024;
 /** Some answers hold part of a slot, the next one several. */
 const SLOTS_USEFUL_MIN = 4;
 /** Waiting up to this long says nothing: timers and garbage collections do as much. */
 const DELAY_MS_QUIET = 4;
-/** Waiting longer than this halves the next question. */
+/** Waiting longer than this makes the rests longer. */
 const DELAY_MS_BUSY = 12;
 const PAUSE_MS_MAX = 250;
 /**
@@ -124,8 +124,7 @@ export class CopySource {
       : Math.max(SLOTS_USEFUL_MIN, 2 * slotsDone);
     this.#quickestMs = Math.min(this.#quickestMs, tookMs);
     const delayMs = tookMs - this.#quickestMs;
-    if (delayMs > DELAY_MS_BUSY) this.#slotsMax = Math.max(SLOTS_MIN, this.#slotsMax >> 1);
-    else if (delayMs <= DELAY_MS_QUIET) this.#slotsMax = Math.min(SLOTS_MAX, this.#slotsMax << 1);
+    this.#slotsMax = Math.min(SLOTS_MAX, this.#slotsMax << 1);
     const pauseMs = delayMs <= DELAY_MS_QUIET ? 0 : delayMs;
     this.#restShare =
       delayMs > DELAY_MS_BUSY
