@@ -9,7 +9,7 @@ export const SCALED: Readonly<Record<string, Readonly<Record<string, number>>>> 
   // The fewest for which the stratified scores have two blocks. Each node then holds some 150 slots.
   "src/base/ids.ts": { SLOT_COUNT: 256 },
   // Copies take many questions, answers stop in the middle of a slot, and drops take many rounds.
-  "src/core/replication/copy-source.ts": { SLOTS_START: 8, SLOTS_MIN: 2, SLOTS_MAX: 24 },
+  "src/core/replication/copy-source.ts": { SLOTS_START: 8, SLOTS_MAX: 24 },
   "src/core/replication/pull-source.ts": { ANSWER_ENTRIES_MAX: 5 },
   "src/core/node-core.ts": { DROPS_PER_ROUND: 32 },
   // Bounds that a test of seconds never meets otherwise.
