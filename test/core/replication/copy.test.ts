@@ -208,7 +208,7 @@ describe("Copy", () => {
     advance(10);
 
     expect(done).toEqual([[SLOT, 1]]);
-    expect(pulls).toHaveLength(6);
+    expect(pulls).toHaveLength(11);
     expect(store.count(SLOT)).toBe(1_300);
     expect(store.digest(SLOT)).toEqual(source.digest(SLOT));
   });
