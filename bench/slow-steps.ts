@@ -7,6 +7,9 @@ import { PerformanceObserver } from "node:perf_hooks";
 
 /** Faster calls are taken by the wall clock. */
 const SLOW_MS = 0.3;
+/** Calls at least as slow are remembered, to be told from collections; past so many the rest counts as it is. */
+const LONG_MS = 2;
+const LONG_MAX = 10_000;
 
 /** Collects the times of calls, wall and corrected, in a histogram of 1.1-fold steps from 100 ns. */
 export class SlowSteps {
@@ -18,6 +21,7 @@ export class SlowSteps {
   maxMs = 0;
   wallMaxMs = 0;
   overTwoMs = 0;
+  readonly #long: { readonly startMs: number; readonly wallMs: number; readonly ms: number }[] = [];
 
   /** `callsPerReading`: calls between two readings of the process's account; what is used between them is counted to a slow call too. */
   constructor(callsPerReading = 32) {
@@ -39,8 +43,22 @@ export class SlowSteps {
     this.#count++;
     if (wallMs > this.wallMaxMs) this.wallMaxMs = wallMs;
     if (ms > this.maxMs) this.maxMs = ms;
-    if (ms > 2) this.overTwoMs++;
+    if (ms > LONG_MS) {
+      this.overTwoMs++;
+      if (this.#long.length < LONG_MAX) this.#long.push({ startMs: start, wallMs, ms });
+    }
     this.#counts[Math.max(0, Math.min(255, Math.round(Math.log(ms / 1e-4) / Math.log(1.1))))]!++;
+  }
+
+  /** Of the calls over 2 ms, those that are so without the collections that fell into them; and the longest. */
+  longWithout(gc: GcWatch): { readonly count: number; readonly maxMs: number } {
+    const rest = this.#long.map(({ startMs, wallMs, ms }) =>
+      Math.min(ms, wallMs - gc.within(startMs, startMs + wallMs)),
+    );
+    return {
+      count: rest.filter((ms) => ms > LONG_MS).length,
+      maxMs: Math.max(0, ...rest),
+    };
   }
 
   /** Upper end of the step that holds the quantile, in microseconds. */
@@ -75,11 +93,14 @@ export class GcWatch {
   #waitedMs = waitedMs();
   maxMs = 0;
   wallMaxMs = 0;
+  /** Those over a tenth of a millisecond, in the order in which they were reported. */
+  readonly #pauses: { readonly startMs: number; readonly endMs: number }[] = [];
 
   constructor() {
     new PerformanceObserver((list) => {
       const waited = waitedMs();
-      for (const { duration } of list.getEntries()) {
+      for (const { startTime, duration } of list.getEntries()) {
+        if (duration > 0.1) this.#pauses.push({ startMs: startTime, endMs: startTime + duration });
         this.#count++;
         this.#totalMs += duration;
         this.wallMaxMs = Math.max(this.wallMaxMs, duration);
@@ -88,6 +109,15 @@ export class GcWatch {
       }
       this.#waitedMs = waited;
     }).observe({ entryTypes: ["gc"] });
+  }
+
+  /** Milliseconds of collections between two instants of `performance.now()`. */
+  within(startMs: number, endMs: number): number {
+    let sum = 0;
+    for (const pause of this.#pauses) {
+      sum += Math.max(0, Math.min(endMs, pause.endMs) - Math.max(startMs, pause.startMs));
+    }
+    return sum;
   }
 
   toString(): string {

@@ -141,6 +141,12 @@ function report(name: string, calls: number, ms: number): void {
   console.log(`  merge  ${merges}; at most ${recordsMax} records moved or evicted in one`);
   console.log(`  sweep  ${sweeps}`);
   console.log(`  gc     ${gc}`);
+  for (const [kind, steps] of Object.entries({ get: gets, merge: merges, sweep: sweeps })) {
+    const { count, maxMs } = steps.longWithout(gc);
+    console.log(
+      `  ${kind.padEnd(6)} over 2 ms without the collections in them: ${count}, longest of those ${maxMs.toFixed(2)} ms`,
+    );
+  }
 }
 
 async function run(count: number, call: (index: number) => void): Promise<number> {

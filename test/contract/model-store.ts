@@ -131,6 +131,11 @@ export class ModelStore implements Store {
     return Math.min(...dues.filter((dueAt) => dueAt > 0), Number.POSITIVE_INFINITY);
   }
 
+  /** It has no budget. */
+  reserve(): boolean {
+    return true;
+  }
+
   stats(): StoreStats {
     const entries = this.#items.filter((item) => item.entry.value !== undefined).length;
     return {

@@ -1,7 +1,7 @@
 // Hinted handoff: what a replica that could not be reached has missed, kept until it is back.
 //
 // A hint is only a name, the key: this node is a replica of it too, so the newest version is looked up in the store when the
-// hint is replayed. That makes a hint some 80 bytes, coalesces any number of writes of a key into one, and never replays an
+// hint is replayed. That makes a hint some 350 bytes, coalesces any number of writes of a key into one, and never replays an
 // old version. Hints never count towards a quorum and never slow or fail a write: past a bound, or past the window, the slot
 // is marked for a sync instead, which the target then pulls by itself. So it is when the key is no longer held here at replay:
 // its tombstone may have been dropped early, and the target would go on answering with what was deleted.
@@ -17,8 +17,8 @@ import type { Store } from "../store/store.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import type { Outbox } from "./outbox.ts";
 
-/** Accounted bytes of a hint beside its key: map entry, object, numbers. */
-const HINT_OVERHEAD_BYTES = 80;
+/** Accounted bytes of a hint beside its key: map entry, object, numbers; measured, with the map's room to grow. */
+const HINT_OVERHEAD_BYTES = 320;
 /** An unanswered hint is sent again after this. */
 const REPLAY_TIMEOUT_MS = 1_000;
 const CLEAR_SLOTS_MAX = 1_024;
@@ -103,7 +103,9 @@ export class Hints {
     const bytes = bytesOf(hint.key);
     const { hintsPerTargetMax, hintBytesPerTargetMax } = this.#options;
     const isFull = target.hints.size >= hintsPerTargetMax || target.bytes + bytes > hintBytesPerTargetMax;
-    if (isFull || this.#bytes + bytes > 4 * hintBytesPerTargetMax) {
+    const isOver = this.#bytes + bytes > 4 * hintBytesPerTargetMax;
+    // Hints share the budget of entries, and may not push out more than a part of them.
+    if (isFull || isOver || !this.#store.reserve(this.#bytes + bytes)) {
       this.#overflow(member, target, hint.slot, "overflow", now);
       return;
     }
@@ -266,7 +268,7 @@ export class Hints {
   }
 
   #forget(member: MemberId, target: Target): void {
-    this.#bytes -= target.bytes;
+    this.#giveBack(target.bytes);
     this.#targets.delete(member);
     if (target.hints.size === 0) return;
     this.#outbox.event({ type: "hintsDropped", target: member, count: target.hints.size, reason: "gone" });
@@ -282,7 +284,12 @@ export class Hints {
   #remove(target: Target, key: string): void {
     if (!target.hints.delete(key)) return;
     target.bytes -= bytesOf(key);
-    this.#bytes -= bytesOf(key);
+    this.#giveBack(bytesOf(key));
+  }
+
+  #giveBack(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#store.reserve(this.#bytes);
   }
 
   #target(member: MemberId): Target {

@@ -21,7 +21,13 @@ import type { Entry, SlotDigest } from "../messages.ts";
 import { addToDigest, entryHash, subtractFromDigest } from "./digest.ts";
 import { type Due, DueQueue } from "./due-queue.ts";
 import { compareVersions, headOf, isExpired, isLive, tombstoneOf } from "./entry.ts";
-import type { EntryHead, MergeResult, Store, StoreStats } from "./store.ts";
+import {
+  type EntryHead,
+  type MergeResult,
+  RESERVED_SHARE_MAX,
+  type Store,
+  type StoreStats,
+} from "./store.ts";
 import { USE_ORDER_SIZE_MAX, UseOrder } from "./use-order.ts";
 
 /**
@@ -94,6 +100,8 @@ export class LruStore implements Store {
   readonly #tombstones = new DueQueue<Held>();
 
   #bytes = 0;
+  /** What others have of the budget. */
+  #reservedBytes = 0;
   #tombstoneBytes = 0;
   #evictionsTotal = 0;
   #expirationsTotal = 0;
@@ -210,6 +218,12 @@ export class LruStore implements Store {
     return Math.min(this.#tombstones.nextDueAt, this.#expiries.nextDueAt);
   }
 
+  reserve(bytes: number): boolean {
+    if (bytes > this.#bytesMax * RESERVED_SHARE_MAX) return false;
+    this.#reservedBytes = bytes;
+    return true;
+  }
+
   stats(): StoreStats {
     return {
       entries: this.#hot.size + this.#cold.size,
@@ -284,9 +298,13 @@ export class LruStore implements Store {
 
   /** Evicts values until `bytes` more fit. They leave their version as the floor (rule 3). */
   #makeRoom(bytes: number): void {
-    while (this.#bytes + bytes > this.#bytesMax || this.#hot.size + this.#cold.size >= USE_ORDER_SIZE_MAX) {
+    const bytesMax = this.#bytesMax - this.#reservedBytes;
+    while (this.#bytes + bytes > bytesMax || this.#hot.size + this.#cold.size >= USE_ORDER_SIZE_MAX) {
       const victim = this.#cold.peek() ?? this.#hot.peek();
-      assert(victim !== undefined, "a value to evict: one entry and the tombstones never exceed the budget");
+      if (victim === undefined) {
+        assert(this.#bytes + bytes <= this.#bytesMax, "one entry and the tombstones within the budget");
+        return;
+      }
       this.#remove(victim);
       this.raiseFloor(victim.slot, victim.entry.version);
       this.#evictionsTotal++;

@@ -28,6 +28,7 @@ import {
   type EntryHead,
   type MergeResult,
   NO_WATCH,
+  RESERVED_SHARE_MAX,
   type Store,
   type StoreStats,
   type StoreWatch,
@@ -121,6 +122,8 @@ export class SegmentStore implements Store {
   #found = 0;
   #evictionsTotal = 0;
   #expirationsTotal = 0;
+  /** What others have of the budget. */
+  #reservedBytes = 0;
   /** Segments kept free for the next large value, after the last ones; falls slowly. */
   #largeWanted = 0;
 
@@ -270,6 +273,12 @@ export class SegmentStore implements Store {
     return this.#isShort ? wallMs : this.#sweeper.nextDueMs();
   }
 
+  reserve(bytes: number): boolean {
+    if (bytes > this.#options.bytesMax * RESERVED_SHARE_MAX) return false;
+    this.#reservedBytes = bytes;
+    return true;
+  }
+
   stats(): StoreStats {
     const { ledger } = this.#holdings;
     return {
@@ -397,11 +406,12 @@ export class SegmentStore implements Store {
     return pool.freeCount >= needed || this.#reclaimer.free(needed);
   }
 
-  /** Keeps room for the ghosts that so many entries will have. */
+  /** Keeps room for the ghosts that so many entries will have, and for what others keep. */
   #limitPool(): void {
     const { ghosts } = this.#reclaimer;
     const ghostBytes = Math.max(ghosts.bytes, Ghosts.bytesFor(this.#holdings.ledger.total));
-    this.#pool.setLimit(Math.floor((this.#options.bytesMax - ghostBytes) / this.#pool.segmentBytes));
+    const bytesMax = this.#options.bytesMax - ghostBytes - this.#reservedBytes;
+    this.#pool.setLimit(Math.floor(bytesMax / this.#pool.segmentBytes));
   }
 
   #removeAll(slot: Slot): void {

@@ -16,6 +16,9 @@
 import type { Slot } from "../../base/ids.ts";
 import type { Entry, SlotDigest } from "../messages.ts";
 
+/** The most of the budget that {@link Store.reserve} leaves to others. */
+export const RESERVED_SHARE_MAX = 0.25;
+
 /** The outcome of {@link Store.merge}. */
 export type MergeResult =
   /** Held now; also when exactly this version was held already. */
@@ -96,5 +99,10 @@ export interface Store {
   drop(slot: Slot): void;
   /** Does at most `budget` units of upkeep: turns expired values into tombstones, drops old tombstones. Returns when it next has work (wall ms; never later than something falls due, but for engines that rest between two looks), `Infinity` for none. */
   sweep(wallMs: number, budget: number): number;
+  /**
+   * Leaves `bytes` of the budget to what the node keeps beside its entries, instead of what it left before; the writes that follow
+   * make the room. Returns false, and changes nothing, for more than {@link RESERVED_SHARE_MAX} of the budget.
+   */
+  reserve(bytes: number): boolean;
   stats(): StoreStats;
 }

@@ -110,6 +110,26 @@ describe("Hints", () => {
     expect(hints.drain(TARGET).slots).toEqual([slotOfKey("6"), slotOfKey("7")].sort((a, b) => a - b));
   });
 
+  test("takes the room of hints from the budget for entries, gives it back, and takes no more than its share", () => {
+    const fixture = makeFixture(hashes);
+    const reserved: number[] = [];
+    fixture.store.reserve = (bytes) => {
+      if (bytes > 1_000) return false;
+      reserved.push(bytes);
+      return true;
+    };
+    for (const key of ["1", "2", "3", "4"]) {
+      fixture.store.merge(slotOfKey(key), entry({ key }), at(0).wallMs);
+      fixture.hints.add(TARGET, { key, slot: slotOfKey(key) }, at(0));
+    }
+
+    expect(fixture.hints.count).toBe(3);
+    expect(reserved.at(-1)).toBe(fixture.hints.bytes);
+    expect(fixture.hints.drain(TARGET).slots).toEqual([slotOfKey("4")]);
+    fixture.hints.replay(at(600_001));
+    expect(reserved.at(-1)).toBe(0);
+  });
+
   test("turns hints past the window into a sync of their slot", () => {
     const { hints } = withHints(["k"]);
 

@@ -286,6 +286,23 @@ describe("SegmentStore", () => {
     expect(store.stats().bytes).toBeLessThanOrEqual(bytesMax);
   });
 
+  test("keeps within what others leave of the budget, and takes it again when they give it back", () => {
+    const store = tiny(100_000);
+    const fill = (from: number) => {
+      for (let index = from; index < from + 3_000; index++)
+        store.merge(SLOT, value(`k${index}`, index + 1), T0);
+      return store.stats().bytes;
+    };
+    expect(fill(0)).toBeGreaterThan(90_000);
+
+    expect(store.reserve(25_000)).toBe(true);
+    expect(store.reserve(25_001)).toBe(false);
+    expect(fill(3_000)).toBeLessThanOrEqual(75_000);
+
+    expect(store.reserve(0)).toBe(true);
+    expect(fill(6_000)).toBeGreaterThan(90_000);
+  });
+
   test.each([
     ["bytesMax", { bytesMax: 0 }],
     ["bytesMax", { bytesMax: 2 ** 36 }],
