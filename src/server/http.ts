@@ -78,6 +78,8 @@ export interface HttpGuard {
   readonly isSecured: boolean;
   /** As whom somebody acts who sent a name and a secret; `undefined` for wrong ones. */
   accessOf(name: string, secret: Uint8Array): Access | undefined;
+  /** Somebody at `host:port` sent wrong ones. */
+  onWrongSecret?(remoteAddress: string): void;
 }
 
 /** Answers the server's requests from `pages`, asking for the secret where there is one. */
@@ -114,6 +116,9 @@ function answerTo(pages: HttpPages, guard: HttpGuard, request: IncomingMessage):
   if (guard.isSecured) {
     const access = accessIn(request.headers.authorization, guard);
     if (access === undefined) {
+      const { remoteAddress, remotePort } = request.socket;
+      if (request.headers.authorization !== undefined)
+        guard.onWrongSecret?.(`${remoteAddress}:${remotePort}`);
       const headers = { "www-authenticate": "Bearer" };
       return { status: 401, type: TEXT, body: "The cluster's secret is required\n", headers };
     }

@@ -30,6 +30,7 @@ import {
 } from "../io/link.ts";
 import { resolveLinkLimits } from "../wire/limits.ts";
 import { ClientLinks, failuresOf } from "./client-links.ts";
+import { ConnectionGate } from "./connection-gate.ts";
 import type { CredentialPart, Credentials } from "./credentials.ts";
 import { Denials } from "./denials.ts";
 import { Driver } from "./driver.ts";
@@ -68,6 +69,8 @@ export type CreateCore = (options: NodeCoreOptions, now: Now) => NodeMachine;
 export interface ShellSetup {
   readonly options: ResolvedNodeOptions;
   readonly credentials: Credentials;
+  /** What the options say, or as much as the system affords. */
+  readonly connectionsMax: number;
   /** `host:port` that others reach this node at. */
   readonly address: string;
   readonly hashes: Hashes;
@@ -97,6 +100,7 @@ export class NodeShell {
   readonly #options: ResolvedNodeOptions;
   readonly #credentials: Credentials;
   readonly #denials: Denials;
+  readonly #gate: ConnectionGate;
   readonly #sharing: SecretSharing;
   #behindLogged = "[]";
   readonly #core: NodeMachine;
@@ -144,6 +148,12 @@ export class NodeShell {
     const nowMs = () => readNow().monoMs;
     const refusal = (id: number) => this.#refusal(id);
     const waitedMs = (at: number) => this.#driver.waitedMs(at);
+    this.#gate = new ConnectionGate({
+      connectionsMax: setup.connectionsMax,
+      connectionsPerAddressMax: options.connectionsPerAddressMax,
+      nowMs,
+      onRefused: (reason) => this.#countRefusal(reason),
+    });
     const denials = new Denials(setup.logger, nowMs);
     this.#denials = denials;
     this.#clients = new ClientLinks({
@@ -194,17 +204,28 @@ export class NodeShell {
       findUser: this.#credentials.findUser,
       limits: this.#limits(),
       nodesNeedCertificate: options.tls !== undefined,
-      onLink: (link) => (link.path === "client" ? this.#clients.accept(link) : this.#peers.accept(link)),
+      onLink: (link) => {
+        this.#gate.proved(link.remoteAddress);
+        return link.path === "client" ? this.#clients.accept(link) : this.#peers.accept(link);
+      },
       onRefused: (refused) => this.#onRefused(refused),
     });
   }
 
   /** Begins to keep time and to take connections. */
   start(server: Server): void {
+    this.#gate.attach(server);
+    // Who is answered is no stranger, and has the patience of HTTP's own limits.
+    server.on("request", ({ socket }) => this.#gate.proved(`${socket.remoteAddress}:${socket.remotePort}`));
     this.#acceptor.attach(server);
     this.#driver.start();
     this.#credentials.start((part) => this.#onCredentials(part, server));
     if (this.#door !== undefined) this.#driver.feed({ kind: "clientOpened", client: DOOR_HANDLE });
+  }
+
+  /** Somebody sent a secret as it is that was wrong. */
+  wrongSecret(remoteAddress: string): void {
+    this.#gate.failed(remoteAddress);
   }
 
   /** `host:port` that Redis clients reach this node at; `undefined` without a door. */
@@ -274,6 +295,7 @@ export class NodeShell {
   /** Ends it: no step follows, and what is still connected is cut. */
   stop(): void {
     this.#credentials.stop();
+    this.#gate.stop();
     this.#driver.stop();
     this.#acceptor.close();
   }
@@ -299,6 +321,7 @@ export class NodeShell {
     const options = {
       ...{ valueBytesMax, memoryBytes, connectionsMax, read, write },
       credentials: this.#credentials,
+      gate: this.#gate,
       isCluster: redisCluster,
       timeoutMs: replication.requestMsMax,
     };
@@ -418,8 +441,13 @@ export class NodeShell {
     return { kind: "failed", id, code: "ERR_CLOSED", message, applied: "no", elsewhere: true };
   }
 
-  #onRefused({ path, remoteAddress, code, reason }: Refusal): void {
+  #countRefusal(code: string): void {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
+  }
+
+  #onRefused({ path, remoteAddress, code, reason }: Refusal): void {
+    if (code === "ERR_UNAUTHORIZED") this.#gate.failed(remoteAddress);
+    this.#countRefusal(code);
     this.#logger.debug({ path, remoteAddress, code, reason }, "connection refused");
   }
 }

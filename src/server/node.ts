@@ -17,6 +17,7 @@ import { formatDuration } from "../base/units.ts";
 import type { NodeStatus } from "../core/status.ts";
 import { loadHashes } from "../io/hashes.ts";
 import { Credentials } from "./credentials.ts";
+import { affordableConnections } from "./file-descriptors.ts";
 import { createHttpServer, type HttpPages, servePages, type Verdict } from "./http.ts";
 import { advertisedAddress, listen } from "./listen.ts";
 import { createLogger, type NodeLogger } from "./logger.ts";
@@ -122,7 +123,12 @@ class NodeServer implements RunningServer {
     const logger = options.logger ?? createLogger(options.logLevel, options.name);
     // Before anything listens: a node whose files are not right must not be there for a moment.
     const credentials = new Credentials(options, logger);
-    const http = createHttpServer({ tls: credentials.tls, connectionsMax: options.connectionsMax });
+    const connectionsMax = affordableConnections(options.connectionsMax);
+    if (connectionsMax < options.connectionsMax) {
+      const facts = { connectionsMax, option: options.connectionsMax };
+      logger.warn(facts, "fewer connections than connectionsMax: the limit of open files is low");
+    }
+    const http = createHttpServer({ tls: credentials.tls, connectionsMax });
     const bound = await listen(http, options.listen);
     let door: ShellSetup["door"];
     try {
@@ -131,6 +137,7 @@ class NodeServer implements RunningServer {
       const setup = {
         options,
         credentials,
+        connectionsMax,
         address: formatAddress(address),
         hashes,
         logger,
@@ -162,7 +169,11 @@ class NodeServer implements RunningServer {
       onReleased: () => this.#onReleased(),
       onFatal: (error) => this.#onBug(error),
     });
-    servePages(http, this.#pages(), setup.credentials);
+    servePages(http, this.#pages(), {
+      isSecured: setup.credentials.isSecured,
+      accessOf: (name, secret) => setup.credentials.accessOf(name, secret),
+      onWrongSecret: (remoteAddress) => this.#shell.wrongSecret(remoteAddress),
+    });
     this.#shell.start(http);
     logger.info({ address, seeds: options.seeds, cluster: options.cluster }, "listening");
   }

@@ -83,6 +83,8 @@ export interface NodeOptions {
   readonly readyTimeout?: number | string | undefined;
   /** Connections accepted at a time, HTTP included; further ones are dropped. 16 to 65,536. @default 10000 */
   readonly connectionsMax?: number | undefined;
+  /** The same of one address (of an IPv6 network of 64 bits), so that nobody takes them all. 1 to `connectionsMax`. @default half of `connectionsMax` */
+  readonly connectionsPerAddressMax?: number | undefined;
   /** What is logged, to stderr as JSON lines. @default "silent" */
   readonly logLevel?: LogLevel | undefined;
   /** A pino logger, or anything with its four methods, instead of `logLevel`. */
@@ -123,6 +125,7 @@ export interface ResolvedNodeOptions {
   /** 0: wait for ever. */
   readonly readyTimeoutMs: number;
   readonly connectionsMax: number;
+  readonly connectionsPerAddressMax: number;
   /** Of no use when a logger was given. */
   readonly logLevel: LogLevel;
   readonly logger: NodeLogger | undefined;
@@ -155,6 +158,7 @@ const OPTION_NAMES = Object.keys({
   leaveOnStop: 0,
   readyTimeout: 0,
   connectionsMax: 0,
+  connectionsPerAddressMax: 0,
   logLevel: 0,
   logger: 0,
   onEvent: 0,
@@ -183,6 +187,8 @@ export function resolveNodeOptions(input: NodeOptions, randomName: () => string)
   const valueBytesFallback = Math.min(VALUE_BYTES_DEFAULT, Math.floor(memoryBytes / 4));
   const seeds = resolveSeeds(input.join ?? []);
   const bootstrap = checkType("bootstrap", input.bootstrap ?? seeds.length === 0, "boolean", "true or false");
+  const connectionsMax = integer("connectionsMax", input.connectionsMax ?? 10_000, 16, 65_536);
+  const perAddress = input.connectionsPerAddressMax ?? Math.ceil(connectionsMax / 2);
   // The core checks the fields that it shares with the simulator's nodes; address and generation are known only later.
   const core = resolveNodeCoreOptions({
     id: text("name", randomName()),
@@ -220,7 +226,8 @@ export function resolveNodeOptions(input: NodeOptions, randomName: () => string)
     valueBytesMax: core.valueBytesMax,
     leaveOnStop: checkType("leaveOnStop", input.leaveOnStop ?? false, "boolean", "true or false"),
     readyTimeoutMs: duration("readyTimeout", input.readyTimeout ?? READY_TIMEOUT_MS_DEFAULT),
-    connectionsMax: integer("connectionsMax", input.connectionsMax ?? 10_000, 16, 65_536),
+    connectionsMax,
+    connectionsPerAddressMax: integer("connectionsPerAddressMax", perAddress, 1, connectionsMax),
     logLevel: resolveLogLevel(input.logLevel ?? "silent"),
     logger: resolveLogger(input.logger),
     onEvent:

@@ -17,6 +17,7 @@ function authenticate({ session, services }: Context, user: string, password: Ui
   const access = services.accessOf(user, password);
   if (access !== undefined) {
     session.access = access;
+    services.onProved(session);
     return;
   }
   services.onWrongSecret(session);

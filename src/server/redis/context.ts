@@ -83,6 +83,8 @@ export interface Services {
   readonly isSecured: boolean;
   /** As whom a connection acts that gave this name and secret; `undefined` for wrong ones, at the same cost. */
   accessOf(name: string, secret: Uint8Array): Access | undefined;
+  /** A connection gave a right one. */
+  onProved(session: Session): void;
   /** A connection gave a wrong one. */
   onWrongSecret(session: Session): void;
   /** A request was refused that its user may not make. */

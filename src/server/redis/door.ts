@@ -17,6 +17,7 @@ import type { ClientReply, DoorMessage, ReadMode, WriteMode } from "../../core/m
 import type { ClusterView } from "../../core/replication/cluster-view.ts";
 import type { NodeStatus } from "../../core/status.ts";
 import type { Access } from "../../io/link.ts";
+import type { ConnectionGate } from "../connection-gate.ts";
 import type { Credentials } from "../credentials.ts";
 import type { NodeLogger } from "../logger.ts";
 import type { RequestMetrics } from "../request-metrics.ts";
@@ -58,6 +59,7 @@ const KEEP_ALIVE_MS = 60_000;
 /** The door's own options, resolved. */
 export interface DoorOptions {
   readonly credentials: Credentials;
+  readonly gate: ConnectionGate;
   readonly isCluster: boolean;
   readonly valueBytesMax: number;
   readonly memoryBytes: number;
@@ -165,6 +167,7 @@ export class RedisDoor {
         this.#held.delete(connection);
       },
     };
+    options.gate.attach(server);
     const isTls = options.credentials.tls !== undefined;
     server.on(isTls ? "secureConnection" : "connection", (socket: Socket) => this.#accept(socket));
     ports.logger.info({ address: formatAddress(address), cluster: options.isCluster }, "redis door open");
@@ -258,7 +261,10 @@ export class RedisDoor {
     this.#counters.connectionsTotal++;
     const connection = new Connection(++this.#lastId, socket, this.#connectionPorts);
     this.#connections.set(connection.id, connection);
-    if (!this.#options.credentials.isSecured) return;
+    if (!this.#options.credentials.isSecured) {
+      this.#options.gate.proved(connection.address);
+      return;
+    }
     const timer = setTimeout(() => {
       if (connection.access === undefined) connection.destroy();
     }, AUTH_MS_MAX);
@@ -318,7 +324,7 @@ export class RedisDoor {
   }
 
   #services(): Services {
-    const { credentials, isCluster, valueBytesMax, memoryBytes } = this.#options;
+    const { credentials, gate, isCluster, valueBytesMax, memoryBytes } = this.#options;
     const { wallMs, status, hashes, logger, onDenied } = this.#ports;
     return {
       keyspace: this.#keyspace,
@@ -330,7 +336,8 @@ export class RedisDoor {
       counters: this.#counters,
       isSecured: credentials.isSecured,
       accessOf: (name, secret) => credentials.accessOf(name, secret),
-      onWrongSecret: () => {},
+      onWrongSecret: ({ address }) => gate.failed(address),
+      onProved: ({ address }) => gate.proved(address),
       onDenied: (session, reason) => onDenied(session.access?.user ?? "", session.address, reason),
       port: this.#address.port,
       runId: randomBytes(20).toString("hex"),

@@ -1,0 +1,178 @@
+// Who may connect, before anything is read: how many connections there are in all, from one address, and of strangers, how long a stranger may take
+// to prove itself, and how soon somebody may try again who has proved something wrong.
+//
+// A stranger is a connection that has neither become a link, nor a Redis connection that is let in, nor had an HTTP request answered. Refusing costs
+// the node an accept and a close, whatever the other side would have sent. Established connections are not touched by any of it.
+//
+// Back-off: an address has `FAILURES_MAX` wrong proofs to spend and gets `FAILURES_PER_SECOND` back; while it has none, its new connections are
+// dropped. That also concerns the honest neighbours of a guesser who shares their address, for as long as the guessing goes on; those that are
+// connected stay so.
+
+import type { Server, Socket } from "node:net";
+
+/** Addresses that are remembered. Past it those without connections are forgotten, and their failures with them. */
+const ADDRESSES_MAX = 10_000;
+/** From the connection on, TLS and HTTP included. Together with the interval of looking: within 5 s. */
+const STRANGER_MS_MAX = 4_500;
+const LOOK_INTERVAL_MS = 250;
+/** Strangers of one address: as many handshakes as a reconnecting crowd behind one router has under way. */
+const STRANGERS_PER_ADDRESS_MAX = 512;
+/** Enough for a node whose secret is wrong, which tries several times a second at first. */
+const FAILURES_MAX = 20;
+const FAILURES_PER_SECOND = 2;
+
+/** Why a connection was dropped as it came. */
+export type GateReason = "total" | "address" | "strangers" | "back-off" | "time";
+
+export interface GateOptions {
+  /** Connections in all, of every server that is attached. */
+  readonly connectionsMax: number;
+  readonly connectionsPerAddressMax: number;
+  nowMs(): number;
+  onRefused(reason: GateReason, address: string): void;
+}
+
+/** What is known of one address. */
+interface Neighbour {
+  open: number;
+  strangers: number;
+  /** Wrong proofs that it may still make, as of `creditMs`. */
+  credit: number;
+  creditMs: number;
+}
+
+interface Stranger {
+  readonly socket: Socket;
+  readonly neighbour: Neighbour;
+  readonly address: string;
+  readonly sinceMs: number;
+}
+
+/** See the top of the file. */
+export class ConnectionGate {
+  readonly #options: GateOptions;
+  readonly #neighbours = new Map<string, Neighbour>();
+  /** By both ends' `host:port`, in the order they came. */
+  readonly #strangers = new Map<string, Stranger>();
+  #open = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+  }
+
+  /** Connections that are open. */
+  get count(): number {
+    return this.#open;
+  }
+
+  get strangerCount(): number {
+    return this.#strangers.size;
+  }
+
+  /** Guards a server's connections from now on. */
+  attach(server: Server): void {
+    server.on("connection", (socket: Socket) => this.#admit(socket));
+  }
+
+  /** The connection from `host:port` is a stranger's no more. */
+  proved(remoteAddress: string): void {
+    const stranger = this.#strangers.get(remoteAddress);
+    if (stranger === undefined) return;
+    this.#strangers.delete(remoteAddress);
+    stranger.neighbour.strangers--;
+  }
+
+  /** Somebody at `host:port` has proved something wrong. */
+  failed(remoteAddress: string): void {
+    const neighbour = this.#neighbour(addressOf(remoteAddress));
+    neighbour.credit = Math.max(0, this.#creditOf(neighbour) - 1);
+  }
+
+  /** Looks at no time any more. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #admit(socket: Socket): void {
+    const remote = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
+    const address = addressOf(remote);
+    const neighbour = this.#neighbour(address);
+    const reason = this.#objection(neighbour);
+    if (reason !== undefined) {
+      socket.destroy();
+      this.#options.onRefused(reason, address);
+      return;
+    }
+    this.#open++;
+    neighbour.open++;
+    neighbour.strangers++;
+    this.#strangers.set(remote, { socket, neighbour, address, sinceMs: this.#options.nowMs() });
+    this.#timer ??= this.#lookLater();
+    socket.once("close", () => {
+      this.#open--;
+      neighbour.open--;
+      if (this.#strangers.get(remote)?.socket === socket) this.proved(remote);
+    });
+  }
+
+  #objection(neighbour: Neighbour): GateReason | undefined {
+    const { connectionsMax, connectionsPerAddressMax } = this.#options;
+    if (this.#open >= connectionsMax) return "total";
+    if (neighbour.open >= connectionsPerAddressMax) return "address";
+    if (neighbour.strangers >= STRANGERS_PER_ADDRESS_MAX) return "strangers";
+    return this.#creditOf(neighbour) < 1 ? "back-off" : undefined;
+  }
+
+  /** Brought up to date. */
+  #creditOf(neighbour: Neighbour): number {
+    const nowMs = this.#options.nowMs();
+    const earned = ((nowMs - neighbour.creditMs) / 1_000) * FAILURES_PER_SECOND;
+    neighbour.credit = Math.min(FAILURES_MAX, neighbour.credit + earned);
+    neighbour.creditMs = nowMs;
+    return neighbour.credit;
+  }
+
+  #neighbour(address: string): Neighbour {
+    const known = this.#neighbours.get(address);
+    if (known !== undefined) return known;
+    if (this.#neighbours.size >= ADDRESSES_MAX) this.#forgetIdle();
+    const neighbour = { open: 0, strangers: 0, credit: FAILURES_MAX, creditMs: this.#options.nowMs() };
+    this.#neighbours.set(address, neighbour);
+    return neighbour;
+  }
+
+  #forgetIdle(): void {
+    for (const [address, { open }] of this.#neighbours) if (open === 0) this.#neighbours.delete(address);
+  }
+
+  #lookLater(): NodeJS.Timeout {
+    return setTimeout(() => this.#look(), LOOK_INTERVAL_MS).unref();
+  }
+
+  /** Cuts strangers that took too long: the oldest come first. */
+  #look(): void {
+    this.#timer = undefined;
+    const oldestMs = this.#options.nowMs() - STRANGER_MS_MAX;
+    for (const { socket, address, sinceMs } of this.#strangers.values()) {
+      if (sinceMs > oldestMs) break;
+      socket.destroy();
+      this.#options.onRefused("time", address);
+    }
+    if (this.#strangers.size > 0) this.#timer = this.#lookLater();
+  }
+}
+
+/** What one neighbour has of addresses: an IPv4 address, or the 64 bits in front of an IPv6 address, the rest of which it chooses freely. */
+export function addressOf(remoteAddress: string): string {
+  const host = remoteAddress.slice(0, remoteAddress.lastIndexOf(":"));
+  const v4 = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(host)?.[1];
+  if (v4 !== undefined || !host.includes(":")) return v4 ?? host;
+  const [head = "", tail = ""] = host.split("%")[0]!.split("::");
+  const front = head === "" ? [] : head.split(":");
+  const back = tail === "" ? [] : tail.split(":");
+  const zeros = host.includes("::")
+    ? new Array<string>(Math.max(0, 8 - front.length - back.length)).fill("0")
+    : [];
+  return `${[...front, ...zeros, ...back].slice(0, 4).join(":")}::/64`;
+}

@@ -1,0 +1,146 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { addressOf, ConnectionGate, type GateOptions } from "../../src/server/connection-gate.ts";
+import { affordableConnections } from "../../src/server/file-descriptors.ts";
+
+const open: { destroy(): unknown }[] = [];
+const servers: Server[] = [];
+afterEach(() => {
+  for (const socket of open.splice(0)) socket.destroy();
+  for (const server of servers.splice(0)) server.close();
+});
+
+async function setUp(options: Partial<GateOptions> = {}) {
+  const refused: string[] = [];
+  const clock = { nowMs: 0 };
+  const gate = new ConnectionGate({
+    connectionsMax: 100,
+    connectionsPerAddressMax: 100,
+    nowMs: () => clock.nowMs,
+    onRefused: (reason) => refused.push(reason),
+    ...options,
+  });
+  const accepted: Socket[] = [];
+  const server = createServer((socket) => {
+    open.push(socket.on("error", () => {}));
+    accepted.push(socket);
+  });
+  gate.attach(server);
+  servers.push(server);
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const dial = async () => {
+    const socket = connect(port, "127.0.0.1");
+    open.push(socket.on("error", () => {}));
+    await once(socket, "connect");
+    // Refused ones end by themselves; nobody else does.
+    return socket.resume();
+  };
+  const remoteOf = (socket: Socket) => `127.0.0.1:${socket.localPort}`;
+  return { gate, refused, clock, dial, remoteOf, accepted };
+}
+
+describe("ConnectionGate", () => {
+  test("drops connections beyond the total as they come, and takes others when some have gone", async () => {
+    const { gate, refused, dial } = await setUp({ connectionsMax: 2 });
+    const [first] = [await dial(), await dial()];
+
+    const third = await dial();
+    await once(third, "close");
+    first!.destroy();
+    await vi.waitFor(() => expect(gate.count).toBe(1));
+    await dial();
+
+    await vi.waitFor(() => expect(gate.count).toBe(2));
+    expect(refused).toEqual(["total"]);
+  });
+
+  test("drops connections beyond those of one address", async () => {
+    const { refused, dial } = await setUp({ connectionsPerAddressMax: 1 });
+    await dial();
+
+    await once(await dial(), "close");
+
+    expect(refused).toEqual(["address"]);
+  });
+
+  test("cuts strangers that take too long, and nobody else", async () => {
+    const { gate, refused, clock, dial, remoteOf } = await setUp();
+    const [stranger, friend] = [await dial(), await dial()];
+    await vi.waitFor(() => expect(gate.strangerCount).toBe(2));
+    gate.proved(remoteOf(friend));
+
+    clock.nowMs = 4_499;
+    const late = await dial();
+    await vi.waitFor(() => expect(gate.strangerCount).toBe(2));
+    clock.nowMs = 4_500;
+    await once(stranger, "close");
+
+    expect(refused).toEqual(["time"]);
+    expect([friend.destroyed, late.destroyed]).toEqual([false, false]);
+  });
+
+  test("drops strangers of one address that are too many", async () => {
+    const { gate, refused, dial } = await setUp({ connectionsMax: 1_000, connectionsPerAddressMax: 1_000 });
+    await Promise.all(Array.from({ length: 512 }, dial));
+    await vi.waitFor(() => expect(gate.strangerCount).toBe(512));
+
+    await once(await dial(), "close");
+
+    expect(refused).toEqual(["strangers"]);
+  });
+
+  test("backs off from an address that proved wrong things, until it has waited", async () => {
+    const { gate, refused, clock, dial } = await setUp();
+    const before = await dial();
+    for (let index = 0; index < 20; index++) gate.failed("127.0.0.1:1");
+
+    await once(await dial(), "close");
+    clock.nowMs = 400;
+    await once(await dial(), "close");
+    clock.nowMs = 500;
+    const after = await dial();
+    await vi.waitFor(() => expect(gate.count).toBe(2));
+
+    expect(refused).toEqual(["back-off", "back-off"]);
+    // Other addresses, and what is connected, are not concerned.
+    expect([before.destroyed, after.destroyed]).toEqual([false, false]);
+  });
+
+  test("forgets what it counted when connections close", async () => {
+    const { gate, dial } = await setUp();
+    const sockets = await Promise.all(Array.from({ length: 50 }, dial));
+    await vi.waitFor(() => expect(gate.count).toBe(50));
+
+    for (const socket of sockets) socket.destroy();
+
+    await vi.waitFor(() => expect([gate.count, gate.strangerCount]).toEqual([0, 0]));
+  });
+});
+
+describe("addressOf", () => {
+  test.each([
+    ["10.1.2.3:4567", "10.1.2.3"],
+    ["::ffff:10.1.2.3:4567", "10.1.2.3"],
+    ["2001:db8:1:2:3:4:5:6:4567", "2001:db8:1:2::/64"],
+    ["2001:db8::6:4567", "2001:db8:0:0::/64"],
+    ["fe80::1%eth0:4567", "fe80:0:0:0::/64"],
+    ["::1:4567", "0:0:0:0::/64"],
+    ["unknown:0", "unknown"],
+  ])("takes %s for %s", (remote, address) => {
+    expect(addressOf(remote)).toBe(address);
+  });
+});
+
+describe("affordableConnections", () => {
+  test.each([
+    ["Max open files            64                   64                   files\n", 16],
+    ["Max open files            1048576              1048576              files\n", 10_000],
+    ["Max open files            20                   20                   files\n", 1],
+    ["Max open files            unlimited            unlimited            files\n", 10_000],
+    ["", 10_000],
+  ])("given %j is %d", (limits, connections) => {
+    expect(affordableConnections(10_000, limits)).toBe(connections);
+  });
+});
