@@ -116,6 +116,11 @@ export class NodeShell {
   readonly #refusals = new Map<string, number>();
   readonly #door: RedisDoor | undefined;
   readonly #watchers: SlotWatchers;
+  /** When the door looked at what the node holds, for the rest of its callback; `undefined` between callbacks. */
+  #lookedAt: Now | undefined;
+  readonly #forgetLook = (): void => {
+    this.#lookedAt = undefined;
+  };
   #messagesDropped = 0;
   #loopLateMsMax = 0;
 
@@ -373,8 +378,13 @@ export class NodeShell {
     return { kind: "secrets", fingerprints: this.#credentials.fingerprints };
   }
 
+  /** Reads the clock once for all that is asked in one go. */
   #getAlone(key: string, read: ReadMode): Entry | undefined | typeof NOT_ALONE {
-    const now = this.#driver.look();
+    if (this.#lookedAt === undefined) {
+      this.#lookedAt = this.#driver.look();
+      queueMicrotask(this.#forgetLook);
+    }
+    const now = this.#lookedAt;
     return now === undefined ? NOT_ALONE : this.#core.getAlone(key, read, now);
   }
 

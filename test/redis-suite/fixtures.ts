@@ -1,4 +1,4 @@
-// For `run.sh --sdk-fixtures`: stands between Redis' suite and the door, and makes the keys "of another type" that some tests begin with.
+// For `run.sh`: stands between Redis' suite and the door, and makes the keys "of another type" that some tests begin with.
 // LPUSH, RPUSH, SADD, RPOP and LRANGE, which the door does not know, work on an array through the SDK; every other request is passed on as it is. So the tests that want WRONGTYPE get a key whose value a Redis client cannot read, as it can be here.
 
 import { connect as connectTcp, createServer, type Socket } from "node:net";

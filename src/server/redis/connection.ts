@@ -165,8 +165,9 @@ export class Connection implements Session, CallListener {
 
   callDone(call: Call): void {
     if (call === this.#starting) return;
-    if (call !== this.#running[0]) call.keep();
-    else this.#writeEnded();
+    // Bytes that are lent for the moment are written at once, or copied; everything else waits for the end of the turn.
+    if (call === this.#running[0] && call.reply instanceof Uint8Array) this.#writeEnded();
+    else call.keep();
     this.wake();
   }
 
@@ -180,7 +181,9 @@ export class Connection implements Session, CallListener {
   /** Goes on after something has changed: starts what may start. */
   goOn(): void {
     this.#isAwake = false;
-    if (!this.#isClosed) this.#process();
+    if (this.#isClosed) return;
+    this.#writeEnded();
+    this.#process();
   }
 
   #receive(chunk: Buffer): void {
@@ -330,12 +333,17 @@ export class Connection implements Session, CallListener {
   }
 
   #writeEnded(): void {
+    const isAll = this.#running.every(({ isDone }) => isDone);
+    if (isAll && this.#runningOnKeys > 0) {
+      this.#runningOnKeys = 0;
+      this.#busyKeys.clear();
+    }
     let ended = 0;
     while (ended < this.#running.length && this.#running[ended]!.isDone) {
       const call = this.#running[ended]!;
       this.#writeReply(call);
       call.written();
-      if (call.isOnKeys) {
+      if (call.isOnKeys && !isAll) {
         this.#runningOnKeys--;
         call.removeKeys(this.#busyKeys);
       }
