@@ -274,6 +274,23 @@ describe("The Redis door", () => {
   });
 });
 
+describe("A Redis door as a cluster", () => {
+  test("runs transactions on one slot, and refuses those on several", async () => {
+    const redis = await dial(await start({ redisCluster: true }));
+
+    for (const line of ["multi", "set {a}1 1", "incr {a}1", "get {a}2"]) await redis.ask(line);
+    expect(await redis.ask("exec")).toBe("*3\r\n+OK\r\n:2\r\n$-1\r\n");
+    for (const lines of [
+      ["multi", "set a 1", "get b"],
+      ["watch a", "multi", "set b 1"],
+    ]) {
+      for (const line of lines) await redis.ask(line);
+      expect(await redis.ask("exec")).toBe("-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    }
+    expect(await redis.ask("exists a b")).toBe(":0\r\n");
+  });
+});
+
 describe("A Redis door with a secret", () => {
   const secret = "0123456789abcdef0123456789abcdef";
   let node: EmbeddedNode;

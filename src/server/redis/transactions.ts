@@ -3,7 +3,10 @@
 //   the key is still as it was read (or watched). With WATCH on that key this is Redis' optimistic locking, across the cluster.
 // - One that writes several keys runs its commands in order, with no other command of its connection between them; others may see them
 //   half done. If it watches keys, it is refused, because it could not keep that promise.
+// - Where the door shows itself as a cluster, keys of several slots are refused, as in any Redis Cluster; as one server it takes them, because
+//   tools that were written for one server send such transactions to save round trips.
 
+import { slotOfKey } from "../../base/hash.ts";
 import type { Change, Entry, Want } from "../../core/messages.ts";
 import { decide } from "../../core/replication/decide.ts";
 import { isLive } from "../../core/store/entry.ts";
@@ -109,6 +112,8 @@ class Transaction {
   }
 
   async run(): Promise<Reply> {
+    if (this.#context.services.isCluster && this.#slotCount() > 1)
+      return new ErrorReply("CROSSSLOT Keys in request don't hash to the same slot");
     const written = this.#writtenKeys();
     if (this.#watched.size > 0 && written.size > 1) {
       return new ErrorReply(
@@ -129,6 +134,15 @@ class Transaction {
       for (const index of keyIndexes(spec, request.length)) keys.add(request.text(index));
     }
     return keys;
+  }
+
+  /** How many slots its keys are in, those that are read or watched included. */
+  #slotCount(): number {
+    const slots = new Set<number>([...this.#watched.keys()].map(slotOfKey));
+    for (const { spec, request } of this.#queue)
+      for (const index of keyIndexes(spec, request.length))
+        slots.add(slotOfKey(request.at(index).toString("utf8")));
+    return slots.size;
   }
 
   #touchesAllKeys(): boolean {
