@@ -52,6 +52,14 @@ export type NodeEvent =
   | { readonly type: "versionRefused"; readonly member: MemberId; readonly aheadMs: number }
   /** From now on clients' requests are refused, or are not any more. */
   | { readonly type: "overload"; readonly isOverloaded: boolean; readonly waitedMs: number }
+  /** A member said what no member in order can say; it was refused. At most one a second for each member. */
+  | {
+      readonly type: "forged";
+      readonly member: MemberId;
+      readonly what: "version" | "record" | "members" | "owner";
+    }
+  /** The member is not heard for so long. */
+  | { readonly type: "quarantined"; readonly member: MemberId; readonly ms: number }
   | { readonly type: "evicting"; readonly member: MemberId }
   | { readonly type: "leaving" }
   | { readonly type: "released" };

@@ -51,6 +51,11 @@ export class PeerLinks {
     this.#outbox = outbox;
   }
 
+  /** Members that are pinged: all known ones that are not dead. */
+  get count(): number {
+    return this.#peers.size;
+  }
+
   /** Whether the member's data link answered lately. */
   isReachable(member: MemberId): boolean {
     return this.#peers.get(member)?.isReachable ?? false;

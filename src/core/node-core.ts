@@ -28,10 +28,12 @@ import {
   type MemberRecord,
   type PeerMessage,
   type ReadMode,
+  type Replicate,
   type RingState,
   type Topology,
 } from "./messages.ts";
 import type { NodeCoreOptions } from "./options.ts";
+import { hasForgedVersion, type Offence, Quarantine } from "./quarantine.ts";
 import { CatchUp } from "./replication/catch-up.ts";
 import { HybridClock } from "./replication/clock.ts";
 import type { ClusterView } from "./replication/cluster-view.ts";
@@ -103,6 +105,7 @@ export class NodeCore implements Machine<Input, Effect> {
   readonly #replica: Replica;
   readonly #coordinator: Coordinator;
   readonly #admission = new Admission();
+  readonly #quarantine = new Quarantine();
   readonly #clients = new Set<ClientHandle>();
   readonly #view: ClusterView;
   #membership: Membership;
@@ -303,9 +306,11 @@ export class NodeCore implements Machine<Input, Effect> {
         if (input.ms >= BEHIND_STALL_MS) this.#catchUp.begin(this.#ringMemberIds(), now);
         break;
       case "gossip":
+        if (this.#quarantine.holds(input.from, now.monoMs)) break;
         this.#gossip(input.from, input.fromAddress, input.message, realNow);
         break;
       case "peer":
+        if (this.#quarantine.holds(input.from, now.monoMs)) break;
         if (this.#links.heard(input.from, now)) this.#peerIsBack(input.from, now);
         this.#peer(input.from, input.message, now, realNow);
         break;
@@ -316,6 +321,7 @@ export class NodeCore implements Machine<Input, Effect> {
         else this.#handOn(input, input.to, now);
         break;
       case "peerBatch":
+        if (this.#quarantine.holds(input.from, now.monoMs)) break;
         if (this.#links.heard(input.from, now)) this.#peerIsBack(input.from, now);
         for (const message of input.messages) {
           this.#peer(input.from, message, now, realNow);
@@ -387,12 +393,25 @@ export class NodeCore implements Machine<Input, Effect> {
   }
 
   #gossip(from: MemberId, fromAddress: string, message: GossipMessage, now: Now): void {
+    const { recordsForged, membersExcess } = this.#membership.counters;
     this.#withRefutations(now, () =>
       this.#membership.handle(from, fromAddress, message, now, this.#outbox.effects),
     );
+    const after = this.#membership.counters;
+    if (after.recordsForged > recordsForged) this.#offend(from, "record", now);
+    if (after.membersExcess > membersExcess) this.#offend(from, "members", now);
+  }
+
+  #offend(member: MemberId, what: Offence, now: Now): void {
+    const others = this.#links.count;
+    for (const event of this.#quarantine.offend(member, what, others, now.monoMs)) this.#outbox.event(event);
   }
 
   #peer(from: MemberId, message: PeerMessage, now: Now, realNow: Now): void {
+    if (hasForgedVersion(message, now.wallMs)) {
+      this.#offend(from, "version", now);
+      return;
+    }
     switch (message.kind) {
       case "ping":
         this.#outbox.peer(from, {
@@ -415,7 +434,7 @@ export class NodeCore implements Machine<Input, Effect> {
           this.#syncIfOtherRing(from, message.ringId, realNow);
         }
         if (message.purpose === "rehearsal") this.#fill.written(message.entry, now);
-        else this.#outbox.peer(from, this.#replica.replicate(message, from, now));
+        else this.#replicate(from, message, now);
         return;
       case "clearReplica":
         this.#syncIfOtherRing(from, message.ringId, realNow);
@@ -533,6 +552,15 @@ export class NodeCore implements Machine<Input, Effect> {
     if (isOverloaded === this.#isOverloaded) return;
     this.#isOverloaded = isOverloaded;
     this.#outbox.event({ type: "overload", isOverloaded, waitedMs: Math.round(waitedMs) });
+  }
+
+  #replicate(from: MemberId, message: Replicate, now: Now): void {
+    const ringId = this.#ring?.id;
+    const reply = this.#replica.replicate(message, from, now);
+    this.#outbox.peer(from, reply);
+    // Under our own ring the sender knows whose the slot is.
+    const isOfRing = message.purpose === "client" && message.ringId === ringId;
+    if (isOfRing && reply.status === "notReplica") this.#offend(from, "owner", now);
   }
 
   /** Does nothing with what cannot be handed on: the driver asks for no such thing. */

@@ -64,6 +64,21 @@ export function describe(event: NodeEvent): EventDescription {
         counter: "duplicate_ids_total",
         help: "Times two live processes were seen to use one name",
       };
+    case "forged":
+      return {
+        level: "warn",
+        text: "refused what no member in order can say: is this member ours?",
+        counter: "forgeries_refused_total",
+        help: "Seconds in which a member said what it cannot know, by kind",
+        label: ["what", event.what],
+      };
+    case "quarantined":
+      return {
+        level: "error",
+        text: "a member is not heard for a while, because of what it said: find out who it is",
+        counter: "quarantines_total",
+        help: "Times a member was not heard for a while because of forged messages",
+      };
     case "overload":
       return {
         level: "warn",

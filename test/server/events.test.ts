@@ -37,6 +37,8 @@ const EVENTS: { readonly [Type in NodeEvent["type"]]: Extract<NodeEvent, { type:
   noQuorum: { type: "noQuorum", write: true },
   clockOff: { type: "clockOff", skewMs: 900, isOff: true },
   versionRefused: { type: "versionRefused", member, aheadMs: 900 },
+  forged: { type: "forged", member, what: "version" },
+  quarantined: { type: "quarantined", member, ms: 60_000 },
   overload: { type: "overload", isOverloaded: true, waitedMs: 41 },
   evicting: { type: "evicting", member },
   leaving: { type: "leaving" },
@@ -81,7 +83,7 @@ describe("describe", () => {
   test("asks for a human exactly when one must act", () => {
     const errors = Object.values(EVENTS).filter((event) => describeEvent(event).level === "error");
 
-    expect(errors.map(({ type }) => type)).toEqual(["duplicateId", "clockOff"]);
+    expect(errors.map(({ type }) => type)).toEqual(["duplicateId", "clockOff", "quarantined"]);
   });
 
   test("keeps what can happen with each request at debug", () => {

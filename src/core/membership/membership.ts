@@ -78,6 +78,10 @@ export interface MemberChange {
 export interface MembershipCounters {
   readonly recordsRefused: number;
   readonly recordsIgnored: number;
+  /** Among the refused: those that no member in order can hold. */
+  readonly recordsForged: number;
+  /** Among the ignored: new members in numbers in which members do not come. */
+  readonly membersExcess: number;
 }
 
 /** See the top of the file. All methods append what is to be done to `out`; times are those of `now`. */
@@ -168,7 +172,8 @@ export class Membership {
   }
 
   get counters(): MembershipCounters {
-    return { recordsRefused: this.#view.recordsRefused, recordsIgnored: this.#view.recordsIgnored };
+    const { recordsRefused, recordsIgnored, recordsForged, membersExcess } = this.#view;
+    return { recordsRefused, recordsIgnored, recordsForged, membersExcess };
   }
 
   /** Takes one message of another member; `fromAddress` is where it is reached. */

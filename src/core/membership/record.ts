@@ -88,6 +88,18 @@ export function isSameLiveness(a: MemberRecord, b: MemberRecord): boolean {
   return a.generation === b.generation && a.incarnation === b.incarnation && a.liveness === b.liveness;
 }
 
+/** An incarnation or ring sequence number that is ahead by more than this of what is known of the same boot is refused: each step is news of its own. */
+const STEPS_MAX = 1_000;
+
+/**
+ * Whether a record of a known member's same boot is further ahead than news can have been missed. Who believed it would force the member to go
+ * beyond, and in a few such steps to numbers that nobody believes.
+ */
+export function isLeap(known: MemberRecord, told: MemberRecord): boolean {
+  if (known.generation !== told.generation) return false;
+  return told.incarnation - known.incarnation > STEPS_MAX || told.ringSeq - known.ringSeq > STEPS_MAX;
+}
+
 /** Whether a record may be believed at all, by our own wall clock (ms since 1970). */
 export function isPlausible(record: MemberRecord, wallMs: number): boolean {
   return (

@@ -20,11 +20,15 @@ import type { EvictionGuard } from "./eviction.ts";
 import { addWitness, MEMBERS_MAX, type Member, type MemberTable } from "./member-table.ts";
 import { type Messenger, type Step, updateOf } from "./messenger.ts";
 import type { Prober } from "./prober.ts";
-import { compareRing, isOut, isPlausible, isSameLiveness, mergeRecords } from "./record.ts";
+import { compareRing, isLeap, isOut, isPlausible, isSameLiveness, mergeRecords } from "./record.ts";
 import { Suspicion, suspicionTimes } from "./suspicion.ts";
 
 /** Shortest time between two alarms about another process with this node's id. */
 const DUPLICATE_SPACING_MS = 10_000;
+
+/** New members that are believed in within so many milliseconds: a whole cluster that starts at once. Further ones are ignored. */
+const STRANGERS_MAX = 1_024;
+const STRANGERS_MS = 10_000;
 
 /** A member that sent us something. */
 export interface Sender {
@@ -57,6 +61,11 @@ export class View {
   #duplicateAtMs = Number.NEGATIVE_INFINITY;
   #recordsRefused = 0;
   #recordsIgnored = 0;
+  #recordsForged = 0;
+  #membersExcess = 0;
+  /** New members heard of, and since when. */
+  #strangers = 0;
+  #strangersSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ViewParts) {
     this.#parts = parts;
@@ -65,6 +74,16 @@ export class View {
   /** Records that were not believed: generation or numbers out of range. */
   get recordsRefused(): number {
     return this.#recordsRefused;
+  }
+
+  /** Those among them that no member in order can hold. */
+  get recordsForged(): number {
+    return this.#recordsForged;
+  }
+
+  /** Records of new members that came in numbers in which members do not come. */
+  get membersExcess(): number {
+    return this.#membersExcess;
   }
 
   /** Records for which there was no room. */
@@ -152,14 +171,20 @@ export class View {
     const { table } = this.#parts;
     if (!isPlausible(told.record, step.now.wallMs)) {
       this.#recordsRefused++;
+      this.#recordsForged++;
+      return;
+    }
+    const held = table.get(told.record.id)?.record;
+    if (held !== undefined && isLeap(held, told.record)) {
+      this.#recordsRefused++;
       return;
     }
     if (told.record.id === table.self.id) {
       this.#learnOfSelf(told.record, step);
       return;
     }
-    const known = table.get(told.record.id)?.record;
-    if (known === undefined && table.size >= MEMBERS_MAX) {
+    const known = held;
+    if (known === undefined && !this.#hasRoomForStranger(step.now.monoMs)) {
       this.#recordsIgnored++;
       return;
     }
@@ -167,6 +192,20 @@ export class View {
     const merged = known === undefined ? incoming : mergeRecords(known, incoming);
     if (merged !== known) this.change(merged, told.accuser, step);
     this.#weigh(told, step);
+  }
+
+  /** Members that are news come one by one, or a few hundred at once; a whole table comes before this node has told of itself. */
+  #hasRoomForStranger(nowMs: number): boolean {
+    const { table, messenger } = this.#parts;
+    if (table.size >= MEMBERS_MAX) return false;
+    if (!messenger.isAnnounced) return true;
+    if (nowMs - this.#strangersSinceMs >= STRANGERS_MS) {
+      this.#strangersSinceMs = nowMs;
+      this.#strangers = 0;
+    }
+    if (++this.#strangers <= STRANGERS_MAX) return true;
+    this.#membersExcess++;
+    return false;
   }
 
   /** Counts what was said against a member in its present incarnation, whether it changed the view or not. */
