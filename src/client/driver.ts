@@ -18,6 +18,7 @@ import type { ClientReply, ClientRequest, Message } from "../core/messages.ts";
 import { readNow } from "../io/clock.ts";
 import { type DialOptions, dialLink, type Link, type LinkHandlers } from "../io/link.ts";
 import type { SecretRing } from "../io/proofs.ts";
+import { shareSignal } from "../io/shared-signal.ts";
 import { resolveLinkLimits, VALUE_BYTES_MAX_DEFAULT } from "../wire/limits.ts";
 import { ClientCore } from "./client-core.ts";
 import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
@@ -155,7 +156,7 @@ export class ClientDriver {
         this.cancel(callId);
         waiter.reject(signal.reason);
       };
-      signal.addEventListener("abort", onAbort, { once: true });
+      shareSignal(signal).addEventListener("abort", onAbort, { once: true });
     });
     return result.finally(() => {
       if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);

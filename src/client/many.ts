@@ -1,5 +1,6 @@
 // Many calls as one: a window of them is under way at a time, whose size the links' own limits govern further (client-core.ts).
 
+import { shareSignal } from "../io/shared-signal.ts";
 import type { CallRequest } from "./client-machine.ts";
 import type { CallLimits, ClientDriver } from "./driver.ts";
 import type { CallResult, Waiter } from "./waiters.ts";
@@ -23,7 +24,7 @@ export function callMany(
   const onAbort = (): void => many?.fail(signal?.reason);
   const result = new Promise<readonly CallResult[]>((resolve, reject) => {
     many = new ManyCalls(driver, { requests, ...limits, resolve, reject });
-    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal !== undefined) shareSignal(signal).addEventListener("abort", onAbort, { once: true });
     many.launch();
   });
   return result.finally(() => signal?.removeEventListener("abort", onAbort));

@@ -7,6 +7,7 @@ import { HANDSHAKE_BYTES_MAX, type LinkLimits, resolveLinkLimits } from "../wire
 import type { DialOptions, Link } from "./link.ts";
 import { DialerHandshake, type HandshakeStep } from "./link-handshake.ts";
 import { hardening, WebSocketLink } from "./link-socket.ts";
+import { shareSignal } from "./shared-signal.ts";
 import { tlsBinding } from "./tls-binding.ts";
 
 /** One attempt. Settles exactly once; when it fails, nothing of it is left open. */
@@ -55,7 +56,7 @@ export class Dial {
   #listen(): void {
     const webSocket = this.#webSocket;
     const { signal } = this.#options;
-    signal?.addEventListener("abort", this.#abort, { once: true });
+    if (signal !== undefined) shareSignal(signal).addEventListener("abort", this.#abort, { once: true });
     webSocket.on("error", this.#onError);
     webSocket.on("close", this.#onClose);
     webSocket.on("message", this.#onMessage);

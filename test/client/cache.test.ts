@@ -451,6 +451,22 @@ describe("Cache failing over", () => {
     ]);
   });
 
+  test("Cache lets many calls share one signal without a warning", async () => {
+    const { cache } = await start();
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning);
+    process.on("warning", onWarning);
+    try {
+      const { signal } = new AbortController();
+      await Promise.all(Array.from({ length: 50 }, (_, index) => cache.get(`k${index}`, { signal })));
+      // Warnings are told in a turn of their own.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      process.off("warning", onWarning);
+    }
+    expect(warnings).toEqual([]);
+  });
+
   test("Cache sends nothing for a signal that was aborted before", async () => {
     const { cache, cluster } = await start();
     const reason = new Error("before");
