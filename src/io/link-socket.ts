@@ -16,7 +16,7 @@
 import type { Socket } from "node:net";
 import type WebSocket from "ws";
 import type { Message, Path } from "../core/messages.ts";
-import { decodeFrame, encodeFrame } from "../wire/codec.ts";
+import { decodeFrame, encodeFrame, releaseFrame } from "../wire/codec.ts";
 import { FRAME_ITEMS_MAX, type LinkLimits } from "../wire/limits.ts";
 import { costOf, type FrameCost } from "../wire/size.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "./link.ts";
@@ -29,6 +29,9 @@ export const CLOSE_TIMEOUT_MS = 1_000;
 
 /** What a frame holds beside its messages, from above: its array and its version. */
 const FRAME_COST: FrameCost = { bytes: 16, items: 2 };
+
+/** From here on a frame's memory is worth giving back when the frame is sent. */
+const LARGE_FRAME_BYTES = 64 * 1024;
 
 // Above the first, requests wait; below the second, they go on. One megabyte keeps a 10 Gbit/s reader busy for a millisecond.
 const OUTPUT_HIGH_BYTES = 1024 * 1024;
@@ -235,7 +238,14 @@ export class WebSocketLink implements Link {
       }
       return;
     }
-    webSocket.send(frame, this.#onSent);
+    if (frame.length < LARGE_FRAME_BYTES) {
+      webSocket.send(frame, this.#onSent);
+      return;
+    }
+    webSocket.send(frame, () => {
+      releaseFrame(frame);
+      this.#onSent();
+    });
   }
 
   /** The operating system took a frame: there may be room for more answers. */

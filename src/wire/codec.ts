@@ -67,6 +67,11 @@ export function encodeFrame(messages: readonly Message[]): Uint8Array {
   return writer.finish();
 }
 
+/** Says that nobody holds the frame of {@link encodeFrame} any more: its memory may be used again. Need not be said. */
+export function releaseFrame(frame: Uint8Array): void {
+  writer.release(frame);
+}
+
 /**
  * Decodes a frame that came from `source`. Whatever the bytes, it returns: either messages whose fields all have the type and
  * range that their interfaces state, or the reason why not. Byte arrays in them are views of `frame`.

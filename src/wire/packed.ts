@@ -16,6 +16,14 @@ import { check } from "./fields.ts";
 const BLOCK_BYTES = 64 * 1024;
 /** A block with less room than this is left: growing copies. */
 const ROOM_BYTES_MIN = 4 * 1024;
+/**
+ * Blocks of large frames that were sent, kept for the next ones: memory outside the heap that comes and goes with each frame has the
+ * garbage collector running most of the time. Further ones, and larger ones, are let go.
+ */
+const SPARES_MAX = 4;
+const SPARE_BYTES_MAX = 4 * 1024 * 1024;
+/** A spare block may be so many times as large as is needed. */
+const SPARE_EXCESS = 4;
 /** Shorter bytes are copied by a loop: a call costs more. */
 const LOOP_BYTES_MAX = 24;
 
@@ -31,6 +39,9 @@ export class PackedWriter {
   #view = new DataView(this.#bytes.buffer);
   #start = 0;
   #end = 0;
+  /** The block of the frames before, while the present frame has one to itself. */
+  #shared: { readonly bytes: Uint8Array<ArrayBuffer>; readonly end: number } | undefined;
+  readonly #spares: Uint8Array<ArrayBuffer>[] = [];
   #scratch: Scratch = new Float64Array(256);
 
   begin(): void {
@@ -38,9 +49,23 @@ export class PackedWriter {
     if (this.#bytes.length - this.#end < ROOM_BYTES_MIN) this.#replace(BLOCK_BYTES);
   }
 
-  /** The bytes written since {@link begin}. They are the caller's: later frames are written behind them. */
+  /** The bytes written since {@link begin}. They are the caller's: later frames are written behind them, or elsewhere. */
   finish(): Uint8Array {
-    return this.#bytes.subarray(this.#start, this.#end);
+    const frame = this.#bytes.subarray(this.#start, this.#end);
+    if (this.#shared !== undefined) {
+      const { bytes, end } = this.#shared;
+      this.#shared = undefined;
+      this.#use(bytes);
+      this.#end = end;
+    }
+    return frame;
+  }
+
+  /** Nobody holds the frame any more: where it had a block to itself, that serves for another one. */
+  release(frame: Uint8Array): void {
+    const { buffer } = frame;
+    const isSpare = buffer.byteLength > BLOCK_BYTES && buffer.byteLength <= SPARE_BYTES_MAX;
+    if (isSpare && this.#spares.length < SPARES_MAX) this.#spares.push(new Uint8Array(buffer as ArrayBuffer));
   }
 
   /** Bytes written since {@link begin}. */
@@ -204,17 +229,33 @@ export class PackedWriter {
 
   #ensure(count: number): void {
     if (this.#bytes.length - this.#end < count)
-      this.#replace(Math.max(BLOCK_BYTES, 2 * (this.length + count)));
+      // Twice as much, unless most of it is at hand: large values come in one column, and behind it there is little.
+      this.#replace(Math.max(BLOCK_BYTES, this.length + count + Math.max(this.length, ROOM_BYTES_MIN)));
   }
 
-  /** A fresh block with what has been written of this frame. The old one belongs to whoever holds earlier frames. */
+  /**
+   * Another block, with what has been written of this frame. Earlier frames lie in the old one: there the next frames go on, when
+   * this one needs a block to itself.
+   */
   #replace(bytesMin: number): void {
-    const bytes = new Uint8Array(bytesMin);
-    bytes.set(this.#bytes.subarray(this.#start, this.#end));
-    this.#end -= this.#start;
+    const written = this.#bytes.subarray(this.#start, this.#end);
+    if (bytesMin > BLOCK_BYTES) this.#shared ??= { bytes: this.#bytes, end: this.#start };
+    this.#use(this.#takeSpare(bytesMin) ?? new Uint8Array(bytesMin));
+    this.#bytes.set(written);
     this.#start = 0;
+    this.#end = written.length;
+  }
+
+  #use(bytes: Uint8Array<ArrayBuffer>): void {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
+  }
+
+  #takeSpare(bytesMin: number): Uint8Array<ArrayBuffer> | undefined {
+    const index = this.#spares.findIndex(
+      ({ length }) => length >= bytesMin && length <= SPARE_EXCESS * bytesMin,
+    );
+    return index === -1 ? undefined : this.#spares.splice(index, 1)[0];
   }
 }
 
