@@ -3,7 +3,7 @@
 # external mode, and prints per unit how many tests passed and which did not. Needs tclsh, apt-get with a way to Debian, and a built dist.
 #
 # usage: test/redis-suite/run.sh [--plain] [UNIT ...]      (default: unit/type/string unit/expire unit/type/incr)
-# Eight tests of these units begin with a key that holds a list or a set, which the door has no commands for. Such keys are stored through the
+# Seven tests of these units begin with a key that holds a list or a set, which the door has no commands for. Such keys are stored through the
 # SDK, as arrays, by a proxy (fixtures.ts) that passes every other request on as it is. With --plain there is no proxy, and those tests fail.
 # Where the suite cannot be fetched it says so and exits with 77.
 set -uo pipefail
