@@ -73,6 +73,34 @@ class HastyReplica extends WrappedNode {
   }
 }
 
+/** Copies nothing before the ring changes, and counts at once when it has: a change without rehearsal and without a barrier. */
+class UnpreparedNewcomer extends HastyReplica {
+  readonly #rehearsals = new Set<number>();
+
+  override step(input: Input, now: Now): readonly Effect[] {
+    const effects = super.step(this.#emptied(input), now);
+    for (const effect of effects) {
+      if (effect.kind !== "send" || effect.path !== "peer" || effect.message.kind !== "pull") continue;
+      if (effect.message.isRehearsal) this.#rehearsals.add(effect.message.id);
+    }
+    return effects;
+  }
+
+  #emptied(input: Input): Input {
+    if (input.kind !== "peer" || input.message.kind !== "pulled") return input;
+    const { message } = input;
+    return this.#rehearsals.delete(message.id) ? { ...input, message: { ...message, entries: [] } } : input;
+  }
+}
+
+/** Takes a slot for copied when its source has answered, and keeps nothing of the answer: it counts with what it happens to hold. */
+class EmptyCopier extends WrappedNode {
+  override step(input: Input, now: Now): readonly Effect[] {
+    const isCopy = input.kind === "peer" && input.message.kind === "pulled";
+    return super.step(isCopy ? { ...input, message: { ...input.message, entries: [] } } : input, now);
+  }
+}
+
 /** Says that it stored what it refused as older: order by clocks without the rule that makes it safe. */
 class YesSayer extends WrappedNode {
   override step(input: Input, now: Now): readonly Effect[] {
@@ -125,6 +153,17 @@ const createWith =
   (options, ports, now) =>
     new Variant(options, ports, now);
 
+/** What a change of the ring without its barrier breaks. */
+const RING_CATCHES = [
+  "acknowledged means stored",
+  "no acknowledged write lost",
+  "linearizable",
+  "increment lost",
+  "present keys are found",
+  "applied once",
+  "convergence",
+];
+
 export const CONTROLS: readonly Control[] = [
   {
     name: "early-ack",
@@ -165,6 +204,20 @@ export const CONTROLS: readonly Control[] = [
     overrides: { createNode: createWith(YesSayer) },
     scenario: "pause",
     catches: ["acknowledged means stored", "no acknowledged write lost", "linearizable", "increment lost"],
+  },
+  {
+    name: "no-barrier",
+    title: "the ring changes before anything was copied, and newcomers count for their slots at once",
+    overrides: { createNode: createWith(UnpreparedNewcomer) },
+    scenario: "ring-changes",
+    catches: RING_CATCHES,
+  },
+  {
+    name: "empty-copies",
+    title: "newcomers count without having what they were to copy",
+    overrides: { createNode: createWith(EmptyCopier) },
+    scenario: "ring-changes",
+    catches: RING_CATCHES,
   },
 ];
 

@@ -46,6 +46,20 @@ export function readLoadedKeys(
   );
 }
 
+/** Begins to read every loaded key, and does not wait: what comes back is judged with the rest of the history. */
+export function beginReadingLoadedKeys(
+  world: World,
+  client: ClientProcess,
+  count: number,
+  name: string,
+): void {
+  for (let index = 0; index < count; index++) {
+    const operation: Operation = { f: "get", key: `keep-r${index}`, read: "quorum" };
+    const recorded = world.history.begin(`${name}/${index}`, client.host, operation, world.nowMs);
+    client.call(operation, 5000, (settled) => world.history.end(recorded, settled, world.nowMs));
+  }
+}
+
 /** Carries out the operations, all under way at once, each under its own caller's name, and waits for the last. */
 function callAll(world: World, client: ClientProcess, operations: readonly Operation[]): Recorded[] {
   let left = operations.length;

@@ -8,6 +8,7 @@ import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.
 import { joinAndLeave, twin } from "./membership.ts";
 import { longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
+import { ringChanges } from "./ring-changes.ts";
 import { clearing, dense, forgetful, pressure, swarm } from "./swarm.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -24,6 +25,7 @@ export const SCENARIOS: readonly Scenario[] = [
   asyncCrash,
   pause,
   joinAndLeave,
+  ringChanges,
   twin,
   clockOffset,
   swarm,
