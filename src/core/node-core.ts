@@ -889,17 +889,18 @@ export class NodeCore implements Machine<Input, Effect> {
       .records()
       .filter(({ id }) => id !== this.#view.self)
       .map(({ address }) => address);
-    const generation = Math.max(this.#membership.self.generation + 1, Math.floor(now.wallMs));
+    const outGeneration = this.#membership.self.generation;
+    const generation = Math.max(outGeneration + 1, Math.floor(now.wallMs));
     this.#slots.reset();
     this.#ring = undefined;
     this.#seen = new Map();
     this.#fill.rehearse(undefined, now);
-    this.#membership = this.#newMembership(generation, addresses.slice(0, SEEDS_MAX), now);
+    this.#membership = this.#newMembership(generation, addresses.slice(0, SEEDS_MAX), now, outGeneration);
     this.#viewVersion = -1;
     this.#refreshView(now);
   }
 
-  #newMembership(generation: number, seeds: readonly string[], now: Now): Membership {
+  #newMembership(generation: number, seeds: readonly string[], now: Now, outGeneration = 0): Membership {
     const { id, address, zone, weight, membership: options, replicas } = this.#options;
     const startsInRing = this.#isFounder && generation === this.#options.generation;
     const self = { id, address, zone, weight, generation };
@@ -908,6 +909,7 @@ export class NodeCore implements Machine<Input, Effect> {
         self,
         seeds,
         startsInRing,
+        outGeneration,
         options,
         replicas,
         condemns: true,

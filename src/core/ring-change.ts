@@ -11,6 +11,8 @@
 // kept because two changes at once can leave slots without enough counted replicas to serve. Two arbiters that disagree (a
 // partition) can at worst make two changes: that costs availability for a moment, never data.
 //
+// Evictions alone do not wait for members that fill their slots: those may wait for the evicted.
+//
 //   joining --enacted--> warming --all slots count--> active --leave asked--> leaving --enacted--> left
 //                                                     active --dead for long--> condemned --enacted--> evicted
 //
@@ -51,7 +53,10 @@ export interface RingChangeView {
 export function planOf(records: readonly MemberRecord[], replicas: number): RingPlan | undefined {
   const staying = records.filter(isStaying);
   const leaving = records.filter((record) => isInRing(record.ringState) && !isStaying(record));
-  const isWhole = staying.every(({ liveness }) => liveness !== "dead");
+  // A member that fills its slots may wait for one of those that are gone: they go first, and alone.
+  const isFilling = staying.some(({ ringState }) => ringState === "warming");
+  const isAnyGone = leaving.some(({ liveness }) => liveness === "dead");
+  const isWhole = staying.every(({ liveness }) => liveness !== "dead") && !(isFilling && isAnyGone);
   const joining = records
     .filter(({ ringState, liveness }) => isWhole && ringState === "joining" && liveness === "alive")
     .sort((a, b) => compareIds(a.id, b.id))
@@ -82,7 +87,11 @@ export function changesToEnact(view: RingChangeView): readonly RingStateChange[]
   const { self, records, ringId, plan, plannedRingId, isReachable } = view;
   if (plan === undefined || ringId === "" || arbiterOf(records) !== self.id) return [];
   const alive = records.filter(({ ringState, liveness }) => isInRing(ringState) && liveness !== "dead");
-  const isSettled = alive.every(({ settledRingId }) => settledRingId === ringId);
+  // Whoever fills its slots may wait for the very members that are to be evicted, and never be settled.
+  const isEviction = plan.changes.every(({ ringState }) => ringState === "evicted");
+  const isSettled = alive.every(
+    ({ settledRingId, ringState }) => settledRingId === ringId || (isEviction && ringState === "warming"),
+  );
   const isRehearsed = plan.members.every(
     ({ liveness, preparedRingId }) => liveness === "dead" || preparedRingId === plannedRingId,
   );

@@ -62,6 +62,26 @@ describe("planOf", () => {
 
   test.each([
     ["nobody wants anything", RING, undefined],
+    [
+      "one is condemned and one joins: at once",
+      [
+        ...RING,
+        { ...JOINER, ringState: "active" },
+        member("e", CONDEMNED),
+        { ...JOINER, id: "f" as MemberId },
+      ],
+      ["abcdf", "f warming, e evicted"],
+    ],
+    [
+      "one is condemned and one joins while another fills its slots: the eviction alone",
+      [
+        ...RING,
+        { ...JOINER, ringState: "warming" },
+        member("e", CONDEMNED),
+        { ...JOINER, id: "f" as MemberId },
+      ],
+      ["abcd", "e evicted"],
+    ],
     ["one joins", [...RING, JOINER], ["abcd", "d warming"]],
     [
       "several join: all of them",
@@ -146,6 +166,16 @@ describe("changesToEnact", () => {
       "the condemned is dead and the rest is a majority",
       [...RING, member("d", { ...CONDEMNED, preparedRingId: "", settledRingId: "" })],
       true,
+    ],
+    [
+      "somebody fills its slots, perhaps from the condemned",
+      [...RING, member("d", CONDEMNED), member("e", { ringState: "warming", settledRingId: "" })],
+      true,
+    ],
+    [
+      "somebody fills its slots, and one wants to leave",
+      [...RING, member("d", LEAVING), member("e", { ringState: "warming", settledRingId: "" })],
+      false,
     ],
   ] as const)("%s: enacts is %3$s", (_what, records, enacts) => {
     expect(isEnacted("a", records)).toBe(enacts);

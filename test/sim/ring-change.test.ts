@@ -84,6 +84,20 @@ describe("A change of the ring", () => {
     world.await("n2 to be the cluster", () => membersSeenBy(world, "n2").join() === "n2", 10_000);
   });
 
+  test("evicts a dead member although one that came back empty waits to copy from it", () => {
+    const node = { membership: { deadGraceMs: 4_000, evictionSpacingMs: 1_000 } };
+    const world = new World({ seed: 1, hashes, node });
+    world.bootCluster(5);
+    world.crash("n4");
+    world.crash("n5");
+    world.run(1_000);
+
+    world.restart("n5");
+
+    world.await("n4 to be gone", () => membersSeenBy(world, "n1").join() === "n1,n2,n3,n5", 30_000);
+    world.awaitSettled("every slot to have its copies", 30_000);
+  });
+
   test("takes in fifty nodes that start at once in few batches, each at most as large as the ring", () => {
     const world = new World({ seed: 1, hashes });
     const sizes: number[] = [];

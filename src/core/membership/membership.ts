@@ -56,6 +56,8 @@ export interface MembershipConfig {
   readonly seeds: readonly string[];
   /** A founder starts `active`, others `joining`. */
   readonly startsInRing: boolean;
+  /** The boot of this node that it knows to be out of the ring, and all before it. @default 0 for none */
+  readonly outGeneration?: number;
   readonly options: MembershipOptions;
   /** Copies of each key. Plays no part in detecting failures. */
   readonly replicas: number;
@@ -130,7 +132,8 @@ export class Membership {
     this.#contacts = contacts;
     this.#guard = guard;
     this.#isReachable = config.isReachable ?? (() => true);
-    this.#view = new View({ options, table, messenger, prober, awareness, contacts, guard });
+    const { outGeneration = 0 } = config;
+    this.#view = new View({ options, table, messenger, prober, awareness, contacts, guard, outGeneration });
     this.#probeView = probeView(table, awareness);
     this.#syncPrng = prng.fork("sync");
     this.#syncAtMs = nowMs + options.syncIntervalMs * this.#syncPrng.float();

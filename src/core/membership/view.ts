@@ -53,12 +53,16 @@ interface ViewParts {
   readonly awareness: Awareness;
   readonly contacts: Contacts;
   readonly guard: EvictionGuard;
+  /** This node's boots up to this one are known to be out of the ring; 0 for none. */
+  readonly outGeneration: number;
 }
 
 /** See the top of the file. */
 export class View {
   readonly #parts: ViewParts;
   #duplicateAtMs = Number.NEGATIVE_INFINITY;
+  /** See {@link ViewParts.outGeneration}: as much as is known by now. */
+  #outGeneration: number;
   #recordsRefused = 0;
   #recordsIgnored = 0;
   #recordsForged = 0;
@@ -69,6 +73,7 @@ export class View {
 
   constructor(parts: ViewParts) {
     this.#parts = parts;
+    this.#outGeneration = parts.outGeneration;
   }
 
   /** Records that were not believed: generation or numbers out of range. */
@@ -265,7 +270,10 @@ export class View {
   #learnOfEarlierSelf(told: MemberRecord, step: Step): void {
     const { table, messenger } = this.#parts;
     const { self } = table;
-    if (self.ringState !== "joining" || !isInRing(told.ringState)) {
+    if (isOut(told.ringState)) this.#outGeneration = Math.max(this.#outGeneration, told.generation);
+    // What says that it is in the ring may be old news: it waited in a queue while the member was evicted and told so.
+    const isStale = told.generation <= this.#outGeneration;
+    if (self.ringState !== "joining" || !isInRing(told.ringState) || isStale) {
       messenger.remind();
       return;
     }

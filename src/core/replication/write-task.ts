@@ -216,6 +216,7 @@ export class WriteTask implements Task {
     const { newest, answers } = result;
     if (newest !== undefined && this.#isOwn(newest)) {
       if (this.#mustDecideAnew(result, newest)) this.#decideAnew(result, askedAll, now);
+      else if (this.#leftNewerBehind(newest)) this.#failMaybe("Another attempt of this write was first", now);
       else this.#complete(newest, now);
       return;
     }
@@ -288,6 +289,15 @@ export class WriteTask implements Task {
     const isIssuedHere = this.#wasOvertaken && !this.#isCompletion && newest.opAttempt === attempt;
     const holders = answers.filter(({ reply }) => reply.counts && this.#isOwn(reply.entry)).length;
     return isIssuedHere && needsCurrent(change) && holders < majorityOf(this.#list.length);
+  }
+
+  /**
+   * Somebody may hold a version of this very attempt above the one that an earlier attempt is stored under. Only a later attempt can
+   * complete that one and leave the other dead; completed by this one, both would live, and the newer would undo what came between.
+   */
+  #leftNewerBehind(stored: Entry): boolean {
+    const issued = this.#isCompletion ? undefined : this.#entry;
+    return issued !== undefined && this.#mayHold.size > 0 && issued.version > stored.version;
   }
 
   /** On the newest version but its own. */

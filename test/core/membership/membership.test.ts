@@ -300,6 +300,17 @@ describe("Membership of a node that starts", () => {
     expect(node.membership.self.ringState).toBe("joining");
   });
 
+  test("Membership does not believe old news that it is in the ring once it knows that it is out", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400"] });
+    const earlier = (ringState: RingState) =>
+      recordOf("me", { generation: GENERATION - 1, ringSeq: 8, ringState });
+
+    node.sync("a", false, recordOf("a"), earlier("evicted"));
+    node.sync("a", false, recordOf("a"), earlier("condemned"));
+
+    expect(node.membership.self.ringState).toBe("joining");
+  });
+
   test("Membership says that it waits for its seeds", () => {
     const node = new Node({ startsInRing: false, seeds: ["a:7400"] });
 

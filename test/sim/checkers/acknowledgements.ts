@@ -73,13 +73,16 @@ export class AcknowledgementAuditor {
     const wasClockOff = replicas.some((replica) => replica!.loop.clock.wasOff);
     if (request.change.type === "set" && request.change.ttlMs > 0 && wasClockOff) return;
     const held = replicas.map((replica) => this.#heldBy(replica!, request.key));
-    const own = held.find((entry) => isWrittenBy(entry, request));
+    // Of several versions of one write the oldest is the one that was acknowledged; the others are dead, or newer.
+    const versions = held.filter((entry) => entry !== undefined && isWrittenBy(entry, request));
+    const [own, ...others] = versions.filter((entry) => entry !== undefined);
     if (own === undefined) return;
+    const oldest = others.reduce((least, entry) => (isAtLeast(entry, least) ? least : entry), own);
     this.judgedTotal++;
     const isCleared = (node: NodeProcess) =>
-      (node.store?.clearedVersion(slotOfKey(request.key)) ?? 0) >= own.version;
+      (node.store?.clearedVersion(slotOfKey(request.key)) ?? 0) >= oldest.version;
     const holders = held.filter(
-      (entry, index) => (entry !== undefined && isAtLeast(entry, own)) || isCleared(replicas[index]!),
+      (entry, index) => (entry !== undefined && isAtLeast(entry, oldest)) || isCleared(replicas[index]!),
     ).length;
     const needed = copiesNeeded(request.write, replicas.length);
     if (holders < needed) {

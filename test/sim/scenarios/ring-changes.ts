@@ -23,7 +23,7 @@ export const ringChanges: Scenario = {
   run(make, seed) {
     const chance = prngFor(seed, "scenario");
     const world = make({
-      node: { membership: { deadGraceMs: 1_500, evictionSpacingMs: 300 } },
+      node: { membership: { deadGraceMs: 7_000, evictionSpacingMs: 300 } },
       // Where messages take their time, copies do: that is when a newcomer must not be believed.
       network: { mode: chance.pick(["stream", "datagram"])!, delayMs: chance.pick([0.3, 3, 15])! },
     });
