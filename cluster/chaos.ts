@@ -96,6 +96,7 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
   const titles = [
     "calls",
     "failed",
+    "storm failed",
     "lost",
     "not linearizable",
     "longest silence, ms",
@@ -114,7 +115,7 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
     `seed ${seed}${obstacle === undefined ? "" : `, plain processes: ${obstacle}`}`,
     ...renderTable(columns, cells, {
       paint: (look, text) => styleText(look, text),
-      look: (row, column) => (column === 9 && cells[row]?.[9] === "NO" ? "red" : undefined),
+      look: (row, column) => (column === 10 && cells[row]?.[10] === "NO" ? "red" : undefined),
     }),
     ...(missing.length === 0 ? [] : [`not done here: ${missing.join(", ")}`]),
     ...rows.flatMap((row) => row.findings.map((finding) => `  ${row.fault}: ${finding}`)),
@@ -129,6 +130,7 @@ function tourCells(row: TourRow): string[] {
     nodes.join(", "),
     formatCount(calls),
     `${formatCount(failed)}${mayFail ? " (may)" : ""}`,
+    `${row.stormFailed} of ${formatCount(row.stormCalls)}`,
     formatCount(lost),
     formatCount(notLinearizable),
     ...times,
