@@ -78,6 +78,18 @@ export const REGRESSIONS: readonly Regression[] = [
       "a write without an answer reached one replica, and its hints named the version before it: two replicas differed, and nobody asked",
   },
   {
+    scenario: "ring-changes",
+    seed: 3368,
+    cause:
+      "two replicas that a change of the ring had just made vouched that nobody knew a write, which was then applied twice",
+  },
+  {
+    scenario: "ring-changes",
+    seed: 154,
+    cause:
+      "a second attempt left its version on one replica and completed the first one's older version, and both lived",
+  },
+  {
     scenario: "swarm",
     seed: 30001,
     cause:

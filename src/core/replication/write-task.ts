@@ -188,7 +188,10 @@ export class WriteTask implements Task {
     new ReadTask(this.#context, request, decideOn).start(now);
   }
 
-  /** Does any replica know this operation? `wantsAll`: a majority did not tell. */
+  /**
+   * Does any replica know this operation? Everybody gets a moment to say so: a majority that a change of the ring made may know nothing of
+   * what was written before it. `wantsAll`: a majority did not tell, and the others get longer.
+   */
   #ask(now: Now, wantsAll = false): void {
     const { key, opClient, opSeq, attempt, begunAt } = this.#request;
     const mode = this.#request.write === "async" ? "degraded" : "quorum";
@@ -201,7 +204,8 @@ export class WriteTask implements Task {
       attempt,
       begunAt: begunAt > 0 ? begunAt : Math.max(1, now.monoMs - BEGUN_MS_MAX),
       deadlineMs: this.#deadlineMs,
-      wantsAll,
+      wantsAll: true,
+      ...(wantsAll ? {} : { patienceMs: EVERYBODY_MS }),
     } as const;
     new Gather(this.#context, request, (result, at) => this.#asked(result, wantsAll, at)).start(now);
   }

@@ -249,7 +249,7 @@ describe("WriteTask", () => {
       trio.put("a", entry({ key, format: 3, value: bytes("41"), version: issued.version - 1 }));
 
       trio.release("c");
-      trio.run(300);
+      trio.run(600);
 
       expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
     });
