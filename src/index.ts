@@ -21,6 +21,7 @@ export {
   type KeyLocation,
   type ManyEntries,
 } from "./client/cache.ts";
+export type { ReadFrom } from "./client/client-machine.ts";
 export type { CacheOptions, ClientSecret, ConnectTarget } from "./client/options.ts";
 export type { NodeEvent } from "./core/events.ts";
 export type { Liveness, ReadMode, RingState, WriteMode } from "./core/messages.ts";

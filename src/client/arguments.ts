@@ -7,6 +7,7 @@ import { parseDurationMs } from "../base/units.ts";
 import type { Condition, ReadMode, WriteMode } from "../core/messages.ts";
 import { hasUtf8LengthWithin } from "../wire/fields.ts";
 import { KEY_BYTES_MAX } from "../wire/limits.ts";
+import type { ReadFrom } from "./client-machine.ts";
 import { isWellFormed } from "./value-check.ts";
 
 /** What every call takes. */
@@ -20,6 +21,8 @@ export interface CallOptions {
 export interface ReadOptions extends CallOptions {
   /** `quorum` sees every acknowledged quorum write; `one` is faster. @default the client's, then the cluster's */
   readonly read?: ReadMode | undefined;
+  /** Whom a read of mode `one` asks: the key's `first` replica, or `any` of them. @default the client's */
+  readonly readFrom?: ReadFrom | undefined;
 }
 
 export interface WriteOptions extends CallOptions {
@@ -61,7 +64,7 @@ const TTL_MS_MAX = 2 ** 48;
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 const CALL_NAMES = ["timeout", "signal"] as const;
-const READ_NAMES = [...CALL_NAMES, "read"] as const;
+const READ_NAMES = [...CALL_NAMES, "read", "readFrom"] as const;
 const WRITE_NAMES = [...CALL_NAMES, "write"] as const;
 /** Option names by call. */
 export const OPTION_NAMES = {
@@ -75,6 +78,7 @@ export const OPTION_NAMES = {
 } as const satisfies Record<string, readonly string[]>;
 
 const WRITE_MODES = ["async", "quorum", "all"] as const satisfies readonly WriteMode[];
+const READ_FROM = ["first", "any"] as const satisfies readonly ReadFrom[];
 const READ_MODES = ["one", "quorum"] as const satisfies readonly ReadMode[];
 
 /** @throws {CacheError} ERR_INVALID_ARGUMENT unless `key` is a text of 1 to 1,024 bytes in UTF-8 */
@@ -109,13 +113,16 @@ export function checkOptions<T extends CallOptions>(options: unknown, names: rea
     throw invalidArgument("options", "an object", options);
   }
   for (const name of Object.keys(options)) if (!names.includes(name)) throw unknownOption(name, names);
-  const { timeout, signal, read, write } = options as ReadOptions & WriteOptions;
+  const { timeout, signal, read, readFrom, write } = options as ReadOptions & WriteOptions;
   if (timeout !== undefined && !(typeof timeout === "number" && timeout >= 1 && timeout <= TIMEOUT_MS_MAX)) {
     throw invalidArgument("timeout", `milliseconds from 1 to ${TIMEOUT_MS_MAX}`, timeout);
   }
   if (signal !== undefined && !isSignal(signal)) throw invalidArgument("signal", "an AbortSignal", signal);
   if (read !== undefined && !READ_MODES.includes(read)) {
     throw invalidArgument("read", `one of ${READ_MODES.join(", ")}`, read);
+  }
+  if (readFrom !== undefined && !READ_FROM.includes(readFrom)) {
+    throw invalidArgument("readFrom", `one of ${READ_FROM.join(", ")}`, readFrom);
   }
   if (write !== undefined && !WRITE_MODES.includes(write)) {
     throw invalidArgument("write", `one of ${WRITE_MODES.join(", ")}`, write);

@@ -491,7 +491,14 @@ export class Cache {
   }
 
   #getRequest(key: string, want: Want, given: ReadOptions): CallRequest {
-    return { kind: "get", key, want, read: given.read ?? this.#driver.options.read };
+    const { options } = this.#driver;
+    return {
+      kind: "get",
+      key,
+      want,
+      read: given.read ?? options.read,
+      readFrom: given.readFrom ?? options.readFrom,
+    };
   }
 
   #writeRequest(key: string, change: Change, given: WriteOptions): CallRequest {

@@ -7,7 +7,7 @@ import type { Alarmed } from "../base/alarms.ts";
 import { type Applied, CacheError, cacheErrorWithoutStack } from "../base/errors.ts";
 import { slotOfKey } from "../base/hash.ts";
 import type { Slot } from "../base/ids.ts";
-import type { ClientReply, ClientRequest, Failure } from "../core/messages.ts";
+import type { ClientReply, ClientRequest, Failure, ReadMode, ReadScope } from "../core/messages.ts";
 import type { List } from "./call-queue.ts";
 import type { CallRequest } from "./client-machine.ts";
 import type { NodeLink } from "./node-link.ts";
@@ -228,6 +228,15 @@ export function requestBytes(request: CallRequest): number {
   return "slots" in request ? request.slots.length * 2 : 0;
 }
 
+/** Whether the call may be answered by whichever replica is asked. */
+export function isForAny(request: CallRequest, defaultRead: ReadMode): boolean {
+  return request.kind === "get" && request.readFrom === "any" && (request.read ?? defaultRead) === "one";
+}
+
+function scopeOf(request: CallRequest & { readonly kind: "get" }, defaultRead: ReadMode): ReadScope {
+  return isForAny(request, defaultRead) ? "any" : (request.read ?? defaultRead);
+}
+
 /** What goes on the wire for one try. */
 export function buildRequest(
   call: Call,
@@ -248,7 +257,7 @@ export function buildRequest(
         kind: "get",
         id,
         key: request.key,
-        read: request.read ?? context.read,
+        read: scopeOf(request, context.read),
         want: request.want,
         notAfter,
       };

@@ -102,7 +102,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       linkUp: (link, at, out) => this.#linkUp(link, at, out),
       linkDown: (link, at, out) => this.#linkDown(link, at, out),
     });
-    this.#router = new Router(this.#view, this.#links);
+    this.#router = new Router(this.#view, this.#links, ports.prng.fork("router"));
   }
 
   /** The cluster as this client sees it. Not to be changed. */
@@ -410,6 +410,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     link.latency.sample(now.monoMs - attempt.sentMs);
+    link.meanLatency.sample(now.monoMs - attempt.sentMs);
     link.window.timedOut(attempt.sentMs, now.monoMs);
     if (this.#budget.take(now.monoMs)) this.#attempt(call, now, out);
     else this.#arm(call, now.monoMs + BUDGET_RETRY_MS);
@@ -448,6 +449,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     } else if (isReplyTo(call.request, message)) {
       if (call.target === "") {
         link.latency.sample(elapsedMs);
+        link.meanLatency.sample(elapsedMs);
         link.window.answered(attempt.sentMs, link.inFlight, now.monoMs, this.#ownMs);
       }
       if (message.kind === "got") link.answerBytes.sample(message.value.length);

@@ -18,9 +18,19 @@ import type {
   WriteReply,
 } from "../core/messages.ts";
 
+/** Which replica is asked first: the first of the list, or one that is quick and has little to do. */
+export type ReadFrom = "first" | "any";
+
 /** What a caller wants. A mode left out is the cluster's default. `target` is the address of the node to ask: no other is tried. */
 export type CallRequest =
-  | { readonly kind: "get"; readonly key: string; readonly want: Want; readonly read?: ReadMode | undefined }
+  | {
+      readonly kind: "get";
+      readonly key: string;
+      readonly want: Want;
+      readonly read?: ReadMode | undefined;
+      /** @default "first" */
+      readonly readFrom?: ReadFrom | undefined;
+    }
   | {
       readonly kind: "write";
       readonly key: string;

@@ -62,6 +62,19 @@ export class SlowLatency {
   }
 }
 
+/** What a try at a node takes on average. Nothing until the first one: what is not known is worth trying. */
+export class MeanLatency {
+  #ms = 0;
+
+  get ms(): number {
+    return this.#ms;
+  }
+
+  sample(ms: number): void {
+    this.#ms += this.#ms === 0 ? ms : (ms - this.#ms) * 0.2;
+  }
+}
+
 /** Expected bytes of an answer. Starts high, so that the first answers are asked for a few at a time, and is quick to grow. */
 export class AnswerBytes {
   #bytes = 256 * 1024;

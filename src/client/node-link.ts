@@ -3,7 +3,7 @@
 
 import type { ErrorCode } from "../base/errors.ts";
 import { CallQueue } from "./call-queue.ts";
-import { AnswerBytes, ClockOffset, SlowLatency } from "./estimates.ts";
+import { AnswerBytes, ClockOffset, MeanLatency, SlowLatency } from "./estimates.ts";
 import type { ClientTiming } from "./timing.ts";
 import { Window } from "./window.ts";
 
@@ -43,6 +43,7 @@ export class NodeLink {
   readonly window = new Window();
   readonly clock = new ClockOffset();
   readonly latency: SlowLatency;
+  readonly meanLatency = new MeanLatency();
   readonly answerBytes = new AnswerBytes();
 
   constructor(address: string, timing: ClientTiming, nowMs: number) {

@@ -6,6 +6,7 @@ import { nearestName } from "../base/suggest.ts";
 import type { ReadMode, WriteMode } from "../core/messages.ts";
 import type { TlsOptions } from "../io/link.ts";
 import { SECRETS_MAX, type SecretRing } from "../io/proofs.ts";
+import type { ReadFrom } from "./client-machine.ts";
 
 /** How a client behaves. Everything has a default. */
 export interface CacheOptions {
@@ -26,6 +27,11 @@ export interface CacheOptions {
   readonly write?: WriteMode | undefined;
   /** What answers reads unless the call says otherwise. @default the cluster's */
   readonly read?: ReadMode | undefined;
+  /**
+   * Whom reads of mode `one` ask unless the call says otherwise: the key's `first` replica, which sees this client's own writes, or `any`
+   * one of them, by latency and load. Another one than the first may lack what was written in the last milliseconds. @default "first"
+   */
+  readonly readFrom?: ReadFrom | undefined;
   /** The cluster's name; nodes of another one are refused. @default "ringhold" */
   readonly cluster?: string | undefined;
   /** Whether the process may end although the cache is open. Calls under way keep it alive. @default false */
@@ -53,10 +59,12 @@ export interface ResolvedClientOptions {
   readonly tls: TlsOptions | undefined;
   readonly write: WriteMode | undefined;
   readonly read: ReadMode | undefined;
+  readonly readFrom: ReadFrom;
   readonly cluster: string;
   readonly isUnref: boolean;
 }
 
+const READ_FROM = ["first", "any"] as const satisfies readonly ReadFrom[];
 const TIMEOUT_MS_DEFAULT = 1_000;
 /** Longer than a call's: nodes that start together with their clients take a moment. */
 const CONNECT_TIMEOUT_MS_DEFAULT = 3_000;
@@ -72,6 +80,7 @@ const OPTION_NAMES = Object.keys({
   tls: 0,
   write: 0,
   read: 0,
+  readFrom: 0,
   cluster: 0,
   unref: 0,
 } satisfies Record<keyof ConnectTarget, 0>);
@@ -105,6 +114,7 @@ export function resolveClientOptions(target: unknown, options: unknown = {}): Re
     tls: resolveTls(given.tls, isTls),
     write: oneOf("write", given.write, ["async", "quorum", "all"] as const),
     read: oneOf("read", given.read, ["one", "quorum"] as const),
+    readFrom: oneOf("readFrom", given.readFrom, READ_FROM) ?? "first",
     cluster: resolveCluster(given.cluster ?? "ringhold"),
     isUnref: boolean("unref", given.unref ?? false),
   });

@@ -2,24 +2,31 @@
 //
 // The order: replicas that answer and are said to be alive, in ring order; replicas that answer although others suspect them, or
 // that are filling up after a start and would have to ask the others themselves; at most two more nodes per round (any node
-// forwards); last those that are silent, unless they owe this call an answer already. A node is tried once per round.
+// forwards); last those that are silent, unless they owe this call an answer already. A node is tried once per round. A read that any
+// replica may answer begins with the better of two drawn at random, by latency and by what is under way there: so the load
+// spreads, and nobody chases the one that was best a moment ago (Mitzenmacher, "The power of two choices", 2001).
 
 import type { MemberId } from "../base/ids.ts";
-import type { Call } from "./call.ts";
+import type { Prng } from "../base/prng.ts";
+import { type Call, isForAny } from "./call.ts";
 import type { LinkTable } from "./link-table.ts";
 import type { NodeLink } from "./node-link.ts";
 import type { TopologyView } from "./topology-view.ts";
 
 /** Nodes that are no replicas, tried per round. */
 const OTHERS_PER_ROUND_MAX = 2;
+/** Of so many reads that any replica may answer one asks a replica whatever it costs. */
+const ANYHOW_ONE_IN = 16;
 
 export class Router {
   readonly #view: TopologyView;
   readonly #links: LinkTable;
+  readonly #prng: Prng;
 
-  constructor(view: TopologyView, links: LinkTable) {
+  constructor(view: TopologyView, links: LinkTable, prng: Prng) {
     this.#view = view;
     this.#links = links;
+    this.#prng = prng;
   }
 
   /** The best candidate that this round has not tried; see the top for the order. Allocates nothing in the common case. */
@@ -29,6 +36,10 @@ export class Router {
       return link?.phase === "up" ? link : undefined;
     }
     const list = this.#view.preferenceList(call.slot);
+    if (isForAny(call.request, this.#view.defaultRead)) {
+      const better = this.#betterOfTwo(call, list);
+      if (better !== undefined) return better;
+    }
     let doubted: NodeLink | undefined;
     let silent: NodeLink | undefined;
     for (const id of list) {
@@ -42,6 +53,23 @@ export class Router {
     return (
       doubted ?? this.#pickOther(call, list) ?? (silent && isAwaiting(call, silent) ? undefined : silent)
     );
+  }
+
+  /** Of two replicas drawn at random that are well and were not tried; `undefined` for none. */
+  #betterOfTwo(call: Call, list: readonly MemberId[]): NodeLink | undefined {
+    const links: NodeLink[] = [];
+    for (const id of list) {
+      const member = this.#view.member(id);
+      const link = member === undefined ? undefined : this.#links.get(member.address);
+      const isWell = member?.liveness === "alive" && member.ringState !== "warming";
+      if (isWell && link?.phase === "up" && link.isResponsive && !call.hasTried(link)) links.push(link);
+    }
+    if (links.length < 2) return links[0];
+    const first = this.#prng.below(links.length);
+    const second = (first + 1 + this.#prng.below(links.length - 1)) % links.length;
+    const [a, b] = [links[first]!, links[second]!];
+    // Now and then whoever comes: a node that was slow once would never be seen to be quick again.
+    return this.#prng.below(ANYHOW_ONE_IN) === 0 || costOf(a) <= costOf(b) ? a : b;
   }
 
   /** A connected node that is no replica, from a place that depends on the slot, so that the load spreads. */
@@ -64,4 +92,9 @@ export class Router {
 /** Whether the node owes this call an answer already: asking it again would only add to its load. */
 function isAwaiting(call: Call, link: NodeLink): boolean {
   return call.attempts.some((attempt) => attempt.link === link);
+}
+
+/** What one more call there may have to wait for. */
+function costOf({ meanLatency, inFlight }: NodeLink): number {
+  return meanLatency.ms * (inFlight + 1);
 }

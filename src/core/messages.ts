@@ -18,6 +18,9 @@ export const VALUE_FORMAT = { msgpack: 0, text: 1, bytes: 2, number: 3 } as cons
 export type WriteMode = "async" | "quorum" | "all";
 export type ReadMode = "one" | "quorum";
 
+/** What a request asks for: `any` is `one` by whichever replica the client picked, as it has it. */
+export type ReadScope = ReadMode | "any";
+
 /**
  * One version of one key. Its order is (`version`, `origin`); equal pairs are the same write.
  * `value` is `undefined` for a tombstone (a remembered delete or expiry).
@@ -86,7 +89,7 @@ export interface GetRequest {
   readonly kind: "get";
   readonly id: number;
   readonly key: string;
-  readonly read: ReadMode;
+  readonly read: ReadScope;
   readonly want: Want;
   readonly notAfter: number;
 }

@@ -27,7 +27,7 @@ import {
   isInRing,
   type MemberRecord,
   type PeerMessage,
-  type ReadMode,
+  type ReadScope,
   type Replicate,
   type RingState,
   type Topology,
@@ -224,7 +224,7 @@ export class NodeCore implements Machine<Input, Effect> {
    * What a `get` would answer, when this node may answer alone: the live entry, `undefined` for none, or {@link NOT_ALONE}. No step: nothing
    * changes but what was used last. To be asked only where a step might be taken, after a stall that was reported.
    */
-  getAlone(key: string, read: ReadMode, realNow: Now): Entry | undefined | typeof NOT_ALONE {
+  getAlone(key: string, read: ReadScope, realNow: Now): Entry | undefined | typeof NOT_ALONE {
     return this.#coordinator.getAlone(key, read, this.#time.at(realNow));
   }
 

@@ -14,9 +14,9 @@ import type {
   GetRequest,
   Message,
   Outcome,
-  ReadMode,
   ReadReplica,
   ReadReplicaReply,
+  ReadScope,
   Replicate,
   ReplicateReply,
   ReplicateStatus,
@@ -54,7 +54,7 @@ import { check } from "./fields.ts";
 import type { PackedReader, PackedWriter } from "./packed.ts";
 import { pull, pulled } from "./pull-columns.ts";
 
-const READ = choice<ReadMode>({ one: 0, quorum: 1 });
+const READ = choice<ReadScope>({ one: 0, quorum: 1, any: 2 });
 const WANT = choice<Want>({ value: 0, entry: 1, exists: 2 });
 const WRITE = choice<WriteMode>({ async: 0, quorum: 1, all: 2 });
 const CONDITION = choice<Condition>({ none: 0, absent: 1, present: 2, version: 3 });

@@ -53,6 +53,7 @@ import {
   memberRecord,
   purpose,
   readMode,
+  readScope,
   readStatus,
   replicas,
   replicateStatus,
@@ -94,7 +95,7 @@ const notAfter = millis;
 
 const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
   // Client path, requests.
-  get: schema("get", 1, { id, key, read: readMode, want, notAfter }),
+  get: schema("get", 1, { id, key, read: readScope, want, notAfter }),
   write: schema("write", 2, {
     id,
     key,

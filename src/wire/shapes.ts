@@ -11,6 +11,7 @@ import type {
   MemberRecord,
   ReadMode,
   ReadReplicaReply,
+  ReadScope,
   Replicate,
   ReplicateStatus,
   RingState,
@@ -49,6 +50,7 @@ import { MEMBERS_MAX } from "./limits.ts";
 export const format = integer(0, 3) as Field<ValueFormat>;
 export const writeMode: Field<WriteMode> = oneOf<WriteMode>({ async: 0, quorum: 1, all: 2 });
 export const readMode: Field<ReadMode> = oneOf<ReadMode>({ one: 0, quorum: 1 });
+export const readScope: Field<ReadScope> = oneOf<ReadScope>({ one: 0, quorum: 1, any: 2 });
 export const want: Field<Want> = oneOf<Want>({ value: 0, entry: 1, exists: 2 });
 export const condition: Field<Condition> = oneOf<Condition>({ none: 0, absent: 1, present: 2, version: 3 });
 export const readStatus: Field<ReadReplicaReply["status"]> = oneOf<ReadReplicaReply["status"]>({

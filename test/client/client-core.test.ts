@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { CallRequest } from "../../src/client/client-machine.ts";
 import { CLIENT_TIMING } from "../../src/client/timing.ts";
-import type { ClientReply, WriteRequest } from "../../src/core/messages.ts";
+import type { ClientReply, ReadMode, WriteRequest } from "../../src/core/messages.ts";
 import { failure, Harness } from "./core-harness.ts";
 
 describe("ClientCore connecting", () => {
@@ -178,6 +178,65 @@ describe("ClientCore routing", () => {
 
     expect(harness.requestsOf("a")[0]!.request).toMatchObject({ read: "one", want: "value" });
     expect(harness.requestsOf("b")[0]!.request).toMatchObject({ read: "quorum", want: "exists" });
+  });
+
+  const readAny = (key: string, read: ReadMode = "one") =>
+    ({ kind: "get", key, want: "value", read, readFrom: "any" }) as const;
+
+  test("ClientCore spreads reads that any replica may answer over all of them", () => {
+    const harness = Harness.connected();
+    const replicas = harness.replicasOf("a").map(({ id }) => id);
+
+    for (let index = 0; index < 60; index++) {
+      harness.call(readAny("a"));
+      harness.advance(5);
+    }
+
+    const asked = harness.requestsOf("a");
+    for (const { request } of asked) expect(request).toMatchObject({ read: "any" });
+    for (const id of replicas) expect(asked.filter(({ node }) => node === id).length).toBeGreaterThan(5);
+    expect(new Set(asked.map(({ node }) => node))).toEqual(new Set(replicas));
+  });
+
+  test("ClientCore asks a slow replica less often when any may answer", () => {
+    const harness = Harness.connected();
+    const [slow] = harness.replicasOf("a");
+    slow!.delayMs = 40;
+
+    for (let index = 0; index < 90; index++) {
+      harness.call(readAny("a"));
+      harness.advance(100);
+    }
+
+    const asked = harness.requestsOf("a").slice(30);
+    expect(asked.filter(({ node }) => node === slow!.id).length).toBeLessThan(asked.length / 6);
+  });
+
+  test("ClientCore asks another replica when the one it picked says that it may do better", () => {
+    const harness = Harness.connected();
+    for (const node of harness.nodes) node.answer = (request) => failure(request, "ERR_NO_QUORUM");
+
+    harness.call(readAny("a"), 300);
+    harness.advance(20);
+
+    const replicas = new Set(harness.replicasOf("a").map(({ id }) => id));
+    const firstThree = harness.requestsOf("a").slice(0, 3);
+    expect(new Set(firstThree.map(({ node }) => node))).toEqual(replicas);
+  });
+
+  test("ClientCore asks the first replica for a quorum read wherever it may be read from", () => {
+    const harness = Harness.connected();
+
+    for (let index = 0; index < 10; index++) {
+      harness.call(readAny("a", "quorum"));
+      harness.advance(5);
+    }
+
+    const first = harness.replicasOf("a")[0]!.id;
+    for (const { node, request } of harness.requestsOf("a")) {
+      expect(node).toBe(first);
+      expect(request).toMatchObject({ read: "quorum" });
+    }
   });
 
   test("ClientCore gives all tries of a write one operation and numbers them", () => {

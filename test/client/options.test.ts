@@ -32,6 +32,7 @@ describe("resolveClientOptions", () => {
       tls: undefined,
       write: undefined,
       read: undefined,
+      readFrom: "first",
       cluster: "ringhold",
       isUnref: false,
     });

@@ -142,7 +142,7 @@ const get = fc.record({
   kind: kind("get"),
   id,
   key,
-  read: readMode,
+  read: fc.constantFrom("one", "quorum", "any"),
   want: fc.constantFrom("value", "entry", "exists"),
   notAfter: millis,
 });

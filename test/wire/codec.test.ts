@@ -216,7 +216,7 @@ describe("decodeFrame", () => {
     ["an unknown base of numbers", gets("01000000 2101 00 1001 6b 1000 1000 1000")],
     ["doubles with a base", gets("01000000 1801 0000000000000000 1001 6b 1000 1000 1000")],
     ["an empty key in columns", gets("01000000 1101 00 1000 1000 1000 1000")],
-    ["a read mode that is not there", gets("01000000 1101 00 1001 6b 1002 1000 1000")],
+    ["a read mode that is not there", gets("01000000 1101 00 1001 6b 1003 1000 1000")],
     ["a want with a fraction", gets("01000000 1101 00 1001 6b 1000 80000000000000e03f 1000")],
     [
       "an instant in columns that is no number",
@@ -230,7 +230,7 @@ describe("decodeFrame", () => {
     ["a negative id", packValue([1, [1, -1, "k", 0, 0, 0]])],
     ["an id of 2^32", packValue([1, [1, 2 ** 32, "k", 0, 0, 0]])],
     ["an id with a fraction", packValue([1, [1, 1.5, "k", 0, 0, 0]])],
-    ["an unknown read mode", packValue([1, [1, 1, "k", 2, 0, 0]])],
+    ["an unknown read mode", packValue([1, [1, 1, "k", 3, 0, 0]])],
     ["a read mode by name", packValue([1, [1, 1, "k", "one", 0, 0]])],
     ["a negative instant", packValue([1, [1, 1, "k", 0, 0, -1]])],
     ["an instant that is no number", packValue([1, [1, 1, "k", 0, 0, Number.NaN]])],

@@ -115,7 +115,13 @@ const nested =
     isValidMessage(value) && kinds.includes((value as { kind: string }).kind);
 
 const SHAPES: Readonly<Record<string, Shape>> = {
-  get: { id: uint32, key, read: readMode, want: among("value", "entry", "exists"), notAfter: millis },
+  get: {
+    id: uint32,
+    key,
+    read: among("one", "quorum", "any"),
+    want: among("value", "entry", "exists"),
+    notAfter: millis,
+  },
   write: {
     id: uint32,
     key,

@@ -6,7 +6,8 @@
 // repeated attempt, since the repeat means that the primary did not answer. Such writes of one key run one at a time.
 //
 // A read of mode `one` is answered from this node's copy alone only where that keeps the promise: this node is first in the
-// key's preference list, counts for the slot, and is not behind. Everything else gathers.
+// key's preference list, counts for the slot, and is not behind. One of scope `any` is answered by every replica that counts and is
+// not behind, as it has it. Everything else gathers.
 
 import type { ErrorCode } from "../../base/errors.ts";
 import { slotOfKey } from "../../base/hash.ts";
@@ -24,8 +25,8 @@ import type {
   ForwardedRequest,
   GetReply,
   GetRequest,
-  ReadMode,
   ReadReplicaReply,
+  ReadScope,
   ReplicateReply,
   ScanRequest,
   WriteRequest,
@@ -214,20 +215,21 @@ export class Coordinator {
   }
 
   /** The live entry, or `undefined` for none, when this node may say so by itself; {@link NOT_ALONE} when others have to be asked. */
-  getAlone(key: string, read: ReadMode, now: Now): Entry | undefined | typeof NOT_ALONE {
+  getAlone(key: string, read: ReadScope, now: Now): Entry | undefined | typeof NOT_ALONE {
     const slot = slotOfKey(key);
     if (this.#context.view.ring === undefined || !this.#mayAnswerAlone(slot, read)) return NOT_ALONE;
     return this.#context.store.get(slot, key, now.wallMs);
   }
 
-  #mayAnswerAlone(slot: Slot, read: ReadMode): boolean {
+  #mayAnswerAlone(slot: Slot, read: ReadScope): boolean {
     const { view, slots } = this.#context;
     const { ring } = view;
+    if (read === "any" && slots.counts(slot)) return !this.#state.isBehind();
     return (
       ring?.ownerOf(slot) === view.self &&
       slots.isTrusted(slot) &&
       !this.#state.isBehind() &&
-      (read === "one" || ring.preferenceList(slot).length === 1)
+      (read !== "quorum" || ring.preferenceList(slot).length === 1)
     );
   }
 

@@ -66,6 +66,33 @@ describe("Coordinator.get", () => {
     expect(textOf(trio.reply(id))).toBe("new");
   });
 
+  test("answers alone as any replica, with what it has, when any may answer", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("b");
+    trio.put("a", entry({ key, value: bytes("old"), format: 1, version: version(1) }));
+    trio.put("b", entry({ key, value: bytes("new"), format: 1, version: version(2) }));
+    trio.a.slots.doubt(slotOfKey(key));
+
+    expect(textOf(trio.reply(trio.get(key, "any")))).toBe("old");
+    expect(trio.sent).toEqual([]);
+  });
+
+  test.each(["is behind", "is warming"])("asks the others although any may answer when it %s", (why) => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("b");
+    for (const member of ["b", "c"]) trio.put(member, entry({ key, value: bytes("new"), format: 1 }));
+    if (why === "is behind") trio.isBehind = true;
+    else {
+      trio.a.slots.reset();
+      trio.a.slots.adopt(trio.a.ring, trio.a.view.self, false);
+    }
+
+    const id = trio.get(key, "any");
+    trio.run(200);
+
+    expect(textOf(trio.reply(id))).toBe("new");
+  });
+
   test("answers from any replica that counts when the others stay silent, and waits for one that does", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("b");

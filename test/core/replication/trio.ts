@@ -90,7 +90,7 @@ export class Trio {
     return id;
   }
 
-  get(key: string, read: "one" | "quorum" = "quorum"): number {
+  get(key: string, read: "one" | "quorum" | "any" = "quorum"): number {
     const id = ++this.#lastId;
     const request = { kind: "get", id, key, read, want: "value", notAfter: 0 } as const;
     this.coordinator.get(request, { type: "client", client: 1, id }, this.now);
