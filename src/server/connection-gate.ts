@@ -17,9 +17,12 @@ const STRANGER_MS_MAX = 4_500;
 const LOOK_INTERVAL_MS = 250;
 /** Strangers of one address: as many handshakes as a reconnecting crowd behind one router has under way. */
 const STRANGERS_PER_ADDRESS_MAX = 512;
-/** Enough for a node whose secret is wrong, which tries several times a second at first. */
-const FAILURES_MAX = 20;
-const FAILURES_PER_SECOND = 2;
+/**
+ * Enough for nodes and clients whose secret is wrong, which try several times a second. A proof costs some 20 microseconds and its connection less than a
+ * millisecond, so this many cost little; and no number of guesses finds a secret of 128 bits.
+ */
+const FAILURES_MAX = 100;
+const FAILURES_PER_SECOND = 20;
 
 /** Why a connection was dropped as it came. */
 export type GateReason = "total" | "address" | "strangers" | "back-off" | "time";

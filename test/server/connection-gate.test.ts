@@ -94,12 +94,12 @@ describe("ConnectionGate", () => {
   test("backs off from an address that proved wrong things, until it has waited", async () => {
     const { gate, refused, clock, dial } = await setUp();
     const before = await dial();
-    for (let index = 0; index < 20; index++) gate.failed("127.0.0.1:1");
+    for (let index = 0; index < 100; index++) gate.failed("127.0.0.1:1");
 
     await once(await dial(), "close");
-    clock.nowMs = 400;
+    clock.nowMs = 40;
     await once(await dial(), "close");
-    clock.nowMs = 500;
+    clock.nowMs = 50;
     const after = await dial();
     await vi.waitFor(() => expect(gate.count).toBe(2));
 

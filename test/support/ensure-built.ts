@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { waitFor } from "../../cluster/wait.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** The project's folder. */
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The compiled `ringhold` command. */
 export const COMMAND = join(ROOT, "dist", "src", "cli", "main.js");
