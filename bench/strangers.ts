@@ -7,7 +7,7 @@
 //
 // The machine's noise is in the honest client's times; quiet and attacked times are taken one after the other.
 
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
@@ -42,14 +42,11 @@ interface RunningNode {
   readonly address: string;
 }
 
-async function startNode(folder: string, fdLimit?: number): Promise<RunningNode> {
+async function startNode(folder: string): Promise<RunningNode> {
   writeFileSync(join(folder, "secret"), SECRET);
   const args = [COMMAND, "node", "--listen", "127.0.0.1:0", "--secret-file", join(folder, "secret")];
-  const limit = fdLimit === undefined ? "" : `ulimit -n ${fdLimit}; `;
-  const line = `${limit}exec "$0" "$@" --log-level warn --memory 512mb --value-bytes-max 8mb`;
-  const child = spawn("bash", ["-c", line, process.execPath, ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const options = ["--log-level", "error", "--memory", "512mb", "--value-bytes-max", "8mb"];
+  const child = spawn(process.execPath, [...args, ...options], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
@@ -146,12 +143,13 @@ async function measure(kind: string, seconds: number): Promise<void> {
   rmSync(folder, { recursive: true });
 }
 
-/** A node with room for 64 descriptors, and a thousand connections. */
+/** A running node that is left with 64 descriptors (its loader needs more to start), and a thousand connections. */
 async function descriptors(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "ringhold-strangers-"));
-  const { child, address } = await startNode(folder, 64);
+  const { child, address } = await startNode(folder);
   const cache = await connect(`ringhold://${address}`, { secret: SECRET, timeout: 5_000 });
   const [host, port] = address.split(":");
+  execFileSync("prlimit", ["--pid", String(child.pid), "--nofile=64"]);
   let [open, dropped] = [0, 0];
   const sockets: Socket[] = [];
   for (let index = 0; index < 1_000; index++) {

@@ -4,8 +4,8 @@
 // A stranger is a connection that has neither become a link, nor a Redis connection that is let in, nor had an HTTP request answered. Refusing costs
 // the node an accept and a close, whatever the other side would have sent. Established connections are not touched by any of it.
 //
-// Back-off: an address has `FAILURES_MAX` wrong proofs to spend and gets `FAILURES_PER_SECOND` back; while it has none, its new connections are
-// dropped. That also concerns the honest neighbours of a guesser who shares their address, for as long as the guessing goes on; those that are
+// Back-off: an address has `FAILURES_MAX` wrong proofs to spend and gets `FAILURES_PER_SECOND` back; once it has spent some, it may have as many
+// strangers as it has left, and further connections are dropped. That also concerns the honest neighbours of a guesser who shares their address, for as long as the guessing goes on; those that are
 // connected stay so.
 
 import type { Server, Socket } from "node:net";
@@ -124,7 +124,9 @@ export class ConnectionGate {
     if (this.#open >= connectionsMax) return "total";
     if (neighbour.open >= connectionsPerAddressMax) return "address";
     if (neighbour.strangers >= STRANGERS_PER_ADDRESS_MAX) return "strangers";
-    return this.#creditOf(neighbour) < 1 ? "back-off" : undefined;
+    // Each stranger may prove something wrong. Where none has, a crowd is only a crowd.
+    const credit = this.#creditOf(neighbour);
+    return credit < FAILURES_MAX && neighbour.strangers + 1 > credit ? "back-off" : undefined;
   }
 
   /** Brought up to date. */

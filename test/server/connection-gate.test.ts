@@ -92,11 +92,12 @@ describe("ConnectionGate", () => {
   });
 
   test("backs off from an address that proved wrong things, until it has waited", async () => {
-    const { gate, refused, clock, dial } = await setUp();
+    const { gate, refused, clock, dial, remoteOf } = await setUp();
     const before = await dial();
     for (let index = 0; index < 100; index++) gate.failed("127.0.0.1:1");
 
     await once(await dial(), "close");
+    gate.proved(remoteOf(before));
     clock.nowMs = 40;
     await once(await dial(), "close");
     clock.nowMs = 50;
