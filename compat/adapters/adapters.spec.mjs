@@ -30,10 +30,6 @@ describe("connect-redis", async () => {
   afterAll(() => client.destroy());
   const store = new RedisStore({ client, prefix: "sess:" });
   const sid = "one";
-  const body = {
-    cookie: { originalMaxAge: 60_000, maxAge: 60_000, expires: new Date(Date.now() + 60_000) },
-    user: "Ada",
-  };
   const call = (name, ...args) =>
     new Promise((resolve, reject) => {
       store[name](...args, (error, value) => (error ? reject(error) : resolve(value)));
@@ -41,6 +37,9 @@ describe("connect-redis", async () => {
 
   test("keeps, finds, touches, lists and destroys a session", async () => {
     expect(store).toBeInstanceOf(session.Store);
+    // Now, and not when this file was read: other suites come first.
+    const cookie = { originalMaxAge: 60_000, maxAge: 60_000, expires: new Date(Date.now() + 60_000) };
+    const body = { cookie, user: "Ada" };
     await call("set", sid, body);
     expect((await call("get", sid)).user).toBe("Ada");
     expect(await client.ttl("sess:one")).toBeGreaterThan(50);
