@@ -1,0 +1,226 @@
+// What do honest callers notice while a node is attacked? One node with a secret; callers at a steady rate in an open loop, first by themselves, then
+// under one attack after the other from processes that do not hold the secret, or that hold it and do not read what they ask for.
+//
+// Baseline: the quiet 99th percentile, measured right before each attack. Goals: at most twice of that, nothing lost, at most 64 MB more
+// resident memory. The first two seconds of an attack are told apart from the rest. Attackers share the machine with the node and its callers.
+//
+// Run with `npm run bench:attack`.
+
+import { type ChildProcess, fork, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import WebSocket from "ws";
+import { type Cache, connect } from "../src/index.ts";
+import { dialLink, type Link } from "../src/io/link.ts";
+import { Histogram } from "./histogram.ts";
+
+const SECRET = "a secret of more than sixteen bytes";
+const ATTACKS = {
+  "5,000 half-open connections": halfOpen,
+  "garbage before authentication": garbage,
+  "handshakes with a wrong secret": wrongSecret,
+  "100 readers of 1 MiB that never read": slowReaders,
+} as const;
+type Attack = keyof typeof ATTACKS;
+
+const QUIET_MS = 3_000;
+const BEGINNING_MS = 2_000;
+const ATTACK_MS = 6_000;
+const RATE = 500;
+const MIB = 2 ** 20;
+
+// ---- attackers, each in a process of its own
+
+function halfOpen(port: number): void {
+  let open = 0;
+  // All of them within a second, and as many again each second of those that were cut.
+  const fill = () => {
+    for (let count = 0; count < 500 && open < 5_000; count++) {
+      open++;
+      const socket = connectTcp(port, "127.0.0.1");
+      socket.on("error", () => {});
+      socket.on("close", () => open--);
+    }
+  };
+  setInterval(fill, 100);
+}
+
+function garbage(port: number): void {
+  setInterval(() => {
+    for (let count = 0; count < 25; count++) {
+      const socket = connectTcp(port, "127.0.0.1");
+      socket.on("error", () => {});
+      socket.on("connect", () => {
+        const upgrade =
+          "GET /client HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        if (count % 2 === 0) socket.write(upgrade);
+        socket.write(randomBytes(4_096));
+      });
+      setTimeout(() => socket.destroy(), 500);
+    }
+  }, 50);
+}
+
+function wrongSecret(port: number): void {
+  setInterval(() => {
+    for (let count = 0; count < 10; count++) {
+      connect(`ringhold://127.0.0.1:${port}`, {
+        secret: "another secret of sixteen bytes",
+        connectTimeout: 500,
+      }).catch(() => {});
+    }
+  }, 50);
+}
+
+/** They hold the secret, ask for far more than a connection may buffer, and read nothing. */
+function slowReaders(port: number): void {
+  const open = async () => {
+    const link = await dialLink({
+      address: `127.0.0.1:${port}`,
+      path: "client",
+      secret: SECRET,
+      identity: {
+        ...{ role: "client", clusterName: "", genesisId: "", id: "", generation: 0 },
+        ...{ address: "", clientId: 9, replicas: 0 },
+      },
+      timeoutMs: 5_000,
+      onLink: () => ({ onMessages: () => {}, onClose: () => void setTimeout(begin, 200) }),
+    });
+    pauseReading(link);
+    for (let id = 1; id <= 200; id++)
+      link.send({ kind: "get", id, key: "large", read: "one", want: "value", notAfter: 0 });
+  };
+  const begin = () => {
+    open().catch(() => void setTimeout(begin, 200));
+  };
+  for (let count = 0; count < 100; count++) begin();
+}
+
+/** Links have no such thing: the socket is found where ws keeps it. */
+function pauseReading(link: Link): void {
+  void link;
+  for (const webSocket of opened.splice(0)) webSocket.pause();
+}
+const opened: WebSocket[] = [];
+const emit = WebSocket.prototype.emit;
+WebSocket.prototype.emit = function (this: WebSocket, ...given: Parameters<typeof emit>) {
+  if (given[0] === "open") opened.push(this);
+  return emit.apply(this, given);
+};
+
+// ---- honest callers
+
+interface Heard {
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  readonly calls: number;
+  readonly failed: number;
+}
+
+/** Half sets and half gets at a fixed rate, timed from the instant each was due. */
+async function call(cache: Cache, ms: number): Promise<Heard> {
+  const times = new Histogram();
+  const startMs = performance.now();
+  let failed = 0;
+  let open = 0;
+  for (let started = 0; performance.now() - startMs < ms; ) {
+    const dueMs = startMs + (started * 1000) / RATE;
+    if (dueMs > performance.now()) {
+      await sleep(1);
+      continue;
+    }
+    started++;
+    open++;
+    const key = `key:${started % 1_000}`;
+    const made: Promise<unknown> = started % 2 === 0 ? cache.set(key, "v".repeat(100)) : cache.get(key);
+    void made
+      .catch(() => {
+        failed++;
+      })
+      .finally(() => {
+        open--;
+        times.record(performance.now() - dueMs);
+      });
+  }
+  while (open > 0) await sleep(5);
+  return { p99Ms: times.percentileMs(99), maxMs: times.maxMs, calls: times.count, failed };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function residentMb(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+}
+
+async function startNode(
+  secretFile: string,
+): Promise<{ readonly node: ChildProcess; readonly port: number }> {
+  const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
+  const flags = ["--listen", "127.0.0.1:0", "--secret-file", secretFile, "--json", "--log-level", "error"];
+  const node = spawn(process.execPath, [main, "node", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+  const line = await new Promise<string>((resolve, reject) => {
+    node.stdout.once("data", (data: Buffer) => resolve(String(data)));
+    node.once("exit", () => reject(new Error("The node ended: has it been built?")));
+  });
+  return { node, port: Number(/:(\d+)"/.exec(line)?.[1]) };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { only: { type: "string", default: "" } } });
+  const directory = mkdtempSync(join(tmpdir(), "ringhold-attack-"));
+  const secretFile = join(directory, "secret");
+  writeFileSync(secretFile, SECRET, { mode: 0o600 });
+  const { node, port } = await startNode(secretFile);
+  const pid = node.pid!;
+  const cache = await connect(`ringhold://127.0.0.1:${port}`, { secret: SECRET, timeout: 2_000 });
+  try {
+    await cache.set("large", new Uint8Array(MIB));
+    await cache.set("kept", "safe");
+    await call(cache, 2_000);
+    for (const attack of Object.keys(ATTACKS) as Attack[]) {
+      if (!attack.includes(values.only)) continue;
+      const quiet = await call(cache, QUIET_MS);
+      const before = residentMb(pid);
+      const attacker = fork(fileURLToPath(import.meta.url), [attack, `${port}`]);
+      await sleep(300);
+      let growthMb = 0;
+      const watch = setInterval(() => {
+        growthMb = Math.max(growthMb, residentMb(pid) - before);
+      }, 100);
+      const beginning = await call(cache, BEGINNING_MS);
+      const attacked = await call(cache, ATTACK_MS);
+      clearInterval(watch);
+      attacker.kill("SIGKILL");
+      const result = {
+        attack,
+        quietP99Ms: quiet.p99Ms,
+        beginningP99Ms: beginning.p99Ms,
+        attackedP99Ms: attacked.p99Ms,
+        ratio: Number((attacked.p99Ms / quiet.p99Ms).toFixed(2)),
+        maxMs: Math.round(Math.max(beginning.maxMs, attacked.maxMs)),
+        failed: beginning.failed + attacked.failed,
+        growthMb: Math.round(growthMb),
+        isKept: (await cache.get("kept")) === "safe",
+      };
+      process.stdout.write(`${JSON.stringify(result)}\n`);
+      // Let the node get rid of what the attacker left.
+      await sleep(3_000);
+    }
+  } finally {
+    await cache.close();
+    node.kill("SIGKILL");
+    rmSync(directory, { recursive: true });
+  }
+}
+
+const [attack, port] = process.argv.slice(2);
+if (attack !== undefined && attack in ATTACKS) ATTACKS[attack as Attack](Number(port));
+else await main();
