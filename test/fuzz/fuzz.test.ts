@@ -6,7 +6,7 @@ import { type EmbeddedNode, startNode } from "../../src/index.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { fuzzArguments } from "./arguments.ts";
 import { fuzzClientCore, fuzzPeerCore } from "./core.ts";
-import { fuzzFrames } from "./frames.ts";
+import { fuzzDecoder, fuzzFrames } from "./frames.ts";
 import { fuzzHttp } from "./http.ts";
 
 let hashes: Hashes;
@@ -41,6 +41,13 @@ describe("The core", () => {
   test("throws at nothing that a member or a stranger says", () => {
     expect(() => fuzzPeerCore(hashes, 1, 60)).not.toThrow();
   });
+});
+
+test("The decoder throws at nothing, and reads some of what is damaged", () => {
+  const { frames, read } = fuzzDecoder(1, 20_000);
+
+  expect(read).toBeGreaterThan(frames / 100);
+  expect(read).toBeLessThan(frames);
 });
 
 describe("A node", () => {

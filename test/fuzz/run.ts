@@ -12,7 +12,7 @@ import { loadHashes } from "../../src/io/hashes.ts";
 import { fuzz as fuzzRedis } from "../integration/redis-fuzz.ts";
 import { fuzzArguments } from "./arguments.ts";
 import { fuzzClientCore, fuzzPeerCore } from "./core.ts";
-import { fuzzFrames } from "./frames.ts";
+import { fuzzDecoder, fuzzFrames } from "./frames.ts";
 import { fuzzHttp } from "./http.ts";
 
 const { values } = parseArgs({
@@ -81,6 +81,7 @@ async function part(name: string, run: () => Promise<{ readonly wrong: readonly 
 }
 
 const hashes = await loadHashes();
+await part("decoder", async () => ({ ...fuzzDecoder(seed, 10 * frames), wrong: [] }));
 await part("client frames", () => fuzzFrames({ address, path: "client", seed, frames, genesisId, honest }));
 await part("http", () => fuzzHttp(address, seed, Math.ceil(frames / 20)));
 await part("sdk arguments", () => fuzzArguments(cache, seed, Math.ceil(frames / 10)));
