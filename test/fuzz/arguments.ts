@@ -82,21 +82,22 @@ function hang(): Promise<typeof HUNG> {
 }
 
 function draw(prng: Prng): readonly [name: string, given: readonly unknown[]] {
-  const any = (of: readonly unknown[]): unknown => prng.pick(of);
-  const key = () => any(prng.below(3) === 0 ? KEYS : ["a", "b", "c"]);
-  const keys = () => (prng.below(6) === 0 ? any(VALUES) : Array.from({ length: prng.below(4) }, () => key()));
+  const pick = (of: readonly unknown[]): unknown => prng.pick(of);
+  const key = () => pick(prng.below(3) === 0 ? KEYS : ["a", "b", "c"]);
+  const keys = () =>
+    prng.below(6) === 0 ? pick(VALUES) : Array.from({ length: prng.below(4) }, () => key());
   const options = () => optionsOf(prng);
   switch (prng.below(12)) {
     case 0:
       return ["get", [key(), options()]];
     case 1:
-      return ["set", [key(), any(VALUES), options()]];
+      return ["set", [key(), pick(VALUES), options()]];
     case 2:
       return ["delete", [key(), options()]];
     case 3:
-      return ["touch", [key(), any(NUMBERS), options()]];
+      return ["touch", [key(), pick(NUMBERS), options()]];
     case 4:
-      return ["increment", [key(), any(NUMBERS), options()]];
+      return ["increment", [key(), pick(NUMBERS), options()]];
     case 5:
       return ["getEntry", [key(), options()]];
     case 6:
