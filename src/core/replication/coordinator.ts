@@ -51,6 +51,8 @@ const REPEATS_MAX = 64;
 /** The pause asked of a client whose request is one too many. */
 const RETRY_AFTER_MS = 100;
 
+/** How long a repair waits for the last replica. */
+const REPAIR_PATIENCE_MS = 1_000;
 /** Keys repaired at one time. */
 const REPAIRS_MAX = 256;
 
@@ -542,9 +544,9 @@ export class Coordinator {
     }
     this.#repairs.add(key);
     const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
-    new ReadTask(this.#context, { key, slot, mode: "quorum", deadlineMs }, () =>
-      this.#repairs.delete(key),
-    ).start(now);
+    // The majority may agree already: what is to be mended may be on the one that is slow to answer.
+    const request = { key, slot, mode: "quorum", deadlineMs, patienceMs: REPAIR_PATIENCE_MS } as const;
+    new ReadTask(this.#context, request, () => this.#repairs.delete(key)).start(now);
   }
 
   // ---- answers of other nodes, time, changes

@@ -26,6 +26,8 @@ export interface ReadRequest {
   readonly slot: Slot;
   readonly mode: "quorum" | "degraded";
   readonly deadlineMs: number;
+  /** How long everybody is waited for, in ms, although a majority has answered. @default not at all */
+  readonly patienceMs?: number;
 }
 
 /** `undefined` in `entry`: nothing is there. It may also be a tombstone or expired. */
@@ -59,7 +61,7 @@ export class ReadTask implements Task {
   start(now: Now): void {
     this.#rounds++;
     this.#waiting.clear();
-    const { key, slot, mode, deadlineMs } = this.#request;
+    const { key, slot, mode, deadlineMs, patienceMs } = this.#request;
     const except = this.#refusing;
     const request = {
       key,
@@ -71,6 +73,7 @@ export class ReadTask implements Task {
       attempt: 0,
       begunAt: 0,
       except,
+      ...(patienceMs === undefined ? {} : { wantsAll: true, patienceMs }),
     } as const;
     new Gather(this.#context, request, (result, at) => this.#gathered(result, at)).start(now);
   }
