@@ -62,6 +62,8 @@ export class Call implements Alarmed {
   queueAfter: Call | undefined;
   /** Since when; and since the last look at it. */
   queuedSinceMs = 0;
+  /** After how many received frames. */
+  queuedAfter = 0;
   queuedMs = 0;
   attemptCount = 0;
   /** Tries in earlier rounds. */

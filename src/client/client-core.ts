@@ -55,13 +55,12 @@ const TRY_MS_PER_BYTE = 1 / 32_768;
 const TRY_MS_PER_CALL_BEFORE = 1;
 const TRY_MS_TOTAL_MAX = 2_000;
 /**
- * Calls that may wait here for room on a link that shows signs of too much. A further one is refused when the first of its link's queue has waited for
- * {@link QUEUE_MS_MAX}: then the queue stands. A closed loop of as many callers is never refused.
+ * Calls that may wait here for room. A further one is refused when the first of its link's queue has waited for {@link QUEUE_MS_MAX}, and the link
+ * shows signs of too much or its queue will take a quarter of the call's time: then the queue stands. A closed loop of as many callers is
+ * never refused, nor is a burst that is made at once.
  */
 const QUEUED_MAX = 512;
 const QUEUE_MS_MAX = 25;
-/** So it does when the queue of the link will take this long to be sent, as things go; and on any link a quarter of the time the call has. */
-const DRAIN_MS_MAX = 100;
 /** The pause named to callers that were refused here. */
 const RETRY_AFTER_MS = 100;
 /** What a try weighs on its link beside its value. */
@@ -88,6 +87,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #opSeq = 0;
   /** How much of the round trips that end in this step may have been this process's own. */
   #ownMs = 0;
+  /** Frames received. */
+  #answerSteps = 0;
   #isClosed = false;
   #hasStarted = false;
 
@@ -172,9 +173,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
         break;
       case "message":
         this.#ownMs = input.ownMs ?? 0;
+        this.#answerSteps++;
         this.#message(input.address, input.message, now, out);
         break;
       case "messages":
+        this.#answerSteps++;
         this.#ownMs = input.ownMs ?? 0;
         for (const message of input.messages) this.#message(input.address, message, now, out);
         break;
@@ -315,6 +318,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       call.phase = "queued";
       call.queuedOn = link;
       call.queuedSinceMs = now.monoMs;
+      call.queuedAfter = this.#answerSteps;
       call.queuedMs = now.monoMs;
       link.queue.add(call);
       this.#arm(call, now.monoMs + this.#tryMs(link, call));
@@ -595,13 +599,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     let queued = 0;
     for (const other of this.#links.up) queued += other.queue.size;
     if (queued < QUEUED_MAX) return false;
-    const drainMs = window.drainMs(queue.size);
-    if (drainMs > (deadlineMs - nowMs) / 4) return true;
-    if (!window.isOverloaded(nowMs)) return false;
-    if (drainMs > DRAIN_MS_MAX) return true;
     const { oldest } = queue;
-    const waitedMs = oldest === undefined ? 0 : nowMs - oldest.queuedSinceMs;
-    return waitedMs >= QUEUE_MS_MAX;
+    // A burst is no standing queue, however long it is and takes to be made: no answer could come while it was.
+    if (oldest === undefined || oldest.queuedAfter === this.#answerSteps) return false;
+    if (nowMs - oldest.queuedSinceMs < QUEUE_MS_MAX) return false;
+    return window.isOverloaded(nowMs) || window.drainMs(queue.size) > (deadlineMs - nowMs) / 4;
   }
 
   /** A link always takes one call, however large. */
