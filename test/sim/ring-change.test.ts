@@ -98,7 +98,7 @@ describe("A change of the ring", () => {
     world.awaitSettled("every slot to have its copies", 30_000);
   });
 
-  test("takes in fifty nodes that start at once in few batches, each at most as large as the ring", () => {
+  test("takes in fifty nodes that start at once in few batches, none larger than a ring that has its copies", () => {
     const world = new World({ seed: 1, hashes });
     const sizes: number[] = [];
     world.onEvent = (node, event) => {
@@ -110,10 +110,11 @@ describe("A change of the ring", () => {
     for (let second = 0; second < 60 && sizes.at(-1) !== 50; second++) world.run(1_000);
 
     expect(sizes.at(-1)).toBe(50);
-    // Twice as many each time at best: 1, 2, 4, ... 32, 50.
-    expect(sizes.length).toBeLessThanOrEqual(12);
+    // A ring with fewer members than copies takes in all who are there, a larger one as many as it has: 1, 50 at best.
+    expect(sizes.length).toBeLessThanOrEqual(8);
     for (let index = 1; index < sizes.length; index++) {
-      expect(sizes[index]!).toBeLessThanOrEqual(2 * sizes[index - 1]!);
+      const before = sizes[index - 1]!;
+      if (before >= world.replicas) expect(sizes[index]!).toBeLessThanOrEqual(2 * before);
     }
   }, 120_000);
 });
