@@ -20,13 +20,18 @@ skip() {
   exit 77
 }
 
+# The source package comes from where this machine's packages come from.
 fetch() {
-  local apt="$work/apt"
-  mkdir -p "$apt/lists/partial"
-  local signed=/usr/share/keyrings/debian-archive-keyring.gpg
-  [ -f "$signed" ] || return 1
-  echo "deb-src [signed-by=$signed] http://deb.debian.org/debian bookworm main" >"$apt/sources.list"
-  local options=(-qq -o "Dir::Etc::SourceList=$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+  local apt="$work/apt" file
+  rm -rf "$apt/parts"
+  mkdir -p "$apt/lists/partial" "$apt/parts"
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ -f "$file" ] && sed -n 's/^deb /deb-src /p' "$file" >"$apt/parts/$(basename "$file" .list).list"
+  done
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ -f "$file" ] && sed 's/^Types:.*/Types: deb-src/' "$file" >"$apt/parts/$(basename "$file")"
+  done
+  local options=(-qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$apt/parts"
     -o "Dir::State::Lists=$apt/lists" -o Dir::Cache::srcpkgcache= -o Dir::Cache::pkgcache= -o APT::Sandbox::User=root)
   apt-get "${options[@]}" update && (cd "$work" && apt-get "${options[@]}" source --download-only redis)
 }
