@@ -8,10 +8,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedNode, startNode } from "../../src/index.ts";
 import type { NodeOptions } from "../../src/server/options.ts";
 import { AUTHORITY, NODE_CERTIFICATE, NODE_KEY } from "../support/certificates.ts";
-import { dialRaw, encode, Raw } from "./redis-raw.ts";
+import { encode, RawRedis } from "../support/raw-redis.ts";
 
 const nodes: EmbeddedNode[] = [];
-const open: Raw[] = [];
+const open: RawRedis[] = [];
 
 async function start(options: NodeOptions = {}): Promise<EmbeddedNode> {
   const node = await startNode({ listen: "127.0.0.1:0", redis: "127.0.0.1:0", memory: "64mb", ...options });
@@ -19,8 +19,8 @@ async function start(options: NodeOptions = {}): Promise<EmbeddedNode> {
   return node;
 }
 
-async function dial(node: EmbeddedNode): Promise<Raw> {
-  const raw = await dialRaw(node.redisAddress!);
+async function dial(node: EmbeddedNode): Promise<RawRedis> {
+  const raw = await RawRedis.open(node.redisAddress!);
   open.push(raw);
   return raw;
 }
@@ -35,7 +35,7 @@ afterAll(async () => {
 
 describe("The Redis door", () => {
   let node: EmbeddedNode;
-  let redis: Raw;
+  let redis: RawRedis;
 
   beforeAll(async () => {
     node = await start();
@@ -348,9 +348,9 @@ describe("A Redis door with certificates", () => {
     const node = await start({ tls: { cert: NODE_CERTIFICATE, key: NODE_KEY, ca } });
     const port = Number(node.redisAddress!.split(":").at(-1));
 
-    const secure = await new Promise<Raw>((resolve, reject) => {
+    const secure = await new Promise<RawRedis>((resolve, reject) => {
       const socket = connectTls({ port, host: "127.0.0.1", ca, checkServerIdentity: () => undefined }, () =>
-        resolve(new Raw(socket)),
+        resolve(new RawRedis(socket)),
       );
       socket.once("error", reject);
     });

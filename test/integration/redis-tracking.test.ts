@@ -1,14 +1,14 @@
 // Client-side caching against a cluster of nodes in this process: who reads at one node is told of changes at any other, by whatever way.
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { type EmbeddedNode, startNode } from "../../src/index.ts";
+import { RawRedis } from "../support/raw-redis.ts";
 import { hasProgram, run } from "./redis-clients.ts";
-import { dialRaw, type Raw } from "./redis-raw.ts";
 
 const NODES = 3;
 const hasCli = await hasProgram("redis-cli", ["--version"]);
 const nodes: EmbeddedNode[] = [];
-const open: Raw[] = [];
+const open: RawRedis[] = [];
 
 beforeAll(async () => {
   const options = { listen: "127.0.0.1:0", redis: "127.0.0.1:0", memory: "32mb" };
@@ -26,28 +26,24 @@ afterAll(async () => {
   for (const node of nodes) await node.stop();
 });
 
-async function until(isTrue: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 20_000;
-  while (!isTrue()) {
-    if (performance.now() > deadlineMs) throw new Error("Not within 20 s");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+function until(isTrue: () => boolean): Promise<void> {
+  return vi.waitFor(() => expect(isTrue()).toBe(true), { timeout: 20_000, interval: 10 });
 }
 
-async function dial(index: number): Promise<Raw> {
-  const raw = await dialRaw(nodes[index]!.redisAddress!);
+async function dial(index: number): Promise<RawRedis> {
+  const raw = await RawRedis.open(nodes[index]!.redisAddress!);
   open.push(raw);
   return raw;
 }
 
 /** A connection that caches: what it is told apart from what it asked for. */
 class Caching {
-  readonly #raw: Raw;
+  readonly #raw: RawRedis;
   readonly #replies: string[] = [];
   readonly #pushes: string[] = [];
   #wake: () => void = () => {};
 
-  constructor(raw: Raw) {
+  constructor(raw: RawRedis) {
     this.#raw = raw;
     void this.#read();
   }

@@ -4,7 +4,7 @@
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { LocalCluster } from "../../cluster/local-cluster.ts";
 import { type Cache, connect } from "../../src/index.ts";
 import { ensureBuilt } from "../support/ensure-built.ts";
@@ -25,24 +25,21 @@ function doors(cluster: LocalCluster): string[] {
   return cluster.nodes().map(({ redisAddress }) => redisAddress!);
 }
 
-async function eventually<T>(ask: () => Promise<T>, isGood: (value: T) => boolean, what: string): Promise<T> {
-  const deadlineMs = performance.now() + 15_000;
-  for (;;) {
-    try {
-      const value = await Promise.race([ask(), late(what)]);
-      if (isGood(value)) return value;
-    } catch (error) {
-      if (performance.now() > deadlineMs) throw error;
-    }
-    if (performance.now() > deadlineMs) throw new Error(`Not within 15 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+/** Asks again and again: an error or a wrong value is for now. */
+function eventually<T>(ask: () => Promise<T>, isGood: (value: T) => boolean, what: string): Promise<T> {
+  const look = async (): Promise<T> => {
+    const value = await Promise.race([ask(), refusalAfter(3_000, what)]);
+    if (!isGood(value)) throw new Error(`Not yet: ${what}`);
+    return value;
+  };
+  return vi.waitFor(look, { timeout: 15_000, interval: 20 });
 }
 
-/** A client may sit on a call whose node is gone: that is no answer either. */
-async function late(what: string): Promise<never> {
-  await new Promise((resolve) => setTimeout(resolve, 3_000).unref());
-  throw new Error(`No answer for 3 s: ${what}`);
+/** The limit of one try: a client may sit on a call whose node is gone, and that is no answer either. */
+function refusalAfter(ms: number, what: string): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    setTimeout(() => reject(new Error(`No answer for ${ms} ms: ${what}`)), ms).unref();
+  });
 }
 
 const hasCli = await hasProgram("redis-cli", ["--version"]);

@@ -1,17 +1,18 @@
-// A Redis client without any cleverness: commands out, replies back as raw text, byte for byte a character.
+// A Redis client without any cleverness: commands out, replies back as they are, for tests that look at every byte.
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { splitArguments } from "../../src/server/redis/request-parser.ts";
 import { replyEnd } from "../redis-suite/reply-end.ts";
 
+/** One connection; replies as raw text, byte for byte a character. */
 export class RawRedis {
   readonly #socket: Socket;
   #buffer = "";
   #isClosed = false;
   #wake: () => void = () => {};
 
-  private constructor(socket: Socket) {
+  constructor(socket: Socket) {
     this.#socket = socket;
     socket.on("data", (chunk) => {
       this.#buffer += chunk.toString("latin1");
@@ -24,7 +25,7 @@ export class RawRedis {
     });
   }
 
-  /** @param address `host:port` */
+  /** @param address `host:port` of a door */
   static async open(address: string): Promise<RawRedis> {
     const [host, port] = address.split(":");
     const socket = connect(Number(port), host);
@@ -58,13 +59,27 @@ export class RawRedis {
 
   /** Sends a line of words and waits for its reply. */
   ask(line: string): Promise<string> {
-    const args = splitArguments(Buffer.from(line))!;
-    const parts = args.flatMap((arg) => [Buffer.from(`$${arg.length}\r\n`), arg, Buffer.from("\r\n")]);
-    this.write(Buffer.concat([Buffer.from(`*${args.length}\r\n`), ...parts]));
+    this.write(encode(splitArguments(Buffer.from(line))!));
     return this.reply();
+  }
+
+  /** What has arrived and was not taken. */
+  get unread(): string {
+    return this.#buffer;
+  }
+
+  /** Reads no more. */
+  pause(): void {
+    this.#socket.pause();
   }
 
   close(): void {
     this.#socket.destroy();
   }
+}
+
+/** A request as a client sends it. */
+export function encode(args: readonly Uint8Array[]): Buffer {
+  const parts = args.flatMap((arg) => [Buffer.from(`$${arg.length}\r\n`), arg, Buffer.from("\r\n")]);
+  return Buffer.concat([Buffer.from(`*${args.length}\r\n`), ...parts]);
 }
