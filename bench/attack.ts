@@ -12,6 +12,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import WebSocket from "ws";
@@ -150,10 +151,6 @@ async function call(cache: Cache, ms: number): Promise<Heard> {
   }
   while (open > 0) await sleep(5);
   return { p99Ms: times.percentileMs(99), maxMs: times.maxMs, calls: times.count, failed };
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function residentMb(pid: number): number {

@@ -6,6 +6,7 @@
 //
 // Run with `npm run bench:failover`; `--quick` leaves out the default node timeout, which takes a minute.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Histogram } from "./histogram.ts";
@@ -111,10 +112,6 @@ class Load {
     clearInterval(this.#timer);
     while (this.#open > 0) await sleep(10);
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function report(result: FailoverResult): void {

@@ -7,6 +7,7 @@
 //
 // Run: `npx tsx bench/fill.ts [--rounds 3] [--rate 1000] [--memory 24mb] [--value 4096] [--quiet 8] [--seconds 20]`
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { askNode, fetchNodeStatus } from "../cluster/node-http.ts";
 import { type Cache, connect } from "../src/index.ts";
@@ -77,10 +78,6 @@ class Turn {
     this.#open--;
     if (isCounted) this.histogram.record(performance.now() - dueMs);
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function median(numbers: readonly number[]): number {

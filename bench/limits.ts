@@ -9,6 +9,7 @@
 
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { askNode } from "../cluster/node-http.ts";
 import { slotOfKey } from "../src/base/hash.ts";
@@ -28,10 +29,6 @@ const KEYS = 1_000_000;
 
 function print(result: object): void {
   process.stdout.write(`${JSON.stringify(result)}\n`);
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Limits the process's memory; whether that worked. */

@@ -7,6 +7,7 @@
 // The load is mixed: 60 % gets, 25 % overwrites with sizes from half to one and a half, 10 % new keys, 5 % deletes, all keys random.
 
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { fetchNodeStatus } from "../cluster/node-http.ts";
 import { CacheError, connect } from "../src/index.ts";
@@ -61,7 +62,7 @@ async function refused(error: unknown): Promise<false> {
     error instanceof CacheError && (error.code === "ERR_OVERLOADED" || error.code === "ERR_TIMEOUT");
   if (!isBusy) throw error;
   failed++;
-  await new Promise((resolve) => setTimeout(resolve, REST_MS));
+  await sleep(REST_MS);
   return false;
 }
 

@@ -7,6 +7,7 @@
 // Run with `npx tsx bench/path.ts [get|set|async|getMany|setMany] [outstanding]`; with `node --cpu-prof` it says where the time goes.
 
 import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { MemberId } from "../src/base/ids.ts";
 import { Prng } from "../src/base/prng.ts";
@@ -209,7 +210,7 @@ export async function openLocalTarget(write: "async" | "quorum" | "all" = "quoru
         status.members.length === 3 && status.members.every((member) => member.ringState === "active");
       return isWhole && status.slotsUnderReplicated === 0;
     });
-  while (!isReady()) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!isReady()) await sleep(20);
   const options = resolveClientOptions(`ringhold://${[...nodes.keys()].join(",")}`, {
     timeout: 5_000,
     write,

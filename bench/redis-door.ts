@@ -8,6 +8,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { findFreePorts } from "../cluster/free-port.ts";
 
@@ -52,7 +53,7 @@ async function startSubjects(): Promise<readonly Subject[]> {
   const node = spawn(process.execPath, [main, "node", ...nodeFlags], {
     stdio: ["ignore", "ignore", "inherit"],
   });
-  while (!isUp(redisPort) || !isUp(doorPort)) await new Promise((resolve) => setTimeout(resolve, 100));
+  while (!isUp(redisPort) || !isUp(doorPort)) await sleep(100);
   return [
     { name: "redis-server", port: redisPort, process: redis },
     { name: "ringhold", port: doorPort, process: node },

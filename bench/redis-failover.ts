@@ -12,6 +12,7 @@ import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_pro
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis6";
 import { findFreePorts } from "../cluster/free-port.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
@@ -27,8 +28,6 @@ interface Target {
   readonly watchMs: number;
   stop(): Promise<void>;
 }
-
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 async function ringhold(): Promise<Target> {
   const cluster = await LocalCluster.start({
@@ -66,12 +65,12 @@ async function redisCluster(): Promise<Target> {
     ];
     return spawn("redis-server", flags, { cwd, stdio: "ignore" });
   });
-  await pause(1_500);
+  await sleep(1_500);
   const addresses = ports.map((port) => `127.0.0.1:${port}`);
   const create = ["--cluster", "create", ...addresses, "--cluster-replicas", "1", "--cluster-yes"];
   execFileSync("redis-cli", create, { stdio: "ignore" });
   // Replicas that have not copied yet do not take over.
-  await pause(13_000);
+  await sleep(13_000);
   return {
     ports: ports.slice(0, 3),
     victimPid: servers[2]!.pid!,
@@ -100,16 +99,16 @@ async function measure({ ports, victimPid, watchMs }: Target): Promise<string> {
       } catch {
         failed++;
       }
-      await pause(2);
+      await sleep(2);
     }
   };
   const workers = Array.from({ length: WORKERS }, (_, worker) => work(worker));
-  await pause(CALM_MS);
+  await sleep(CALM_MS);
   isKilled = true;
   process.kill(victimPid, "SIGKILL");
-  await pause(watchMs);
+  await sleep(watchMs);
   isOver = true;
-  await Promise.race([Promise.all(workers), pause(5_000)]);
+  await Promise.race([Promise.all(workers), sleep(5_000)]);
   client.disconnect();
   return `${calls} calls, ${failed} failed, longest time without success of one key ${Math.round(longestMs)} ms`;
 }
@@ -139,7 +138,7 @@ function benchmark(port: number, requests: number): Promise<boolean> {
 async function measureBenchmark({ ports, victimPid, watchMs }: Target): Promise<string> {
   const port = ports[0]!;
   const underWay = benchmark(port, 10_000_000);
-  await pause(1_000);
+  await sleep(1_000);
   process.kill(victimPid, "SIGKILL");
   const killedMs = performance.now();
   await underWay;
@@ -149,7 +148,7 @@ async function measureBenchmark({ ports, victimPid, watchMs }: Target): Promise<
     const isGood = await benchmark(port, 2_000);
     if (isGood || beganMs > 2 * watchMs)
       return `redis-benchmark ended ${Math.round(endedMs)} ms after the kill; ${isGood ? "a run succeeded that began" : "none had succeeded"} ${Math.round(beganMs)} ms after it`;
-    await pause(20);
+    await sleep(20);
   }
 }
 

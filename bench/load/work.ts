@@ -4,6 +4,7 @@
 // little about latency, because a cache that stands still is asked nothing meanwhile. The open loop makes calls at fixed
 // instants, whatever has been answered, and measures each from the instant at which it was to be made.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { Histogram } from "../histogram.ts";
 import { cpuMicrosOf, ownCpuMicros } from "./cpu.ts";
 import type { Target } from "./target.ts";
@@ -210,10 +211,6 @@ class Run {
 /** ASCII text of that many bytes. */
 function textOf(bytes: number): string {
   return "abcdefghij".repeat(Math.ceil(bytes / 10)).slice(0, bytes);
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function turn(): Promise<void> {

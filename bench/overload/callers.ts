@@ -5,6 +5,7 @@
 // call: how late this process was to call says nothing of who refused.
 
 import { fork } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Cache, CacheError, connect } from "../../src/index.ts";
 import { Histogram } from "../histogram.ts";
@@ -131,9 +132,9 @@ class Run {
         if (started % BURST === 0) await undefined;
       }
       // A low rate leaves the processor to the nodes: timers are precise enough for what takes milliseconds.
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await sleep(1);
     }
-    while (this.#open > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (this.#open > 0) await sleep(1);
   }
 
   /** No async function: what the callers cost is missing in the goodput. */
