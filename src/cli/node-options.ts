@@ -2,14 +2,15 @@
 // `ringhold cluster start`, which hands them on.
 
 import type { Command } from "commander";
+import { READ_MODES, type ReadMode, WRITE_MODES, type WriteMode } from "../core/messages.ts";
 import { duration, integer, option, size } from "./options.ts";
 
 /** Flags that all nodes of a cluster can share. */
 export interface SharedNodeFlags {
   readonly memory?: number;
   readonly replicas?: number;
-  readonly write?: "async" | "quorum" | "all";
-  readonly read?: "one" | "quorum";
+  readonly write?: WriteMode;
+  readonly read?: ReadMode;
   readonly valueBytesMax?: number;
   readonly deadGrace?: number;
   readonly logLevel: "silent" | "error" | "warn" | "info" | "debug";
@@ -24,12 +25,12 @@ export function withSharedNodeFlags(command: Command): Command {
     )
     .addOption(
       option("--write <mode>", "when writes count as done unless the call says otherwise (default quorum)", {
-        choices: ["async", "quorum", "all"],
+        choices: WRITE_MODES,
       }),
     )
     .addOption(
       option("--read <mode>", "who answers reads unless the call says otherwise (default one)", {
-        choices: ["one", "quorum"],
+        choices: READ_MODES,
       }),
     )
     .addOption(option("--value-bytes-max <size>", "largest value (default 8mb)", { parse: size }))

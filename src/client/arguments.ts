@@ -4,10 +4,10 @@
 import { CacheError } from "../base/errors.ts";
 import { nearestName } from "../base/suggest.ts";
 import { parseDurationMs } from "../base/units.ts";
-import type { Condition, ReadMode, WriteMode } from "../core/messages.ts";
+import { type Condition, READ_MODES, type ReadMode, WRITE_MODES, type WriteMode } from "../core/messages.ts";
 import { hasUtf8LengthWithin } from "../wire/fields.ts";
 import { KEY_BYTES_MAX } from "../wire/limits.ts";
-import type { ReadFrom } from "./client-machine.ts";
+import { READ_FROM, type ReadFrom } from "./client-machine.ts";
 import { isWellFormed } from "./value-check.ts";
 
 /** What every call takes. */
@@ -76,10 +76,6 @@ export const OPTION_NAMES = {
   setMany: [...WRITE_NAMES, "ttl"],
   keys: [...CALL_NAMES, "prefix"],
 } as const satisfies Record<string, readonly string[]>;
-
-const WRITE_MODES = ["async", "quorum", "all"] as const satisfies readonly WriteMode[];
-const READ_FROM = ["first", "any"] as const satisfies readonly ReadFrom[];
-const READ_MODES = ["one", "quorum"] as const satisfies readonly ReadMode[];
 
 /** @throws {CacheError} ERR_INVALID_ARGUMENT unless `key` is a text of 1 to 1,024 bytes in UTF-8 */
 export function checkKey(key: unknown): asserts key is string {

@@ -413,8 +413,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       this.#arm(call, now.monoMs + WAKE_MS_MAX);
       return;
     }
-    link.latency.sample(now.monoMs - attempt.sentMs);
-    link.meanLatency.sample(now.monoMs - attempt.sentMs);
+    link.took(now.monoMs - attempt.sentMs);
     link.window.timedOut(attempt.sentMs, now.monoMs);
     if (this.#budget.take(now.monoMs)) this.#attempt(call, now, out);
     else this.#arm(call, now.monoMs + BUDGET_RETRY_MS);
@@ -452,8 +451,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       this.#resolve(attempt, now, out);
     } else if (isReplyTo(call.request, message)) {
       if (call.target === "") {
-        link.latency.sample(elapsedMs);
-        link.meanLatency.sample(elapsedMs);
+        link.took(elapsedMs);
         link.window.answered(attempt.sentMs, link.inFlight, now.monoMs, this.#ownMs);
       }
       if (message.kind === "got") link.answerBytes.sample(message.value.length);

@@ -19,7 +19,8 @@ import type {
 } from "../core/messages.ts";
 
 /** Which replica is asked first: the first of the list, or one that is quick and has little to do. */
-export type ReadFrom = "first" | "any";
+export const READ_FROM = ["first", "any"] as const;
+export type ReadFrom = (typeof READ_FROM)[number];
 
 /** What a caller wants. A mode left out is the cluster's default. `target` is the address of the node to ask: no other is tried. */
 export type CallRequest =

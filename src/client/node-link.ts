@@ -52,4 +52,10 @@ export class NodeLink {
     this.backoffMs = timing.redialMsMin;
     this.latency = new SlowLatency(timing.tryMsStart / 4);
   }
+
+  /** A try here was answered, or given up, after so long. */
+  took(ms: number): void {
+    this.latency.sample(ms);
+    this.meanLatency.sample(ms);
+  }
 }

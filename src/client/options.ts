@@ -3,10 +3,10 @@
 import { parseSeeds, SEEDS_MAX } from "../base/address.ts";
 import { CacheError, invalidOption } from "../base/errors.ts";
 import { nearestName } from "../base/suggest.ts";
-import type { ReadMode, WriteMode } from "../core/messages.ts";
+import { READ_MODES, type ReadMode, WRITE_MODES, type WriteMode } from "../core/messages.ts";
 import type { TlsOptions } from "../io/link.ts";
 import { SECRETS_MAX, type SecretRing } from "../io/proofs.ts";
-import type { ReadFrom } from "./client-machine.ts";
+import { READ_FROM, type ReadFrom } from "./client-machine.ts";
 
 /** How a client behaves. Everything has a default. */
 export interface CacheOptions {
@@ -64,7 +64,6 @@ export interface ResolvedClientOptions {
   readonly isUnref: boolean;
 }
 
-const READ_FROM = ["first", "any"] as const satisfies readonly ReadFrom[];
 const TIMEOUT_MS_DEFAULT = 1_000;
 /** Longer than a call's: nodes that start together with their clients take a moment. */
 const CONNECT_TIMEOUT_MS_DEFAULT = 3_000;
@@ -112,8 +111,8 @@ export function resolveClientOptions(target: unknown, options: unknown = {}): Re
     secrets,
     user,
     tls: resolveTls(given.tls, isTls),
-    write: oneOf("write", given.write, ["async", "quorum", "all"] as const),
-    read: oneOf("read", given.read, ["one", "quorum"] as const),
+    write: oneOf("write", given.write, WRITE_MODES),
+    read: oneOf("read", given.read, READ_MODES),
     readFrom: oneOf("readFrom", given.readFrom, READ_FROM) ?? "first",
     cluster: resolveCluster(given.cluster ?? "ringhold"),
     isUnref: boolean("unref", given.unref ?? false),

@@ -15,8 +15,12 @@ export type Path = "client" | "peer" | "gossip";
 export type ValueFormat = 0 | 1 | 2 | 3;
 export const VALUE_FORMAT = { msgpack: 0, text: 1, bytes: 2, number: 3 } as const;
 
-export type WriteMode = "async" | "quorum" | "all";
-export type ReadMode = "one" | "quorum";
+/** When a write is acknowledged, from the fastest to the surest. */
+export const WRITE_MODES = ["async", "quorum", "all"] as const;
+export type WriteMode = (typeof WRITE_MODES)[number];
+/** What answers a read. */
+export const READ_MODES = ["one", "quorum"] as const;
+export type ReadMode = (typeof READ_MODES)[number];
 
 /** What a request asks for: `any` is `one` by whichever replica the client picked, as it has it. */
 export type ReadScope = ReadMode | "any";

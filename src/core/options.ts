@@ -2,7 +2,7 @@
 
 import { invalidOption } from "../base/errors.ts";
 import { isMemberId, type MemberId } from "../base/ids.ts";
-import type { ReadMode, WriteMode } from "./messages.ts";
+import { READ_MODES, type ReadMode, WRITE_MODES, type WriteMode } from "./messages.ts";
 
 /** Timing and limits of failure detection (see `membership/membership.ts` for the formulas). */
 export interface MembershipOptions {
@@ -150,8 +150,8 @@ export function resolveNodeCoreOptions(input: NodeCoreInput): NodeCoreOptions {
   checkInteger("replicas", options.replicas, 1, 7);
   checkInteger("generation", options.generation, 1, Number.MAX_SAFE_INTEGER);
   checkInteger("valueBytesMax", options.valueBytesMax, 1, 256 * 1024 * 1024);
-  checkOneOf("write", options.defaultWrite, ["async", "quorum", "all"]);
-  checkOneOf("read", options.defaultRead, ["one", "quorum"]);
+  checkOneOf("write", options.defaultWrite, WRITE_MODES);
+  checkOneOf("read", options.defaultRead, READ_MODES);
   if (!/^[A-Za-z0-9._-]{0,64}$/.test(options.zone)) {
     throw invalidOption("zone", "at most 64 characters of A-Z a-z 0-9 . _ -", options.zone);
   }

@@ -1,6 +1,7 @@
 // What the data commands share: how a command is declared, and the options that several have.
 
 import type { Command } from "commander";
+import { READ_MODES, type ReadMode, WRITE_MODES, type WriteMode } from "../../core/messages.ts";
 import { type ConnectionOptions, withConnectionOptions } from "../connection.ts";
 import { namedCommand } from "../named-command.ts";
 import { option } from "../options.ts";
@@ -12,24 +13,22 @@ export function dataCommand(nameAndArguments: string, description: string): Comm
 
 /** Adds `--write`. */
 export function withWriteMode(command: Command): Command {
-  return command.addOption(
-    option("--write <mode>", "when it counts as done", { choices: ["async", "quorum", "all"] }),
-  );
+  return command.addOption(option("--write <mode>", "when it counts as done", { choices: WRITE_MODES }));
 }
 
 /** Adds `--read`. */
 export function withReadMode(command: Command): Command {
-  return command.addOption(option("--read <mode>", "who answers", { choices: ["one", "quorum"] }));
+  return command.addOption(option("--read <mode>", "who answers", { choices: READ_MODES }));
 }
 
 /** See {@link withWriteMode}. */
 export interface WriteOptions extends ConnectionOptions {
-  readonly write?: "async" | "quorum" | "all";
+  readonly write?: WriteMode;
 }
 
 /** See {@link withReadMode}. */
 export interface ReadOptions extends ConnectionOptions {
-  readonly read?: "one" | "quorum";
+  readonly read?: ReadMode;
 }
 
 /** Only what was given: the public API refuses `undefined` less gladly than absence. */
