@@ -55,3 +55,16 @@ export function isLoopbackHost(host: string): boolean {
   const match = /^127\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(host);
   return match?.slice(1).every((part) => Number(part) <= 255) ?? false;
 }
+
+const LOGIN = /^(\s*ringholds?:\/\/)([^:@/]+):([^@/]+)@(.*)$/s;
+
+/**
+ * The parts of a URL that names a user, `ringhold://user:secret@host`: user and secret as they stand there, percent-encoded, and the URL
+ * without them. `undefined` when there are none in it, or not in this form.
+ */
+export function splitLogin(
+  url: string,
+): { readonly user: string; readonly secret: string; readonly url: string } | undefined {
+  const [, scheme, user, secret, rest] = LOGIN.exec(url) ?? [];
+  return user === undefined || secret === undefined ? undefined : { user, secret, url: `${scheme}${rest}` };
+}

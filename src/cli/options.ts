@@ -2,7 +2,7 @@
 // whose complaints say what would have been right. Commander adds the flag's (or the variable's) name and the value received.
 
 import { InvalidArgumentError, Option } from "commander";
-import { formatAddress, parseAddress, parseSeeds } from "../base/address.ts";
+import { formatAddress, parseAddress, parseSeeds, splitLogin } from "../base/address.ts";
 import { parseBytes, parseDurationMs } from "../base/units.ts";
 import { UsageError } from "./failure.ts";
 
@@ -86,8 +86,6 @@ export interface ServerAddress {
   readonly login?: { readonly user: string; readonly secret: string };
 }
 
-const LOGIN = /^(\s*ringholds?:\/\/)([^:@/]+):([^@/]+)@/;
-
 /**
  * `ringhold://host:port,host:port`, `ringholds://...` for TLS, or just the addresses. In the environment also `ringhold://user:secret@host`.
  *
@@ -95,13 +93,13 @@ const LOGIN = /^(\s*ringholds?:\/\/)([^:@/]+):([^@/]+)@/;
  */
 export function serverAddress(text: string): ServerAddress {
   const isTls = /^\s*ringholds:/.test(text);
-  const [, , user = "", secret = ""] = LOGIN.exec(text) ?? [];
-  if (secret !== "" && process.argv.some((argument) => argument.includes(text)))
+  const parts = splitLogin(text);
+  if (parts !== undefined && process.argv.some((argument) => argument.includes(text)))
     throw new UsageError(
       "--server must not hold a secret, which anybody here could read: set RINGHOLD_URL, or --user and --secret-file",
     );
-  const seeds = addressList(text.replace(LOGIN, "$1").replace(/^\s*ringholds:/, "ringhold:"));
-  return secret === "" ? { seeds, isTls } : { seeds, isTls, login: decoded(user, secret) };
+  const seeds = addressList((parts?.url ?? text).replace(/^\s*ringholds:/, "ringhold:"));
+  return parts === undefined ? { seeds, isTls } : { seeds, isTls, login: decoded(parts.user, parts.secret) };
 }
 
 function decoded(user: string, secret: string): { readonly user: string; readonly secret: string } {

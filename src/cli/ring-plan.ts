@@ -3,7 +3,7 @@
 // entries over the slots that it keeps), so they are estimates; slots and shares are exact.
 
 import type { Hashes } from "../base/hash.ts";
-import type { MemberId } from "../base/ids.ts";
+import { compareIds, type MemberId } from "../base/ids.ts";
 import type { CopyPace } from "../core/replication/copy.ts";
 import { Ring, type RingMember, ringParameters } from "../core/ring/ring.ts";
 import { idealMovedCopiesShare, movedCopiesShare, ringDiff } from "../core/ring/ring-diff.ts";
@@ -87,7 +87,7 @@ export function planChange(input: RingPlanInput, hashes: Hashes): ChangePlan {
   const parameters = ringParameters(replicas);
   const from = Ring.build(members, parameters, hashes);
   const to = Ring.build([...members.filter(({ id }) => !remove.includes(id)), ...add], parameters, hashes);
-  const ids = [...new Set([...from.members, ...to.members].map(({ id }) => id))].sort(byText);
+  const ids = [...new Set([...from.members, ...to.members].map(({ id }) => id))].sort(compareIds);
   const perSlot = meansPerSlot(from, loads);
   const plans = ids.map((id) => planMember(id, { from, to, perSlot, loads }));
   const copies = Math.min(replicas, to.members.length);
@@ -188,8 +188,4 @@ function rateOf(loads: ReadonlyMap<MemberId, MemberLoad>): CopyRate {
   }
   const byDefault = (PACE_DEFAULT.entries * 1000) / PACE_DEFAULT.ms;
   return slowest ?? { entriesPerSecond: byDefault, measuredAt: undefined, pace: PACE_DEFAULT };
-}
-
-function byText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 // What a client is told: where the cluster is, and how to behave. `resolveClientOptions` is the only place with defaults and checks.
 
-import { parseSeeds, SEEDS_MAX } from "../base/address.ts";
+import { parseSeeds, SEEDS_MAX, splitLogin } from "../base/address.ts";
 import { CacheError, invalidOption } from "../base/errors.ts";
 import { nearestName } from "../base/suggest.ts";
 import { READ_MODES, type ReadMode, WRITE_MODES, type WriteMode } from "../core/messages.ts";
@@ -155,13 +155,11 @@ function withoutLogin(texts: readonly string[]): {
   readonly login: Login | undefined;
 } {
   if (!texts.some((text) => text.includes("@"))) return { texts, login: undefined };
-  const match =
-    texts.length === 1 ? /^(\s*ringholds?:\/\/)([^:@/]+):([^@/]+)@([^@]*)$/.exec(texts[0]!) : null;
+  const parts = texts.length === 1 ? splitLogin(texts[0]!) : undefined;
   try {
-    const [, scheme, user, secret, rest] = match ?? [];
-    if (user === undefined || secret === undefined) throw new URIError("no user and secret");
-    const login = { user: decodeURIComponent(user), secret: decodeURIComponent(secret) };
-    return { texts: [`${scheme}${rest}`], login };
+    if (parts === undefined || parts.url.includes("@")) throw new URIError("no user and secret");
+    const login = { user: decodeURIComponent(parts.user), secret: decodeURIComponent(parts.secret) };
+    return { texts: [parts.url], login };
   } catch {
     throw invalidOption("seeds", "a URL with at most one user:secret@, percent-encoded", "an address with @");
   }

@@ -16,6 +16,8 @@ import type { Outbox } from "./replication/outbox.ts";
 
 /** Milliseconds between heartbeats. Half would double idle traffic; double would miss the silence bounds callers are promised. */
 export const HEARTBEAT_MS = 250;
+/** In rings of so many members clocks are compared; in smaller ones nobody can say which is wrong, and each follows its own. */
+export const CLOCKS_MIN = 3;
 /** A clock sample older than this no longer counts: rates differ by up to 200 ppm, 6 ms in this time. */
 const SAMPLE_LIFE_MS = 30_000;
 /** By this much the rates above can move an offset while it is remembered, and some to spare. */
@@ -137,7 +139,7 @@ export class PeerLinks {
     for (const peer of this.#peers.values()) {
       if (peer.isReachable && peer.wallSkewMs !== undefined) skews.push(peer.wallSkewMs);
     }
-    if (skews.length < 3) return undefined;
+    if (skews.length < CLOCKS_MIN) return undefined;
     skews.sort((a, b) => a - b);
     return skews[Math.floor((skews.length - 1) / 2)]!;
   }

@@ -16,7 +16,7 @@ import { Admission } from "./admission.ts";
 import { JoinPatience, LeavePatience } from "./change-patience.ts";
 import { changeStatus } from "./change-status.ts";
 import { ClusterTime } from "./cluster-time.ts";
-import { PeerLinks } from "./links.ts";
+import { CLOCKS_MIN, PeerLinks } from "./links.ts";
 import type { ClientHandle, Effect, Input, Machine, Now } from "./machine.ts";
 import { Membership } from "./membership/membership.ts";
 import { MessageIds } from "./message-ids.ts";
@@ -70,8 +70,6 @@ const SWEEP_AGAIN_MS = 10;
 const DROPS_PER_ROUND = 256;
 /** Wall clocks that differ by less from the cluster's are left alone: estimates are no better. */
 const SKEW_DEAD_BAND_MS = 50;
-/** In rings of so many members clocks are compared; in smaller ones nobody can say which is wrong, and each follows its own. */
-const CLOCKS_MIN = 3;
 /** A stall after which others may have acknowledged writes without this node: callers turn elsewhere no sooner. */
 const BEHIND_STALL_MS = 120;
 /** Requests named in one refusal. */

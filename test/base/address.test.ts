@@ -5,6 +5,7 @@ import {
   parseAddress,
   parseSeeds,
   SEEDS_MAX,
+  splitLogin,
 } from "../../src/base/address.ts";
 
 describe("parseAddress", () => {
@@ -88,5 +89,27 @@ describe("isLoopbackHost", () => {
     "LOCALHOST.",
   ])("refuses %j", (host) => {
     expect(isLoopbackHost(host)).toBe(false);
+  });
+});
+
+describe("splitLogin", () => {
+  test("takes user and secret out of a URL, as they stand there", () => {
+    expect(splitLogin("ringhold://api:a%3Ab@h:1,k:2")).toEqual({
+      user: "api",
+      secret: "a%3Ab",
+      url: "ringhold://h:1,k:2",
+    });
+    expect(splitLogin("ringholds://api:s@h:1")?.url).toBe("ringholds://h:1");
+  });
+
+  test.each([
+    "h:1",
+    "ringhold://h:1",
+    "api:s@h:1",
+    "ringhold://api@h:1",
+    "ringhold://:s@h:1",
+    "ringhold://api:@h:1",
+  ])("finds none in %j", (text) => {
+    expect(splitLogin(text)).toBeUndefined();
   });
 });
