@@ -35,7 +35,8 @@ const CORE_PARTS: Readonly<Record<string, readonly string[]>> = {
   store: ["contract"],
   replication: ["contract", "ring", "store"],
   helpers: ["contract", "ring", "store", "replication"],
-  "node-core": ["contract", "ring", "store", "replication", "membership", "helpers"],
+  node: ["contract", "ring", "store", "replication", "membership", "helpers"],
+  "node-core": ["contract", "ring", "store", "replication", "membership", "helpers", "node"],
 };
 const CORE_CONTRACT = ["messages", "machine", "events", "options"];
 

@@ -12,9 +12,9 @@ export interface ClusterView {
   isUsable(member: MemberId): boolean;
   /** Whether the member may count for slots: in the ring and not warming after a start. */
   mayCount(member: MemberId): boolean;
-  /** Whether the member can still come back to this ring: false once it left, was evicted or is unknown. */
   /** Members that will keep the slot under the planned ring and do not now: they get a copy of what is written meanwhile. */
   newcomers(slot: Slot): readonly MemberId[];
+  /** Whether the member can still come back to this ring: false once it left, was evicted or is unknown. */
   isMember(member: MemberId): boolean;
   /** Translates an instant of ours to the member's monotonic clock, early rather than late; 0 while unknown. */
   toPeerMono(member: MemberId, monoMs: number): number;

@@ -128,6 +128,25 @@ export class SlotStates {
     if (!this.isForeign(slot)) this.#setDoubtful(slot, DOUBTED);
   }
 
+  /** Doubts every slot of the member's: who is gone may have acknowledged writes with others that this node has not got. */
+  doubtShared(ring: Ring, member: MemberId): void {
+    for (let index = 0; index < SLOT_COUNT; index++) {
+      const slot = index as Slot;
+      if (ring.isReplica(slot, member)) this.doubt(slot);
+    }
+  }
+
+  /**
+   * Who becomes a slot's first replica answers for it alone from now on, and may have missed what the one before acknowledged: in doubt
+   * until compared. Whoever was first before, or is not first now, is not asked for more than it knows.
+   */
+  doubtInherited(from: Ring, to: Ring, self: MemberId): void {
+    for (let index = 0; index < SLOT_COUNT; index++) {
+      const slot = index as Slot;
+      if (to.ownerOf(slot) === self && from.ownerOf(slot) !== self) this.doubt(slot);
+    }
+  }
+
   /** A comparison of a doubtful slot begins. */
   compare(slot: Slot): void {
     if (this.#doubtful[slot] === DOUBTED) this.#setDoubtful(slot, COMPARED);

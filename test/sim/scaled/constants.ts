@@ -11,7 +11,7 @@ export const SCALED: Readonly<Record<string, Readonly<Record<string, number>>>> 
   // Copies take many questions, answers stop in the middle of a slot, and drops take many rounds.
   "src/core/replication/copy-source.ts": { SLOTS_START: 8, SLOTS_MAX: 24 },
   "src/core/replication/pull-source.ts": { ANSWER_ENTRIES_MAX: 5 },
-  "src/core/node-core.ts": { DROPS_PER_ROUND: 32 },
+  "src/core/node/foreign-slots.ts": { DROPS_PER_ROUND: 32 },
   // Bounds that a test of seconds never meets otherwise.
   "src/core/replication/coordinator.ts": { UNCERTAIN_KEYS_MAX: 4, REPAIRS_MAX: 4 },
   "src/core/replication/hints.ts": { CLEAR_SLOTS_MAX: 16 },
