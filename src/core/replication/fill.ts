@@ -116,7 +116,10 @@ export class Fill {
     this.#preparedRingId = "";
     if (target === undefined) return;
     const { slots, view } = this.#parts;
-    const wanted = slotsWhere((slot) => target.isReplica(slot, view.self) && !slots.counts(slot));
+    // Slots that are filling under the present ring are copied anyway.
+    const wanted = slotsWhere(
+      (slot) => target.isReplica(slot, view.self) && !slots.counts(slot) && !slots.isWarming(slot),
+    );
     this.#rehearsalSlots = wanted.length;
     this.#rehearsalSinceMs = now.monoMs;
     this.#rehearsal = new Copy(this.#parts, {
@@ -211,7 +214,8 @@ export class Fill {
   #urgency(ring: Ring): (slot: Slot) => boolean {
     const previous = this.#previous;
     if (previous === undefined) return () => false;
-    if (this.#rehearsedRingId === ring.id) return () => true;
+    const { slots } = this.#parts;
+    if (this.#rehearsedRingId === ring.id) return (slot) => slots.isGained(slot);
     const keepsMajority = rememberByLists(
       (list, earlier) => list.filter((member) => earlier.includes(member)).length >= majorityOf(list.length),
     );

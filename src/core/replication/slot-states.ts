@@ -64,6 +64,11 @@ export class SlotStates {
     return this.#states[slot] === WARMING;
   }
 
+  /** Whether a slot that warms does so because a change of the ring gave it to this node. */
+  isGained(slot: Slot): boolean {
+    return this.#gained[slot] === 1;
+  }
+
   isDoubtful(slot: Slot): boolean {
     return this.#doubtful[slot] !== 0;
   }

@@ -127,4 +127,21 @@ describe("Fill", () => {
     expect(store.peek(SLOT, "k")).toBeUndefined();
     expect(usable.size).toBe(3);
   });
+
+  test("leaves slots that are filling under the present ring out of a rehearsal", () => {
+    const { fill, slots, ring, outbox, now } = makeFill();
+    slots.reset();
+    slots.adopt(ring, SELF, false);
+    const target = Ring.build(
+      MEMBERS.map((id) => ({ id: id as MemberId, weight: 2, zone: "" })),
+      ringParameters(3),
+      hashes,
+    );
+
+    fill.rehearse(target, now());
+
+    const pulls = sent(outbox.take()).flatMap(([, message]) => (message.kind === "pull" ? [message] : []));
+    expect(pulls.filter(({ isRehearsal }) => isRehearsal)).toEqual([]);
+    expect(fill.rehearsalProgress?.slotsTotal).toBe(0);
+  });
 });
