@@ -1,8 +1,12 @@
 // Who may connect, before anything is read: how many connections there are in all, from one address, and of strangers, how long a stranger may take
 // to prove itself, and how soon somebody may try again who has proved something wrong.
 //
-// A stranger is a connection that has neither become a link, nor a Redis connection that is let in, nor had an HTTP request answered. Refusing costs
-// the node an accept and a close, whatever the other side would have sent. Established connections are not touched by any of it.
+// A stranger is a connection that has neither become a link, nor a Redis connection that is let in, nor had an HTTP request answered that it was
+// entitled to make. Refusing costs the node an accept and a close, whatever the other side would have sent. Established connections are not touched.
+//
+// The gate stands in front of a server's own listeners: they see a connection once it has said something, so that parsers, TLS and their timers are
+// not set up for who is turned away or says nothing. Node accepts one connection per turn of its loop; cutting keeps to small portions
+// too, because a crowd that came together grows old together, and closing 500 sockets at once holds everybody else up for 40 ms.
 //
 // Back-off: an address has `FAILURES_MAX` wrong proofs to spend and gets `FAILURES_PER_SECOND` back; once it has spent some, it may have as many
 // strangers as it has left, and further connections are dropped. That also concerns the honest neighbours of a guesser who shares their address, for as long as the guessing goes on; those that are
@@ -15,6 +19,8 @@ const ADDRESSES_MAX = 10_000;
 /** From the connection on, TLS and HTTP included. Together with the interval of looking: within 5 s. */
 const STRANGER_MS_MAX = 4_500;
 const LOOK_INTERVAL_MS = 250;
+/** Cuts in one turn of the event loop: half a millisecond. */
+const CUTS_MAX = 8;
 /** Strangers of one address: as many handshakes as a reconnecting crowd behind one router has under way. */
 const STRANGERS_PER_ADDRESS_MAX = 512;
 /**
@@ -73,9 +79,25 @@ export class ConnectionGate {
     return this.#strangers.size;
   }
 
-  /** Guards a server's connections from now on. */
-  attach(server: Server): void {
-    server.on("connection", (socket: Socket) => this.#admit(socket));
+  /**
+   * Guards a server's connections from now on: those who listen for them already hear of the admitted ones, with their first bytes, as the side that
+   * connects speaks first.
+   *
+   * @param isOpen The server lets everybody in, who may then be silent for as long as they like: they are handed on as they come.
+   */
+  attach(server: Server, isOpen = false): void {
+    const listeners = server.listeners("connection") as ((socket: Socket) => void)[];
+    server.removeAllListeners("connection");
+    server.on("connection", (socket: Socket) => {
+      if (!this.#admit(socket)) return;
+      // A reset is followed by a close; without a listener it would end the process.
+      socket.on("error", () => {});
+      const handOn = () => {
+        for (const listener of listeners) listener.call(server, socket);
+      };
+      if (isOpen) handOn();
+      else socket.once("readable", () => (socket.readableLength > 0 ? handOn() : socket.destroy()));
+    });
   }
 
   /** The connection from `host:port` is a stranger's no more. */
@@ -92,12 +114,14 @@ export class ConnectionGate {
     neighbour.credit = Math.max(0, this.#creditOf(neighbour) - 1);
   }
 
-  /** Looks at no time any more. */
+  /** Cuts the strangers, and looks at no time any more. */
   stop(): void {
     clearTimeout(this.#timer);
+    for (const { socket } of this.#strangers.values()) socket.destroy();
   }
 
-  #admit(socket: Socket): void {
+  /** Whether the connection stays. */
+  #admit(socket: Socket): boolean {
     const remote = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
     const address = addressOf(remote);
     const neighbour = this.#neighbour(address);
@@ -105,18 +129,19 @@ export class ConnectionGate {
     if (reason !== undefined) {
       socket.destroy();
       this.#options.onRefused(reason, address);
-      return;
+      return false;
     }
     this.#open++;
     neighbour.open++;
     neighbour.strangers++;
     this.#strangers.set(remote, { socket, neighbour, address, sinceMs: this.#options.nowMs() });
-    this.#timer ??= this.#lookLater();
+    this.#timer ??= this.#lookIn(LOOK_INTERVAL_MS);
     socket.once("close", () => {
       this.#open--;
       neighbour.open--;
       if (this.#strangers.get(remote)?.socket === socket) this.proved(remote);
     });
+    return true;
   }
 
   #objection(neighbour: Neighbour): GateReason | undefined {
@@ -151,20 +176,26 @@ export class ConnectionGate {
     for (const [address, { open }] of this.#neighbours) if (open === 0) this.#neighbours.delete(address);
   }
 
-  #lookLater(): NodeJS.Timeout {
-    return setTimeout(() => this.#look(), LOOK_INTERVAL_MS).unref();
+  #lookIn(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.#look(), ms).unref();
   }
 
-  /** Cuts strangers that took too long: the oldest come first. */
+  /** Cuts strangers that took too long, the oldest first, a few in each turn of the event loop. */
   #look(): void {
-    this.#timer = undefined;
     const oldestMs = this.#options.nowMs() - STRANGER_MS_MAX;
-    for (const { socket, address, sinceMs } of this.#strangers.values()) {
+    let delayMs = LOOK_INTERVAL_MS;
+    let cuts = 0;
+    for (const [remote, { socket, address, sinceMs }] of this.#strangers) {
       if (sinceMs > oldestMs) break;
+      if (cuts++ === CUTS_MAX) {
+        delayMs = 1;
+        break;
+      }
+      this.proved(remote);
       socket.destroy();
       this.#options.onRefused("time", address);
     }
-    if (this.#strangers.size > 0) this.#timer = this.#lookLater();
+    this.#timer = this.#strangers.size > 0 ? this.#lookIn(delayMs) : undefined;
   }
 }
 

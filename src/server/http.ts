@@ -5,13 +5,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { mayUse } from "../base/grants.ts";
-import type { Access } from "../io/link.ts";
+import { type Access, OPEN_ACCESS } from "../io/link.ts";
 import { METRICS_CONTENT_TYPE } from "./prometheus.ts";
 import { type NodeTls, tlsServerOptions } from "./tls.ts";
 import { DEFAULT_USER } from "./users.ts";
 
-/** From the connection, or the end of the last response, to the end of the next request. */
-const REQUEST_MS_MAX = 2_500;
+/** From the beginning of a request to its end. Longer than the gate lets a stranger be one: it cuts crowds in small portions, http does not. */
+const REQUEST_MS_MAX = 5_000;
+/** From the end of a response to the next request. */
+const IDLE_MS_MAX = 2_500;
 /** How often that is looked at. */
 const CHECK_INTERVAL_MS = 500;
 const HEADER_BYTES_MAX = 8 * 1024;
@@ -58,7 +60,7 @@ export function createHttpServer({ tls, connectionsMax }: HttpOptions): Server {
   const limits = {
     headersTimeout: REQUEST_MS_MAX,
     requestTimeout: REQUEST_MS_MAX,
-    keepAliveTimeout: REQUEST_MS_MAX,
+    keepAliveTimeout: IDLE_MS_MAX,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
     noDelay: true,
@@ -80,30 +82,43 @@ export interface HttpGuard {
   accessOf(name: string, secret: Uint8Array): Access | undefined;
   /** Somebody at `host:port` sent wrong ones. */
   onWrongSecret?(remoteAddress: string): void;
+  /** Somebody at `host:port` is entitled to what they ask for. */
+  onEntitled?(remoteAddress: string): void;
 }
 
-/** Answers the server's requests from `pages`, asking for the secret where there is one. */
+/**
+ * Answers the server's requests from `pages`, asking for the secret where there is one. Who does not give it is answered once per connection: keeping
+ * connections is not for strangers.
+ */
 export function servePages(server: Server, pages: HttpPages, guard: HttpGuard): void {
-  server.on("request", (request: IncomingMessage, response: ServerResponse) =>
-    respond(answerTo(pages, guard, request), request, response),
-  );
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    const access = guard.isSecured ? accessIn(request.headers.authorization, guard) : OPEN_ACCESS;
+    if (access !== undefined) guard.onEntitled?.(remoteOf(request));
+    const answer = answerTo(pages, guard, request, access);
+    // A body is not read, so the connection cannot carry another request.
+    respond(answer, request, response, access === undefined || hasBody(request));
+  });
 }
 
-function respond(answer: Answer, request: IncomingMessage, response: ServerResponse): void {
+function respond(answer: Answer, request: IncomingMessage, response: ServerResponse, isLast: boolean): void {
   const body = Buffer.from(answer.body);
   response.writeHead(answer.status, {
     "content-type": answer.type,
     "content-length": body.length,
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
-    // A body is not read, so the connection cannot carry another request.
-    ...(hasBody(request) ? { connection: "close" } : {}),
+    ...(isLast ? { connection: "close" } : {}),
     ...answer.headers,
   });
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function answerTo(pages: HttpPages, guard: HttpGuard, request: IncomingMessage): Answer {
+function answerTo(
+  pages: HttpPages,
+  guard: HttpGuard,
+  request: IncomingMessage,
+  access: Access | undefined,
+): Answer {
   if (request.method !== "GET" && request.method !== "HEAD") {
     return { status: 405, type: TEXT, body: "Only GET and HEAD\n", headers: { allow: "GET, HEAD" } };
   }
@@ -111,24 +126,22 @@ function answerTo(pages: HttpPages, guard: HttpGuard, request: IncomingMessage):
   if (path === "/healthz") return verdict(pages.health());
   if (path === "/readyz") return verdict(pages.ready());
   if (path === "/safez") return verdict(pages.safe());
-  const isKnown = path === "/status" || path === "/metrics";
   // Asked for before unknown paths are told apart: without the secret there is nothing to find out.
-  if (guard.isSecured) {
-    const access = accessIn(request.headers.authorization, guard);
-    if (access === undefined) {
-      const { remoteAddress, remotePort } = request.socket;
-      if (request.headers.authorization !== undefined)
-        guard.onWrongSecret?.(`${remoteAddress}:${remotePort}`);
-      const headers = { "www-authenticate": "Bearer" };
-      return { status: 401, type: TEXT, body: "The cluster's secret is required\n", headers };
-    }
-    if (!mayUse(access.grants, "admin"))
-      return { status: 403, type: TEXT, body: "This user may not read that\n" };
+  if (access === undefined) {
+    if (request.headers.authorization !== undefined) guard.onWrongSecret?.(remoteOf(request));
+    const headers = { "www-authenticate": "Bearer" };
+    return { status: 401, type: TEXT, body: "The cluster's secret is required\n", headers };
   }
-  if (!isKnown) return { status: 404, type: TEXT, body: "Not found\n" };
-  return path === "/metrics"
-    ? { status: 200, type: METRICS_CONTENT_TYPE, body: pages.metrics() }
-    : { status: 200, type: "application/json", body: `${JSON.stringify(pages.status())}\n` };
+  if (!mayUse(access.grants, "admin"))
+    return { status: 403, type: TEXT, body: "This user may not read that\n" };
+  if (path === "/metrics") return { status: 200, type: METRICS_CONTENT_TYPE, body: pages.metrics() };
+  if (path === "/status")
+    return { status: 200, type: "application/json", body: `${JSON.stringify(pages.status())}\n` };
+  return { status: 404, type: TEXT, body: "Not found\n" };
+}
+
+function remoteOf({ socket }: IncomingMessage): string {
+  return `${socket.remoteAddress}:${socket.remotePort}`;
 }
 
 function verdict({ isGood, line }: Verdict): Answer {

@@ -219,13 +219,16 @@ export class NodeShell {
 
   /** Begins to keep time and to take connections. */
   start(server: Server): void {
-    this.#gate.attach(server);
-    // Who is answered is no stranger, and has the patience of HTTP's own limits.
-    server.on("request", ({ socket }) => this.#gate.proved(`${socket.remoteAddress}:${socket.remotePort}`));
     this.#acceptor.attach(server);
+    this.#gate.attach(server);
     this.#driver.start();
     this.#credentials.start((part) => this.#onCredentials(part, server));
     if (this.#door !== undefined) this.#driver.feed({ kind: "clientOpened", client: DOOR_HANDLE });
+  }
+
+  /** Whoever asked for a page may have it: no stranger, who has the patience of HTTP's own limits. */
+  entitled(remoteAddress: string): void {
+    this.#gate.proved(remoteAddress);
   }
 
   /** Somebody sent a secret as it is that was wrong. */

@@ -173,6 +173,7 @@ class NodeServer implements RunningServer {
       isSecured: setup.credentials.isSecured,
       accessOf: (name, secret) => setup.credentials.accessOf(name, secret),
       onWrongSecret: (remoteAddress) => this.#shell.wrongSecret(remoteAddress),
+      onEntitled: (remoteAddress) => this.#shell.entitled(remoteAddress),
     });
     this.#shell.start(http);
     logger.info({ address, seeds: options.seeds, cluster: options.cluster }, "listening");

@@ -11,7 +11,7 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-async function setUp(options: Partial<GateOptions> = {}) {
+async function setUp(options: Partial<GateOptions> = {}, isOpen = false) {
   const refused: string[] = [];
   const clock = { nowMs: 0 };
   const gate = new ConnectionGate({
@@ -26,7 +26,7 @@ async function setUp(options: Partial<GateOptions> = {}) {
     open.push(socket.on("error", () => {}));
     accepted.push(socket);
   });
-  gate.attach(server);
+  gate.attach(server, isOpen);
   servers.push(server);
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
@@ -107,6 +107,68 @@ describe("ConnectionGate", () => {
     expect(refused).toEqual(["back-off", "back-off"]);
     // Other addresses, and what is connected, are not concerned.
     expect([before.destroyed, after.destroyed]).toEqual([false, false]);
+  });
+
+  test("hands a connection on once it has said something, with all that it said", async () => {
+    const { gate, dial, accepted } = await setUp();
+    const [silent, talker] = [await dial(), await dial()];
+    const said = "x".repeat(100_000);
+
+    talker.write(said);
+    await vi.waitFor(() => expect(accepted).toHaveLength(1));
+    let heard = "";
+    accepted[0]!.setEncoding("latin1").on("data", (text: string) => {
+      heard += text;
+    });
+
+    await vi.waitFor(() => expect(heard).toBe(said));
+    silent.end();
+    await once(silent, "close");
+    await vi.waitFor(() => expect(gate.count).toBe(1));
+    expect(accepted).toHaveLength(1);
+  });
+
+  test("hands a silent connection on where everybody is let in", async () => {
+    const { dial, accepted } = await setUp({}, true);
+
+    await dial();
+
+    await vi.waitFor(() => expect(accepted).toHaveLength(1));
+  });
+
+  test("survives strangers that reset their connection", async () => {
+    const { gate, dial } = await setUp();
+    const strangers = await Promise.all(Array.from({ length: 5 }, dial));
+    await vi.waitFor(() => expect(gate.count).toBe(5));
+
+    for (const stranger of strangers) stranger.resetAndDestroy();
+
+    await vi.waitFor(() => expect([gate.count, gate.strangerCount]).toEqual([0, 0]));
+  });
+
+  test("cuts a crowd that has grown old in small portions", async () => {
+    const { gate, refused, clock, dial } = await setUp();
+    const crowd = await Promise.all(Array.from({ length: 50 }, dial));
+    await vi.waitFor(() => expect(gate.strangerCount).toBe(50));
+    const counts = new Set<number>();
+    const watch = setInterval(() => counts.add(gate.strangerCount), 0);
+
+    clock.nowMs = 4_500;
+    await Promise.all(crowd.map((socket) => once(socket, "close")));
+    clearInterval(watch);
+
+    expect(refused).toEqual(new Array(50).fill("time"));
+    expect(counts.size).toBeGreaterThan(2);
+  });
+
+  test("cuts its strangers when it stops", async () => {
+    const { gate, dial } = await setUp();
+    const stranger = await dial();
+    await vi.waitFor(() => expect(gate.strangerCount).toBe(1));
+
+    gate.stop();
+
+    await once(stranger, "close");
   });
 
   test("forgets what it counted when connections close", async () => {

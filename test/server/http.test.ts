@@ -156,6 +156,23 @@ describe("servePages", () => {
     expect(answer.toLowerCase()).toContain("connection: close");
   });
 
+  test("keeps no connection of somebody who has not given the secret, and keeps the others", async () => {
+    const port = await listen({ secret: SECRET });
+    const authorization = `Bearer ${Buffer.from(SECRET).toString("latin1")}`;
+
+    const [probe, refused, entitled] = [
+      await ask(port, "/healthz", { headers: { connection: "keep-alive" } }),
+      await ask(port, "/status", { headers: { connection: "keep-alive" } }),
+      await ask(port, "/status", { headers: { connection: "keep-alive", authorization } }),
+    ];
+
+    expect([probe, refused, entitled].map(({ status, headers }) => [status, headers.connection])).toEqual([
+      [200, "close"],
+      [401, "close"],
+      [200, "keep-alive"],
+    ]);
+  });
+
   test("drops connections beyond its bound", async () => {
     const port = await listen({ connectionsMax: 1 });
     const first = connect(port, "127.0.0.1");
@@ -173,10 +190,10 @@ describe("createHttpServer", () => {
     const server = createHttpServer({ tls: undefined, connectionsMax: 5 });
 
     expect(server).toMatchObject({
-      headersTimeout: 2_500,
-      requestTimeout: 2_500,
+      headersTimeout: 5_000,
+      requestTimeout: 5_000,
       keepAliveTimeout: 2_500,
-      timeout: 3_000,
+      timeout: 5_500,
       maxHeadersCount: 64,
       maxConnections: 5,
     });

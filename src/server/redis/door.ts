@@ -167,9 +167,9 @@ export class RedisDoor {
         this.#held.delete(connection);
       },
     };
-    options.gate.attach(server);
     const isTls = options.credentials.tls !== undefined;
     server.on(isTls ? "secureConnection" : "connection", (socket: Socket) => this.#accept(socket));
+    options.gate.attach(server, !isTls && !options.credentials.isSecured);
     ports.logger.info({ address: formatAddress(address), cluster: options.isCluster }, "redis door open");
   }
 
