@@ -112,4 +112,10 @@ export const REGRESSIONS: readonly Regression[] = [
     seed: 32001,
     cause: "a first attempt at a clear was given its version after its caller had repeated it and moved on",
   },
+  {
+    scenario: "dense",
+    seed: 20059,
+    cause:
+      "a first issue of a delete was completed and shown by a reader while its coordinator asked who knows it, and was then issued anew",
+  },
 ];

@@ -5,8 +5,8 @@
 //    every write that was acknowledged before it began, whatever the clocks say.
 // 2. A foreground write is stored only under this node's ring: no quorum is collected across two rings.
 // 3. An attempt of an operation is refused once a later attempt asked about it here (the fence), and a version written by
-//    an earlier attempt is dead once a later attempt completed under another version. Where an earlier attempt is stored, no
-//    later one is stored under another version: a value that was shown is on a majority, so nothing is written twice.
+//    an earlier attempt is dead once a later attempt completed under another version. Where an operation is stored, or was before
+//    something newer came, it is not stored under another version: a value that was shown is on a majority, so nothing is written twice.
 // 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
 //    copied into it before are entries, and not what they replaced.
 // 5. No new write is stored from a clock too far ahead, unless it follows what is held here, nor past the instant the sender set.
@@ -119,9 +119,9 @@ export class Replica {
     const refusal = this.#refusal(request, slot, from, now);
     if (refusal !== undefined) return { ...reply, status: refusal };
     const held = store.head(slot, entry.key);
-    const earlierVersion = purpose === "client" ? this.#versionOfEarlierAttempt(entry) : 0;
-    if (earlierVersion > 0)
-      return { ...reply, status: "newer", heldVersion: Math.max(earlierVersion, held?.version ?? 0) };
+    const otherVersion = purpose === "client" ? this.#otherVersion(request, held) : 0;
+    if (otherVersion > 0)
+      return { ...reply, status: "newer", heldVersion: Math.max(otherVersion, held?.version ?? 0) };
     // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
     const heldVersion = held?.version ?? (request.over > 0 ? store.clearedVersion(slot) : 0);
     const isSame = held !== undefined && (compareVersions(held, entry) === 0 || isEarlierIssue(held, entry));
@@ -131,13 +131,16 @@ export class Replica {
   }
 
   /**
-   * The other version under which an earlier attempt is stored here; 0 for none. The coordinator of a repeat was told by a
-   * majority that they do not know the write, and since then a reader may have brought it to a majority and shown it.
+   * The other version under which the operation is stored here, where it may not be replaced; 0 for none. The coordinator was told by a
+   * majority that they do not know the write, and since then a reader may have brought it to a majority and shown it. Another issue of
+   * the same attempt may replace it while nothing came after it: neither here, nor where the new one was decided.
    */
-  #versionOfEarlierAttempt({ opClient, opSeq, opAttempt, version }: Entry): number {
+  #otherVersion({ entry, over }: Replicate, held: EntryHead | undefined): number {
+    const { opClient, opSeq, opAttempt, version } = entry;
     if (opClient === 0) return 0;
+    if (held !== undefined && isEarlierIssue(held, entry)) return over <= held.version ? 0 : held.version;
     const known = this.#parts.operations.find(opClient, opSeq);
-    return known.version !== version && known.attempt < opAttempt ? known.version : 0;
+    return known.version !== version && known.attempt <= opAttempt ? known.version : 0;
   }
 
   /**

@@ -124,6 +124,32 @@ describe("Replica.replicate", () => {
     );
   });
 
+  test("stores no other issue of a write where that came after the one that is stored was shown (3)", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    const issue = entry({ opClient: 4, opSeq: 2, opAttempt: 1, version: version(1) });
+    const again = { ...issue, version: version(4) };
+    replica.replicate(replicate({ entry: issue, purpose: "repair" }), FROM, at(10));
+
+    // Decided on what was written elsewhere after the issue that is held here.
+    expect(replica.replicate(replicate({ entry: again, over: version(2) }), FROM, at(10)).status).toBe(
+      "newer",
+    );
+    replica.replicate(replicate({ entry: entry({ version: version(3) }) }), FROM, at(10));
+    expect(replica.replicate(replicate({ entry: again, over: version(3) }), FROM, at(10))).toMatchObject({
+      status: "newer",
+      heldVersion: version(3),
+    });
+  });
+
+  test("stores another issue of a write over the one that is held, when both follow the same version (3)", () => {
+    const { replica, replicate } = makeFixture(hashes);
+    const issue = entry({ opClient: 4, opSeq: 2, opAttempt: 1, version: version(2) });
+    replica.replicate(replicate({ entry: issue }), FROM, at(10));
+    const again = replicate({ entry: { ...issue, version: version(3) }, over: version(1) });
+
+    expect(replica.replicate(again, FROM, at(10)).status).toBe("stored");
+  });
+
   test("refuses clocks too far ahead and requests past their instant (4)", () => {
     const { replica, replicate, store } = makeFixture(hashes);
 
