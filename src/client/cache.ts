@@ -43,7 +43,7 @@ import type { CallReply, CallRequest } from "./client-machine.ts";
 import { type CallLimits, ClientDriver, type Dial } from "./driver.ts";
 import { callMany } from "./many.ts";
 import { type CacheOptions, type ConnectTarget, resolveClientOptions } from "./options.ts";
-import { scanKeys, sweepSlots } from "./sweep.ts";
+import { scanKeys, sweepInBatches, sweepSlots } from "./sweep.ts";
 import { decodeValue, encodeValue } from "./values.ts";
 import { type CallResult, decodedValue, OutcomeWaiter, outcomeIn, ValueWaiter } from "./waiters.ts";
 
@@ -372,9 +372,9 @@ export class Cache {
     let cleared = 0;
     let isUncertain = false;
     try {
-      await sweepSlots(this.#driver, limits, async ({ address, slots }) => {
+      await sweepInBatches(async (slots) => {
         try {
-          await this.#driver.call({ kind: "clear", target: address, slots }, limits);
+          await this.#driver.call({ kind: "clear", slots }, limits);
           cleared += slots.length;
         } catch (error) {
           isUncertain ||= error instanceof CacheError && error.applied === "maybe";

@@ -281,7 +281,16 @@ export function buildRequest(
       return { kind: "scan", id, slots, after, prefix, limit };
     }
     case "clear":
-      return { kind: "clear", id, slots: request.slots, notAfter };
+      return {
+        kind: "clear",
+        id,
+        slots: request.slots,
+        opClient: context.clientId,
+        opSeq: call.opSeq,
+        attempt: call.attemptCount,
+        notAfter,
+        begunAt: context.begunAt,
+      };
     case "count":
       return { kind: "count", id, slots: request.slots };
     case "command":

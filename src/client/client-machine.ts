@@ -46,7 +46,7 @@ export type CallRequest =
       readonly prefix: string;
       readonly limit: number;
     }
-  | { readonly kind: "clear"; readonly target: string; readonly slots: readonly Slot[] }
+  | { readonly kind: "clear"; readonly slots: readonly Slot[] }
   | { readonly kind: "count"; readonly target: string; readonly slots: readonly Slot[] }
   | {
       readonly kind: "command";

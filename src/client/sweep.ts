@@ -108,6 +108,19 @@ export async function sweepSlots(
   }
 }
 
+/**
+ * Makes one call for each run of slots, all at once: for what any node may do, and what must stay one operation however often it is repeated.
+ *
+ * @throws the first error, once all have ended
+ */
+export async function sweepInBatches(ask: (slots: readonly Slot[]) => Promise<void>): Promise<void> {
+  const slots = allSlots();
+  const tries: Promise<void>[] = [];
+  for (let from = 0; from < slots.length; from += SLOTS_MAX)
+    tries.push(ask(slots.slice(from, from + SLOTS_MAX)));
+  await allSettledOrFirstError(tries);
+}
+
 /** Waits for all, so that nothing is left running behind a rejection, then throws the first error if there was one. */
 async function allSettledOrFirstError(tries: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(tries)) {

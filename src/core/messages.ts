@@ -126,12 +126,16 @@ export interface ScanRequest {
   readonly limit: number;
 }
 
-/** Deletes everything in the slots that was written before the request arrived. Idempotent. */
+/** Deletes everything in the slots that was written before the request arrived. An operation like a {@link WriteRequest}: applied once. */
 export interface ClearRequest {
   readonly kind: "clear";
   readonly id: number;
   readonly slots: readonly Slot[];
+  readonly opClient: number;
+  readonly opSeq: number;
+  readonly attempt: number;
   readonly notAfter: number;
+  readonly begunAt: number;
 }
 
 /** Live entries of the given slots on this node. */
@@ -272,6 +276,11 @@ export interface ReadReplicaReply {
   readonly status: "ok" | "ring" | "notReplica";
   /** False while this replica is warming for the slot: its answer must not count towards a quorum. */
   readonly counts: boolean;
+  /**
+   * It counts, and cannot know the asked operation: a change of the ring has given it the slot since the operation began. That it does not
+   * know it means something only when all others have answered.
+   */
+  readonly isNewcomer: boolean;
   /** The held entry, be it a tombstone or expired; `undefined` when nothing is held. */
   readonly entry: Entry | undefined;
   /** Everything of the slot up to this version is known to be deleted; 0 for none. */
@@ -318,23 +327,34 @@ export interface ReplicateReply {
   readonly heldVersion: number;
 }
 
-/** Clears whole slots up to a version on one replica. Version 0 only asks how new what they hold is. */
+/**
+ * Clears whole slots up to a version on one replica. Version 0 only asks: how new what they hold is, and whether the operation is known
+ * (`opClient` 0: no operation); its attempts below `attempt` are refused from then on.
+ */
 export interface ClearReplica {
   readonly kind: "clearReplica";
   readonly id: number;
   readonly ringId: RingId;
   readonly slots: readonly Slot[];
   readonly version: number;
+  readonly opClient: number;
+  readonly opSeq: number;
+  readonly attempt: number;
+  /** As in {@link ReadReplica}. */
+  readonly begunAt: number;
 }
 
 export interface ClearReplicaReply {
   readonly kind: "clearReplicaReply";
   readonly id: number;
-  readonly status: "ok" | "ring";
-  /** Per slot of the request: whether this replica counts for it. */
+  /** `fenced`: a later attempt of the same operation took over. */
+  readonly status: "ok" | "ring" | "fenced";
+  /** Per slot of the request: whether this replica counts for it, and can vouch for what it does not know. */
   readonly counts: readonly boolean[];
   /** At or above the versions of all that the slots held before. */
   readonly newest: number;
+  /** The version under which the operation cleared something here; 0 for none. */
+  readonly known: number;
 }
 
 /** A client's request handed on, once, to a node that can coordinate it. Its answer comes back in {@link Forwarded}. */

@@ -101,7 +101,7 @@ function newestVersionIn(message: PeerMessage): number {
     case "clearReplica":
       return message.version;
     case "clearReplicaReply":
-      return message.newest;
+      return Math.max(message.newest, message.known);
     case "pulled": {
       let newest = 0;
       for (const { version } of message.entries) if (version > newest) newest = version;

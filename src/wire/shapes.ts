@@ -75,6 +75,7 @@ export const replicateStatus: Field<ReplicateStatus> = oneOf<ReplicateStatus>({
   full: 7,
 });
 export const ringStatus = oneOf<"ok" | "ring">({ ok: 0, ring: 1 });
+export const clearStatus = oneOf<"ok" | "ring" | "fenced">({ ok: 0, ring: 1, fenced: 2 });
 export const liveness = oneOf<Liveness>({ alive: 0, suspect: 1, dead: 2 });
 export const ringState = oneOf<RingState>({
   joining: 0,

@@ -54,11 +54,23 @@ describe("Quarantine", () => {
       "an acknowledgement",
       (heldVersion) => ({ kind: "replicated", id: 1, status: "newer", counts: true, heldVersion }),
     ],
-    ["a clear", (version) => ({ kind: "clearReplica", id: 1, ringId: ring, slots: [0 as Slot], version })],
+    [
+      "a clear",
+      (version) => ({
+        ...{ kind: "clearReplica", id: 1, ringId: ring, slots: [0 as Slot], version },
+        ...{ opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 },
+      }),
+    ],
+    [
+      "the answer to a clear",
+      (known) => ({
+        ...{ kind: "clearReplicaReply", id: 1, status: "ok", counts: [true], newest: 0, known },
+      }),
+    ],
     [
       "the answer to a read",
       (clearedVersion) => ({
-        ...{ kind: "readReply", id: 1, status: "ok", counts: true },
+        ...{ kind: "readReply", id: 1, status: "ok", counts: true, isNewcomer: false },
         ...{ entry: undefined, clearedVersion, known: undefined },
       }),
     ],
@@ -165,6 +177,7 @@ describe("A member that holds the secret and forges", () => {
             ringId: ringId as typeof ring,
             slots,
             version: 2 ** 53 - 1,
+            ...{ opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 },
           }),
         ];
       },

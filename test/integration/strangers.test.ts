@@ -82,7 +82,7 @@ const OPERATIONS: Readonly<Record<Path, readonly Message[]>> = {
     write,
     { kind: "scan", id: 2, slots: [0], after: "", prefix: "", limit: 10 } as never,
     { kind: "count", id: 3, slots: [0] } as never,
-    { kind: "clear", id: 4, slots: [0], notAfter: 0 } as never,
+    { kind: "clear", id: 4, slots: [0], opClient: 1, opSeq: 1, attempt: 1, notAfter: 0, begunAt: 0 } as never,
     { kind: "command", id: 5, command: "leave", member: "member-one" },
     { kind: "ping", sentMs: 1 },
   ] satisfies ClientRequest[],

@@ -2,7 +2,7 @@
 // hook in the code under test.
 
 import type { Effect, Input, Now } from "../../src/core/machine.ts";
-import type { WriteRequest } from "../../src/core/messages.ts";
+import type { ClearRequest, WriteRequest } from "../../src/core/messages.ts";
 import type { NodeCoreOptions } from "../../src/core/options.ts";
 import type { ClientEffect, ClientInput, ClientMachine } from "./client-adapter.ts";
 import type { NodeFactory, NodeMachine, NodePorts } from "./node-process.ts";
@@ -121,18 +121,21 @@ class SloppyCoordinator extends WrappedNode {
   }
 }
 
-/** A try as a write of its own, without the instant after which it must not start. */
-function withoutOperationIds(message: WriteRequest, fresh: number): WriteRequest {
+/** A try as an operation of its own, without the instant after which it must not start. */
+function withoutOperationIds<R extends WriteRequest | ClearRequest>(message: R, fresh: number): R {
   return { ...message, opSeq: fresh, attempt: 1, notAfter: 0 };
 }
 
-/** Gives every attempt a number of its own: nodes cannot recognise a retry. */
+/** Gives every attempt at one kind of operation a number of its own: nodes cannot recognise a retry. */
 class ForgetfulClient implements ClientMachine {
   readonly #core: ClientMachine;
-  #fresh = 1;
+  readonly #kind: "write" | "clear";
+  /** Far from the numbers that the client itself gives. */
+  #fresh = 1e9;
 
-  constructor(core: ClientMachine) {
+  constructor(core: ClientMachine, kind: "write" | "clear") {
     this.#core = core;
+    this.#kind = kind;
   }
 
   deadline(): number {
@@ -141,13 +144,18 @@ class ForgetfulClient implements ClientMachine {
 
   step(input: ClientInput, now: Now): readonly ClientEffect[] {
     return this.#core.step(input, now).map((effect): ClientEffect => {
-      if (effect.kind !== "send" || effect.message.kind !== "write") return effect;
-      return { ...effect, message: withoutOperationIds(effect.message, this.#fresh++) };
+      if (effect.kind !== "send" || effect.message.kind !== this.#kind) return effect;
+      const { message } = effect;
+      if (message.kind !== "write" && message.kind !== "clear") return effect;
+      return { ...effect, message: withoutOperationIds(message, this.#fresh++) };
     });
   }
 }
 
-const createForgetfulClient: ClientFactory = (spec) => new ForgetfulClient(createCoreClient(spec));
+const createForgetful =
+  (kind: "write" | "clear"): ClientFactory =>
+  (spec) =>
+    new ForgetfulClient(createCoreClient(spec), kind);
 const createWith =
   (Variant: typeof WrappedNode): NodeFactory =>
   (options, ports, now) =>
@@ -194,9 +202,16 @@ export const CONTROLS: readonly Control[] = [
   {
     name: "no-operation-ids",
     title: "a retry cannot be told from a new write",
-    overrides: { createClient: createForgetfulClient },
+    overrides: { createClient: createForgetful("write") },
     scenario: "pause",
     catches: ["applied once", "no acknowledged write lost", "linearizable"],
+  },
+  {
+    name: "no-clear-ids",
+    title: "a repeated clear cannot be told from a new one",
+    overrides: { createClient: createForgetful("clear") },
+    scenario: "clearing",
+    catches: ["no acknowledged write lost", "linearizable"],
   },
   {
     name: "no-refusal",

@@ -113,6 +113,12 @@ export const REGRESSIONS: readonly Regression[] = [
     cause: "a first attempt at a clear was given its version after its caller had repeated it and moved on",
   },
   {
+    scenario: "forgetful",
+    seed: 30044,
+    cause:
+      "a replica that a change of the ring had made, and one that had missed it, vouched that nobody knew a write; the answer of the third was lost",
+  },
+  {
     scenario: "dense",
     seed: 20059,
     cause:

@@ -81,7 +81,7 @@ export class CoreClient implements ClientMachine {
       case "delete":
         return { kind: "write", key, change: { type: "delete" }, write: operation.write };
       case "clear":
-        return { kind: "clear", target: "", slots: ALL_SLOTS };
+        return { kind: "clear", slots: ALL_SLOTS };
       case "increment":
         return {
           kind: "write",

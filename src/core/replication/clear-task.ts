@@ -1,46 +1,51 @@
 // Clears whole slots. First a majority of each slot's counted replicas is asked how new what they hold is: every write that was
 // acknowledged before is known to one of them, and the clear must be newer, whatever this node's clock says. Then one version is
-// sent to every replica of every slot; answered when a majority of each slot's counted replicas has it. Whoever has not said so by the end, for whatever reason, gets it as a hint: it would answer for what was cleared
-// otherwise. Idempotent, so a repeat is harmless.
+// sent to every replica of every slot; answered when a majority of each slot's counted replicas has it. Whoever has not said so by the
+// end, for whatever reason, gets it as a hint: it would answer for what was cleared otherwise.
+//
+// A repeated attempt is completed under the version that an earlier one was given, if any replica knows one: what was written since
+// is newer, and stays. The question shuts earlier attempts out, as with other writes.
 
 import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
-import type { ClearReplicaReply } from "../messages.ts";
-import { majorityOf } from "./cluster-view.ts";
+import type { ClearReplicaReply, ClearRequest } from "../messages.ts";
+import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
 import { ASK_AGAIN_MS } from "./gather.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
-import { isTooLate } from "./write-task.ts";
+import { EVERYBODY_MS, isTooLate, knownBegunAt } from "./write-task.ts";
 
 /** Calls `done` exactly once: true when all slots are cleared on a majority. Goes on for a while to see to the remaining replicas. */
 export class ClearTask implements Task {
   registration: Registration | undefined;
   readonly #context: TaskContext;
-  readonly #slots: readonly Slot[];
+  readonly #request: ClearRequest;
   readonly #deadlineMs: number;
-  readonly #notAfter: number;
   readonly #done: (isCleared: boolean, now: Now) => void;
   /** 0 while it is asked how new it must be. */
   #version = 0;
-  /** The newest version that any replica of the slots holds. */
+  /** The newest version that any replica of the slots holds; and that under which any of them knows this very operation. */
   #newest = 0;
+  #known = 0;
   #acknowledged = new Map<Slot, Set<MemberId>>();
   #byMember = new Map<MemberId, Slot[]>();
   readonly #waiting = new Set<MemberId>();
   /** Said that they cleared, whether they count or not. */
   readonly #cleared = new Set<MemberId>();
   #sentMs = 0;
+  /** By a later attempt, which may have given the clear another version: this one is spread no further. */
+  #isTakenOver = false;
   #isAnswered = false;
   #isOver = false;
 
   constructor(
     context: TaskContext,
-    request: { readonly slots: readonly Slot[]; readonly deadlineMs: number; readonly notAfter: number },
+    request: ClearRequest,
+    deadlineMs: number,
     done: (isCleared: boolean, now: Now) => void,
   ) {
     this.#context = context;
-    this.#slots = request.slots;
-    this.#deadlineMs = request.deadlineMs;
-    this.#notAfter = request.notAfter;
+    this.#request = request;
+    this.#deadlineMs = deadlineMs;
     this.#done = done;
   }
 
@@ -54,11 +59,11 @@ export class ClearTask implements Task {
       return;
     }
     const { view } = this.#context;
-    this.#acknowledged = new Map(this.#slots.map((slot) => [slot, new Set()]));
+    this.#acknowledged = new Map(this.#request.slots.map((slot) => [slot, new Set()]));
     this.#byMember = new Map();
     this.#waiting.clear();
     this.#cleared.clear();
-    for (const slot of this.#slots) {
+    for (const slot of this.#request.slots) {
       for (const member of view.ring?.preferenceList(slot) ?? []) {
         const slots = this.#byMember.get(member) ?? [];
         slots.push(slot);
@@ -72,16 +77,29 @@ export class ClearTask implements Task {
     const { view, outbox, replica } = this.#context;
     const ring = view.ring;
     const id = this.#context.register(this);
+    const { opClient, opSeq, attempt } = this.#request;
+    const begunAt = knownBegunAt(this.#request.begunAt, now);
     this.#sentMs = now.monoMs;
     if (ring !== undefined) {
       for (const [member, slots] of this.#byMember) {
-        const message = { kind: "clearReplica", id, ringId: ring.id, slots, version: this.#version } as const;
+        const message = {
+          kind: "clearReplica",
+          id,
+          ringId: ring.id,
+          slots,
+          version: this.#version,
+          opClient,
+          opSeq,
+          attempt,
+          begunAt: member === view.self ? begunAt : toPeerBegunAt(view, member, begunAt),
+        } as const;
         if (member === view.self) {
           this.#take(member, replica.clear(message, now), now);
         } else if (view.isUsable(member)) {
           this.#waiting.add(member);
           outbox.peer(member, message);
         }
+        if (this.#isOver) return;
       }
     }
     this.#progress(now);
@@ -94,9 +112,14 @@ export class ClearTask implements Task {
   }
 
   #take(from: MemberId, reply: ClearReplicaReply, now: Now): void {
+    if (reply.status === "fenced" && !this.#isAnswered) {
+      this.#isTakenOver = true;
+      this.#giveUp(now);
+    }
     if (reply.status !== "ok") return;
     if (this.#version === 0) {
       this.#newest = Math.max(this.#newest, reply.newest);
+      this.#known = Math.max(this.#known, reply.known);
       this.#context.clock.observe(reply.newest, now.wallMs);
     } else this.#cleared.add(from);
     for (const [index, slot] of (this.#byMember.get(from) ?? []).entries()) {
@@ -106,15 +129,15 @@ export class ClearTask implements Task {
 
   /** Answers when enough replicas cleared; ends when nobody is left to wait for. */
   #progress(now: Now): void {
-    if (!this.#isAnswered && this.#hasQuorum()) {
+    if (this.#isOver) return;
+    if (!this.#isAnswered && this.#hasQuorum() && !this.#waitsForEverybody(now)) {
       if (this.#version === 0) {
         // Its caller has asked another node and moved on: what was written since must stay.
-        if (isTooLate(this.#notAfter, now)) {
-          this.#end();
-          this.#done(false, now);
+        if (this.#known === 0 && isTooLate(this.#request.notAfter, now)) {
+          this.#giveUp(now);
           return;
         }
-        this.#version = this.#context.clock.next(now.wallMs, this.#newest);
+        this.#version = this.#known > 0 ? this.#known : this.#context.clock.next(now.wallMs, this.#newest);
         this.ringChanged(now);
         return;
       }
@@ -127,10 +150,16 @@ export class ClearTask implements Task {
     else this.#context.wake(this, Math.min(now.monoMs + ASK_AGAIN_MS, this.#deadlineMs));
   }
 
+  /** Who knows a repeated attempt's version may be the last one to answer: everybody gets a moment. */
+  #waitsForEverybody(now: Now): boolean {
+    const isRepeat = this.#version === 0 && this.#request.attempt > 1;
+    return isRepeat && this.#waiting.size > 0 && now.monoMs < this.#sentMs + EVERYBODY_MS;
+  }
+
   #hasQuorum(): boolean {
     const { ring } = this.#context.view;
     if (ring === undefined) return false;
-    return this.#slots.every(
+    return this.#request.slots.every(
       (slot) => (this.#acknowledged.get(slot)?.size ?? 0) >= majorityOf(ring.preferenceList(slot).length),
     );
   }
@@ -139,8 +168,7 @@ export class ClearTask implements Task {
     if (this.#isAnswered) {
       this.#end();
     } else if (now.monoMs >= this.#deadlineMs) {
-      this.#end();
-      this.#done(false, now);
+      this.#giveUp(now);
     } else if (
       this.#waiting.size === 0 ||
       now.monoMs - this.#sentMs > this.#context.options.replicaTimeoutMs
@@ -155,11 +183,18 @@ export class ClearTask implements Task {
     if (this.#waiting.delete(member)) this.#progress(now);
   }
 
+  /** Without success. */
+  #giveUp(now: Now): void {
+    this.#end();
+    if (!this.#isAnswered) this.#done(false, now);
+    this.#isAnswered = true;
+  }
+
   #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#context.forget(this);
-    if (this.#version > 0) this.#keepHints();
+    if (this.#version > 0 && !this.#isTakenOver) this.#keepHints();
   }
 
   #keepHints(): void {

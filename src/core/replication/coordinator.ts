@@ -522,8 +522,7 @@ export class Coordinator {
     if (this.#isOverloaded(replyTo)) return;
     this.#pending++;
     const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
-    const { slots, notAfter } = request;
-    new ClearTask(this.#context, { slots, deadlineMs, notAfter }, (isCleared) => {
+    new ClearTask(this.#context, request, deadlineMs, (isCleared) => {
       this.#pending--;
       if (isCleared) this.#reply(replyTo, { kind: "cleared", id: replyTo.id });
       else

@@ -203,7 +203,7 @@ export class Hints {
       slots.sort((a, b) => a - b);
       const id = this.#nextId();
       target.clearsInFlight.set(id, { slots, version, sentMs: now.monoMs });
-      this.#outbox.peer(member, { kind: "clearReplica", id, ringId, slots, version });
+      this.#outbox.peer(member, { kind: "clearReplica", id, ringId, slots, version, ...NO_OPERATION });
     }
   }
 
@@ -316,6 +316,8 @@ export class Hints {
     return [...this.#targets.keys()].sort(compareIds);
   }
 }
+
+const NO_OPERATION = Object.freeze({ opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 });
 
 function bytesOf(key: string): number {
   return key.length * 2 + HINT_OVERHEAD_BYTES;

@@ -8,7 +8,7 @@
 //    an earlier attempt is dead once a later attempt completed under another version. Where an operation is stored, or was before
 //    something newer came, it is not stored under another version: a value that was shown is on a majority, so nothing is written twice.
 // 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
-//    copied into it before are entries, and not what they replaced.
+//    copied into it before are entries, and not what they replaced. A newcomer says that it is one.
 // 5. No new write is stored from a clock too far ahead, unless it follows what is held here, nor past the instant the sender set.
 //    What other replicas hold already is taken however far ahead it is: refused for good, the copies could never agree.
 
@@ -60,6 +60,7 @@ export class Replica {
       kind: "readReply",
       id: request.id,
       counts: false,
+      isNewcomer: false,
       entry: undefined,
       clearedVersion: 0,
       known: undefined,
@@ -69,11 +70,14 @@ export class Replica {
     const known = operations.find(request.opClient, request.opSeq);
     if (request.opClient > 0) operations.fence(request.opClient, request.opSeq, request.attempt);
     const entry = store.peek(slot, request.key);
-    const canTell = request.opClient === 0 || known.version > 0 || isOf(entry, request);
+    const isKnown = request.opClient === 0 || known.version > 0 || isOf(entry, request);
+    const canTell = isKnown || slots.countsSince(slot, request.begunAt);
+    const isNewcomer = !canTell && slots.isNewcomer(slot);
     return {
       ...reply,
       status: "ok",
-      counts: canTell ? slots.counts(slot) : slots.countsSince(slot, request.begunAt),
+      counts: canTell ? slots.counts(slot) : isNewcomer,
+      isNewcomer,
       entry,
       clearedVersion: store.clearedVersion(slot),
       known: known.version > 0 ? { version: known.version, outcome: known.number } : undefined,
@@ -195,22 +199,31 @@ export class Replica {
 
   /** Answers `ring`, for "not now", to a version from a clock too far ahead as well. */
   clear(request: ClearReplica, now: Now): ClearReplicaReply {
-    const { store, slots, view, clock, clockSkewMsMax: skewMsMax } = this.#parts;
+    const { store, view, clock, clockSkewMsMax: skewMsMax, operations } = this.#parts;
+    const { slots, version, opClient, opSeq, attempt } = request;
+    const refusal = { kind: "clearReplicaReply", id: request.id, counts: slots.map(() => false) } as const;
     const isOtherRing = view.ring === undefined || request.ringId !== view.ring.id;
-    const held = request.slots.reduce((newest, slot) => Math.max(newest, store.newest(slot)), 0);
-    if (isOtherRing || isTooFarAhead(request.version, { wallMs: now.wallMs, skewMsMax, held })) {
-      return {
-        kind: "clearReplicaReply",
-        id: request.id,
-        status: "ring",
-        counts: request.slots.map(() => false),
-        newest: 0,
-      };
+    const newest = slots.reduce((most, slot) => Math.max(most, store.newest(slot)), 0);
+    if (isOtherRing || isTooFarAhead(version, { wallMs: now.wallMs, skewMsMax, held: newest }))
+      return { ...refusal, status: "ring", newest: 0, known: 0 };
+    const { fence, version: known } = operations.find(opClient, opSeq);
+    if (version > 0 && attempt < fence) return { ...refusal, status: "fenced", newest: 0, known };
+    const counts = this.#countsForClear(request, known);
+    if (version === 0) {
+      if (opClient > 0) operations.fence(opClient, opSeq, attempt);
+    } else {
+      clock.observe(version, now.wallMs);
+      for (const slot of slots) store.clear(slot, version);
+      operations.record(opClient, opSeq, { version, attempt, number: 0 });
     }
-    clock.observe(request.version, now.wallMs);
-    if (request.version > 0) for (const slot of request.slots) store.clear(slot, request.version);
-    const counts = request.slots.map((slot) => slots.counts(slot));
-    return { kind: "clearReplicaReply", id: request.id, status: "ok", counts, newest: held };
+    return { kind: "clearReplicaReply", id: request.id, status: "ok", counts, newest, known };
+  }
+
+  /** Invariant 4. */
+  #countsForClear({ slots, version, attempt, begunAt }: ClearReplica, known: number): boolean[] {
+    const { slots: states } = this.#parts;
+    const canTell = version > 0 || known > 0 || attempt <= 1;
+    return slots.map((slot) => (canTell ? states.counts(slot) : states.countsSince(slot, begunAt)));
   }
 }
 

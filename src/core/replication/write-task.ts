@@ -30,7 +30,7 @@ import type { Registration, Task, TaskContext } from "./tasks.ts";
 const ISSUES_MAX = 16;
 
 /** Longest wait for the last replica to say that it holds nothing; well within the time a caller gives one try. */
-const EVERYBODY_MS = 20;
+export const EVERYBODY_MS = 20;
 
 /** Longest wait for the first replica when enough others have the write; well within the time a caller gives one try. */
 const FIRST_REPLICA_MS = 50;
@@ -202,7 +202,7 @@ export class WriteTask implements Task {
       opClient,
       opSeq,
       attempt,
-      begunAt: begunAt > 0 ? begunAt : Math.max(1, now.monoMs - BEGUN_MS_MAX),
+      begunAt: knownBegunAt(begunAt, now),
       deadlineMs: this.#deadlineMs,
       wantsAll: true,
       ...(wantsAll ? {} : { patienceMs: EVERYBODY_MS }),
@@ -712,6 +712,11 @@ export class WriteTask implements Task {
 
 function liveOf(held: Entry | undefined, now: Now): Entry | undefined {
   return held !== undefined && isLive(held, now.wallMs) ? held : undefined;
+}
+
+/** When a request's call began, as far as its client could tell. */
+export function knownBegunAt(begunAt: number, now: Now): number {
+  return begunAt > 0 ? begunAt : Math.max(1, now.monoMs - BEGUN_MS_MAX);
 }
 
 /** Whether a request's last instant (0: it has none) is past. */

@@ -175,7 +175,8 @@ export class CoreKeyspace implements Keyspace {
 
   /** Deletes all that is in these slots. */
   clear(slots: readonly Slot[], waiter: Waiter): void {
-    this.#start({ kind: "clear", id: 0, slots, notAfter: 0 }, waiter, undefined);
+    const operation = { opClient: this.#ports.clientId, opSeq: ++this.#opSeq, attempt: 1, begunAt: 0 };
+    this.#start({ kind: "clear", id: 0, slots, notAfter: 0, ...operation }, waiter, undefined);
   }
 
   /** Takes an answer of the core for {@link DOOR_HANDLE}. */
@@ -346,6 +347,8 @@ function inForm({ id, request, attempts, sinceMs, deadlineMs }: Operation): Clie
       begunAt: sinceMs,
     };
   }
-  if (request.kind === "get" || request.kind === "clear") return { ...request, id, notAfter: deadlineMs };
+  if (request.kind === "clear")
+    return { ...request, id, attempt: attempts, notAfter: deadlineMs, begunAt: sinceMs };
+  if (request.kind === "get") return { ...request, id, notAfter: deadlineMs };
   return { ...request, id };
 }

@@ -94,6 +94,55 @@ describe("ClearTask", () => {
     expect(trio.coordinator.deadline()).toBe(Number.POSITIVE_INFINITY);
   });
 
+  describe("a repeated attempt", () => {
+    test("leaves what was written since the first one cleared", () => {
+      const trio = new Trio(hashes);
+      trio.write("k", setTo("before"));
+      trio.clear("k", { opSeq: 50 });
+      trio.write("k", setTo("after"));
+
+      const again = trio.clear("k", { opSeq: 50, attempt: 2 });
+      trio.run(100);
+
+      expect(trio.reply(again)).toMatchObject({ kind: "cleared" });
+      expect(textOf(trio.reply(trio.get("k")))).toBe("after");
+    });
+
+    test("completes what only the last replica to answer has cleared", () => {
+      const trio = new Trio(hashes);
+      trio.write("k", setTo("before"));
+      const { ring, replica } = trio.node("c");
+      const slots = [slotOfKey("k")];
+      const first = { kind: "clearReplica", id: 9, ringId: ring.id, slots, version: version(1) } as const;
+      replica.clear({ ...first, opClient: 7, opSeq: 50, attempt: 1, begunAt: 0 }, trio.now);
+      trio.write("k", setTo("after"));
+      trio.held.add("c");
+
+      const again = trio.clear("k", { opSeq: 50, attempt: 2 });
+      trio.run(10);
+      trio.release("c");
+
+      expect(trio.reply(again)).toMatchObject({ kind: "cleared" });
+      expect(trio.a.store.clearedVersion(slotOfKey("k"))).toBe(version(1));
+    });
+
+    test("clears when nobody knows the first one, and shuts that one out", () => {
+      const trio = new Trio(hashes);
+      trio.write("k", setTo("v"));
+      trio.lost.add("b").add("c");
+      const first = trio.clear("k", { opSeq: 50 });
+      trio.lost.clear();
+
+      const again = trio.clear("k", { opSeq: 50, attempt: 2 });
+      expect(trio.reply(again)).toMatchObject({ kind: "cleared" });
+      trio.write("k", setTo("after"));
+      trio.run(2_500);
+
+      expect(trio.reply(first)?.kind).toBeDefined();
+      expect(textOf(trio.reply(trio.get("k")))).toBe("after");
+    });
+  });
+
   test.each(["increment", "set if absent", "touch after a set"])(
     "does not stand in the way of %s",
     (what) => {

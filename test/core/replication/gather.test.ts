@@ -75,6 +75,31 @@ describe("Gather", () => {
     expect(textOf(trio.reply(id))).toBe("v");
   });
 
+  test("believes a newcomer that it does not know an operation only when everybody has answered", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.run(1_000);
+    // b alone knows the first attempt: c is new since, and this node missed it.
+    const { ring, slots } = trio.node("c");
+    slots.reset();
+    slots.adopt(ring, "c" as MemberId, false, true);
+    slots.settle(slotOfKey(key), 900);
+    const { replica, replicate } = trio.node("b");
+    const first = entry({ key, opClient: 7, opSeq: 50, version: version(1), value: new Uint8Array([1]) });
+    replica.replicate(replicate({ entry: first }), "a" as MemberId, trio.now);
+    trio.put("b", entry({ key, version: version(2) }));
+    trio.held.add("b");
+
+    const id = trio.write(key, setTo("again"), { opSeq: 50, attempt: 2, begunAt: 800 });
+    trio.run(100);
+    expect(trio.reply(id)).toBeUndefined();
+    trio.release("b");
+    trio.run(2_000);
+
+    expect(trio.reply(id)?.kind).toBe("failed");
+    expect(trio.entryIn("a", key)).toBeUndefined();
+  });
+
   test("goes without a member that is lost only in mode one", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("b");
@@ -113,6 +138,7 @@ describe("newestOf", () => {
       id: slot,
       status: "ok",
       counts: true,
+      isNewcomer: false,
       entry: undefined,
       clearedVersion: 0,
       known: undefined,

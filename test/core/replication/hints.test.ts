@@ -176,7 +176,14 @@ describe("Hints", () => {
     const [, message] = sent(outbox.take())[0]!;
     expect(message).toMatchObject({ kind: "clearReplica", slots: [slotOfKey("k")], version: version(1) });
     const id = (message as { id: number }).id;
-    hints.clearReplied(TARGET, { kind: "clearReplicaReply", id, status: "ok", counts: [true], newest: 0 });
+    hints.clearReplied(TARGET, {
+      kind: "clearReplicaReply",
+      id,
+      status: "ok",
+      counts: [true],
+      newest: 0,
+      known: 0,
+    });
     expect(hints.drain(TARGET).isDrained).toBe(true);
   });
 });

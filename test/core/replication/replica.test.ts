@@ -265,6 +265,8 @@ describe("Replica.read", () => {
   });
 });
 
+const NO_OPERATION = { opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 } as const;
+
 describe("Replica.clear", () => {
   test("removes what is older, keeps what is newer, and refuses older versions from then on", () => {
     const { replica, replicate, ring, store } = makeFixture(hashes);
@@ -277,6 +279,7 @@ describe("Replica.clear", () => {
         ringId: ring.id,
         slots: [SLOT],
         version: version(2),
+        ...NO_OPERATION,
       },
       at(10),
     );
@@ -291,6 +294,43 @@ describe("Replica.clear", () => {
     );
   });
 
+  test("says under which version it knows the operation, and refuses earlier attempts once a later one asked (3)", () => {
+    const { replica, ring, store } = makeFixture(hashes);
+    const clear = (attempt: number, of: number) =>
+      replica.clear(
+        {
+          ...({ kind: "clearReplica", id: 1, ringId: ring.id, slots: [SLOT], version: of } as const),
+          ...{ opClient: 4, opSeq: 2, attempt, begunAt: 1 },
+        },
+        at(10),
+      );
+
+    expect(clear(1, 0)).toMatchObject({ status: "ok", known: 0 });
+    expect(clear(1, version(1))).toMatchObject({ status: "ok" });
+    expect(clear(2, 0)).toMatchObject({ status: "ok", known: version(1) });
+    expect(clear(1, version(2))).toMatchObject({ status: "fenced" });
+    expect(store.clearedVersion(SLOT)).toBe(version(1));
+  });
+
+  test("does not vouch that a repeated clear is unknown that began before the slot counted (4)", () => {
+    const { replica, slots, ring } = makeFixture(hashes);
+    slots.reset();
+    slots.adopt(ring, "a" as MemberId, false);
+    slots.settle(SLOT, 1_000);
+    const ask = (attempt: number, begunAt: number) =>
+      replica.clear(
+        {
+          ...({ kind: "clearReplica", id: 1, ringId: ring.id, slots: [SLOT], version: 0 } as const),
+          ...{ opClient: 4, opSeq: 2, attempt, begunAt },
+        },
+        at(2_000),
+      ).counts;
+
+    expect(ask(1, 999)).toEqual([true]);
+    expect(ask(2, 999)).toEqual([false]);
+    expect(ask(2, 1_000)).toEqual([true]);
+  });
+
   test("refuses a version from a clock too far ahead", () => {
     const { replica, ring, store } = makeFixture(hashes);
     const clear = {
@@ -299,6 +339,7 @@ describe("Replica.clear", () => {
       ringId: ring.id,
       slots: [SLOT],
       version: version(60_000),
+      ...NO_OPERATION,
     } as const;
 
     expect(replica.clear(clear, at(10)).status).toBe("ring");

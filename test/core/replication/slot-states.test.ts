@@ -40,13 +40,14 @@ describe("SlotStates", () => {
   test.each([
     ["a start", false],
     ["a change of the ring", true],
-  ])("vouches for calls from before a slot was settled after %s: %s", (_, isChange) => {
+  ])("knows after %s since when a slot counts, and whether it was lost here: %s", (_, isChange) => {
     const slots = new SlotStates();
     slots.adopt(ringOf("a", "b", "c"), SELF, false, isChange);
 
     slots.settle(0 as Slot, 1_000);
 
-    expect(slots.countsSince(0 as Slot, 999)).toBe(isChange);
+    expect(slots.countsSince(0 as Slot, 999)).toBe(false);
+    expect(slots.isNewcomer(0 as Slot)).toBe(isChange);
     expect(slots.countsSince(0 as Slot, 1_000)).toBe(true);
   });
 

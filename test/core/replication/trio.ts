@@ -6,7 +6,14 @@ import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
 import type { Now } from "../../../src/core/machine.ts";
-import type { Change, ClientReply, Entry, PeerMessage, WriteRequest } from "../../../src/core/messages.ts";
+import type {
+  Change,
+  ClearRequest,
+  ClientReply,
+  Entry,
+  PeerMessage,
+  WriteRequest,
+} from "../../../src/core/messages.ts";
 import { Coordinator } from "../../../src/core/replication/coordinator.ts";
 import { at, makeFixture, SELF } from "./fixture.ts";
 
@@ -98,9 +105,10 @@ export class Trio {
     return id;
   }
 
-  clear(key: string): number {
+  clear(key: string, over: Partial<ClearRequest> = {}): number {
     const id = ++this.#lastId;
-    const request = { kind: "clear", id, slots: [slotOfKey(key)], notAfter: 0 } as const;
+    const operation = { opClient: 7, opSeq: ++this.#lastSeq, attempt: 1, notAfter: 0, begunAt: 0 } as const;
+    const request = { kind: "clear", id, slots: [slotOfKey(key)], ...operation, ...over } as const;
     this.coordinator.clear(request, { type: "client", client: 1, id }, this.now);
     this.deliver();
     return id;
