@@ -82,8 +82,7 @@ export function checkKey(key: unknown): asserts key is string {
   if (typeof key !== "string") throw invalidArgument("key", "a text", key);
   if (key.length === 0) throw invalidArgument("key", "at least one character", key);
   if (!hasUtf8LengthWithin(key, KEY_BYTES_MAX)) {
-    const bytes = Buffer.byteLength(key);
-    throw invalidArgument("key", `at most ${KEY_BYTES_MAX} bytes in UTF-8`, `${bytes} bytes`);
+    throw invalidArgument("key", `at most ${KEY_BYTES_MAX} bytes in UTF-8`, Buffer.byteLength(key));
   }
   if (!isWellFormed(key)) throw invalidArgument("key", "valid Unicode, without half a surrogate pair", key);
 }
@@ -131,10 +130,12 @@ const NO_OPTIONS: CallOptions = Object.freeze({});
 /** Whole milliseconds, rounded up. @throws {CacheError} ERR_INVALID_ARGUMENT for anything but a duration above 0 */
 export function checkTtl(ttl: unknown): number {
   const ms = typeof ttl === "string" ? parseDurationMs(ttl) : ttl;
-  if (typeof ms !== "number" || !(ms > 0 && ms <= TTL_MS_MAX)) {
-    throw invalidArgument("ttl", 'milliseconds above 0, or a text such as "30s", "5m" or "2h"', ttl);
-  }
-  return Math.ceil(ms);
+  if (typeof ms === "number" && ms > 0 && ms <= TTL_MS_MAX) return Math.ceil(ms);
+  const isTooLong = typeof ms === "number" && ms > TTL_MS_MAX;
+  const expected = isTooLong
+    ? `at most ${TTL_MS_MAX} milliseconds`
+    : 'milliseconds above 0, or a text such as "30s", "5m" or "2h"';
+  throw invalidArgument("ttl", `${expected} (left out, the entry does not expire)`, ttl);
 }
 
 /** {@link checkTtl}, with 0 (no expiry on the wire) for `undefined`. */

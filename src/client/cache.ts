@@ -283,6 +283,7 @@ export class Cache {
   async getMany<T = unknown>(keys: Iterable<string>, options?: ReadOptions): Promise<(T | undefined)[]> {
     const list = checkKeys(keys);
     const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
+    this.#checkOpen();
     checkMany(this.#caller, "read", list);
     const requests = list.map((key) => this.#getRequest(key, "value", given));
     const results = await callMany(this.#driver, requests, { ...this.#limits(given), isAllOrNothing: true });
@@ -303,6 +304,7 @@ export class Cache {
     const list = checkEntries(entries);
     const given = checkOptions<SetManyOptions>(options, OPTION_NAMES.setMany);
     checkOptionalTtl(given.ttl);
+    this.#checkOpen("no");
     if (this.#driver.grants !== undefined)
       checkMany(
         this.#caller,
@@ -331,6 +333,7 @@ export class Cache {
   async deleteMany(keys: Iterable<string>, options?: WriteOptions): Promise<number> {
     const list = checkKeys(keys);
     const given = checkOptions<WriteOptions>(options, OPTION_NAMES.write);
+    this.#checkOpen("no");
     checkMany(this.#caller, "delete", list);
     const requests = list.map((key) => this.#writeRequest(key, { type: "delete" }, given));
     const replies = await this.#writeMany(requests, given);
@@ -368,7 +371,7 @@ export class Cache {
    */
   async clear(options?: CallOptions): Promise<void> {
     const given = checkOptions<CallOptions>(options, OPTION_NAMES.call);
-    const limits = this.#sweepLimits(given);
+    const limits = this.#sweepLimits(given, "no");
     let cleared = 0;
     let isUncertain = false;
     try {
@@ -517,9 +520,9 @@ export class Cache {
     return { deadlineMs: this.#driver.nowMs() + timeoutMs, signal: given.signal };
   }
 
-  #sweepLimits(given: CallOptions): CallLimits {
+  #sweepLimits(given: CallOptions, applied?: Applied): CallLimits {
     given.signal?.throwIfAborted();
-    this.#checkOpen();
+    this.#checkOpen(applied);
     return this.#limits(given);
   }
 
@@ -527,8 +530,10 @@ export class Cache {
     return { user: this.#driver.options.user, grants: this.#driver.grants };
   }
 
-  #checkOpen(): void {
-    if (this.#driver.isClosed) throw new CacheError("ERR_CLOSED", "The cache is closed");
+  /** @param applied What the error says of a write. */
+  #checkOpen(applied?: Applied): void {
+    if (!this.#driver.isClosed) return;
+    throw new CacheError("ERR_CLOSED", "The cache is closed", applied === undefined ? {} : { applied });
   }
 }
 

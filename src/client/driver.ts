@@ -396,10 +396,12 @@ export class ClientDriver {
   }
 
   #failed(address: string, connection: Connection, error: unknown): void {
-    const isKnown = error instanceof CacheError;
+    const known = error instanceof CacheError ? error : undefined;
+    // The bare reason, where there is one: whoever shows it names the address as well.
+    const bare = known?.details.reason;
     this.#lost(address, connection, {
-      reason: error instanceof Error ? error.message : String(error),
-      code: isKnown ? error.code : "ERR_UNREACHABLE",
+      reason: typeof bare === "string" ? bare : error instanceof Error ? error.message : String(error),
+      code: known?.code ?? "ERR_UNREACHABLE",
     });
   }
 

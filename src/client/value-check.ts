@@ -30,6 +30,9 @@ const REFUSED_CLASSES: readonly (readonly [new (...rest: never[]) => object, str
   [WeakSet, "a WeakSet"],
   [WeakRef, "a WeakRef"],
   [SharedArrayBuffer, "a SharedArrayBuffer"],
+  [Number, "a Number object (store the number itself)"],
+  [String, "a String object (store the text itself)"],
+  [Boolean, "a Boolean object (store true or false itself)"],
 ];
 
 /** One object on the way down, and how far its parts have been looked at. */
@@ -157,7 +160,20 @@ function objectProblem(value: object): string | undefined {
     const isKnown = TYPED_ARRAYS.has(value.constructor.name) || value instanceof Buffer;
     return isKnown ? undefined : `a ${value.constructor.name}`;
   }
-  return REFUSED_CLASSES.find(([refused]) => value instanceof refused)?.[1];
+  return REFUSED_CLASSES.find(([refused]) => value instanceof refused)?.[1] ?? emptyProblem(value, prototype);
+}
+
+/** Built-in objects that keep what they hold where no encoder sees it (URLSearchParams, Blob, iterators) would come back as `{}`. */
+function emptyProblem(value: object, prototype: unknown): string | undefined {
+  if (prototype === null || isKnownToPacker(value)) return undefined;
+  const isEmpty = Symbol.toStringTag in value && Object.keys(value).length === 0;
+  return isEmpty
+    ? `a ${Object.prototype.toString.call(value).slice(8, -1)}, which would come back empty`
+    : undefined;
+}
+
+function isKnownToPacker(value: object): boolean {
+  return value instanceof Map || value instanceof Set || !isContainer(value);
 }
 
 function invalid(frames: readonly Frame[], problem: string): CacheError {

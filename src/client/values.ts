@@ -88,8 +88,22 @@ function encode(value: unknown, bytesMax: number): EncodedValue {
       { details: { argument: "value" }, applied: "no" },
     );
   }
-  const subject = checkValue(value) ? rebuild(value) : value;
-  return { format: VALUE_FORMAT.msgpack, bytes: packr.pack(subject) };
+  return { format: VALUE_FORMAT.msgpack, bytes: pack(value) };
+}
+
+/** Getters, proxies and `toJSON` are code of the caller's: what they throw is a bad argument like any other. */
+function pack(value: unknown): Uint8Array {
+  try {
+    return packr.pack(checkValue(value) ? rebuild(value) : value);
+  } catch (error) {
+    if (error instanceof CacheError) throw error;
+    const reason = (error instanceof Error ? error.message : String(error)).slice(0, 100);
+    throw new CacheError("ERR_INVALID_ARGUMENT", `Value cannot be stored: reading it failed (${reason})`, {
+      details: { argument: "value" },
+      applied: "no",
+      cause: error,
+    });
+  }
 }
 
 /**
@@ -157,7 +171,7 @@ function rebuild(value: unknown): unknown {
 function tooLarge(bytes: number, bytesMax: number): CacheError {
   return new CacheError(
     "ERR_TOO_LARGE",
-    `Value must be at most ${formatBytes(bytesMax)}, received ${formatBytes(bytes)}`,
+    `Value must be at most ${bytesMax} bytes (${formatBytes(bytesMax)}), received ${bytes}`,
     { details: { bytes, bytesMax }, applied: "no" },
   );
 }

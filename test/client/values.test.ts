@@ -125,6 +125,7 @@ describe("encodeValue and decodeValue", () => {
     expect(roundTrip(new Point(3))).toStrictEqual({ x: 3 });
     expect(roundTrip({ url })).toStrictEqual({ url: { href: "x", map: new Map([[1, 2]]) } });
     expect(roundTrip(Object.assign(Object.create(null), { a: 1 }))).toStrictEqual({ a: 1 });
+    expect(roundTrip([Object.create(null), new (class Filter {})()])).toStrictEqual([{}, {}]);
     expect(roundTrip(new (class Rows extends Array<number> {})(1, 2, 3))).toStrictEqual([1, 2, 3]);
   });
 
@@ -161,6 +162,12 @@ describe("encodeValue refusing", () => {
     ["a cycle", cycle, "value.list[0].back is a reference back"],
     ["a promise", { user: Promise.resolve(1) }, "value.user is a promise (is an await missing?)"],
     ["a WeakMap", new WeakMap(), "value is a WeakMap"],
+    ["a boxed number", { n: Object(3) }, "value.n is a Number object (store the number itself)"],
+    ["a boxed text", Object("ab"), "value is a String object"],
+    ["a boxed boolean", [Object(false)], "value[0] is a Boolean object"],
+    ["URLSearchParams", { q: new URLSearchParams("a=1") }, "value.q is a URLSearchParams, which would come"],
+    ["a Blob", new Blob(["a"]), "value is a Blob, which would come back empty"],
+    ["an iterator", new Map([[1, 2]]).keys(), "value is a Map Iterator, which would come back empty"],
     ["half a surrogate pair", "a\ud800b", "half a surrogate pair"],
     ["half a surrogate pair inside", ["\udc00"], "value[0] is a text with half"],
     ["half a surrogate pair in a name", { "\udc00": 1 }, "property name that is not valid Unicode"],
