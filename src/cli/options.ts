@@ -25,8 +25,10 @@ export function option<T>(
   if (details.parse !== undefined) made.argParser(details.parse as (text: string) => T);
   if (details.fallback !== undefined) made.default(details.fallback);
   const name = details.env ?? environmentName(made.long ?? flags);
-  // Commander takes a bare flag as given when its variable is set to anything at all; "0" and "false" must mean no.
-  if (made.isBoolean() && isNo(process.env[name])) return made;
+  // An empty variable says nothing, as where a container's file passes on what may not be set. Commander takes a bare flag as given when
+  // its variable is set to anything at all; "0" and "false" must mean no.
+  const text = process.env[name];
+  if (text === "" || (made.isBoolean() && isNo(text))) return made;
   return made.env(name);
 }
 
@@ -118,5 +120,5 @@ export function addressList(text: string): readonly string[] {
 }
 
 function isNo(value: string | undefined): boolean {
-  return value === undefined || ["", "0", "false", "no"].includes(value.toLowerCase());
+  return value !== undefined && ["0", "false", "no"].includes(value.toLowerCase());
 }
