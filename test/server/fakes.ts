@@ -39,6 +39,7 @@ export class ScriptedCore implements NodeMachine {
     ring: undefined,
     isUsable: () => true,
     mayCount: () => true,
+    isSettled: true,
     newcomers: () => [],
     isMember: () => true,
     toPeerMono: () => 0,

@@ -124,4 +124,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a first issue of a delete was completed and shown by a reader while its coordinator asked who knows it, and was then issued anew",
   },
+  {
+    scenario: "dense",
+    seed: 30214,
+    cause:
+      "the first replica counted on from an old value under a new ring while two others acknowledged under the ring before; a hint then put its newer version over theirs",
+  },
 ];

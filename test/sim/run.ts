@@ -66,6 +66,14 @@ ${SCENARIOS.map(({ name, title }) => `  ${name.padEnd(16)} ${title}`).join("\n")
 controls:
 ${CONTROLS.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join("\n")}`;
 
+const PLANS: Readonly<Record<string, (seed: number) => SwarmPlan>> = {
+  swarm: drawPlan,
+  dense: drawDensePlan,
+  pressure: drawPressurePlan,
+  forgetful: drawForgetfulPlan,
+  clearing: drawClearingPlan,
+};
+
 if (values.help) console.log(HELP);
 else if (values.worker) await serve();
 else if (values.nodes !== undefined) measure(values.nodes.split(",").map(Number));
@@ -138,14 +146,6 @@ async function campaign(): Promise<number> {
 function scenarioOf(plan: SwarmPlan): Scenario {
   return { name: "plan", title: describePlan(plan), run: (make) => runPlan(make, plan) };
 }
-
-const PLANS: Readonly<Record<string, (seed: number) => SwarmPlan>> = {
-  swarm: drawPlan,
-  dense: drawDensePlan,
-  pressure: drawPressurePlan,
-  forgetful: drawForgetfulPlan,
-  clearing: drawClearingPlan,
-};
 
 async function minimiseSeed(seed: number): Promise<void> {
   const options = await runOptions();

@@ -56,6 +56,7 @@ export class Cluster implements ClusterView {
   #plannedRing: Ring | undefined;
   #viewVersion = -1;
   #hasTable = false;
+  #isSettled = false;
   #seen = new Map<MemberId, MemberRecord>();
 
   constructor(parts: ClusterParts, listener: ClusterListener, now: Now) {
@@ -102,6 +103,10 @@ export class Cluster implements ClusterView {
   /** Whether this node began the cluster: there is nobody it could copy from. */
   get isFounder(): boolean {
     return this.#parts.options.genesisId !== "";
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled;
   }
 
   isUsable(member: MemberId): boolean {
@@ -151,6 +156,10 @@ export class Cluster implements ClusterView {
       this.#adoptRing(records, now);
       this.#planRing(records, now);
     }
+    const { ringId } = this;
+    this.#isSettled = records.every(
+      (record) => !isInRing(record.ringState) || record.settledRingId === ringId,
+    );
     this.#noteChanges(records, now);
   }
 

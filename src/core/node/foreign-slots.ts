@@ -2,7 +2,6 @@
 // source. So they are while it joins, for it may have been in the ring before. Then they are dropped, some at a time.
 
 import { SLOT_COUNT, type Slot } from "../../base/ids.ts";
-import { isInRing } from "../messages.ts";
 import type { Fill } from "../replication/fill.ts";
 import type { SlotStates } from "../replication/slot-states.ts";
 import type { Store } from "../store/store.ts";
@@ -37,11 +36,7 @@ export class ForeignSlots {
   dropSome(): void {
     const { cluster, fill, slots, store } = this.#parts;
     if (this.#cursor >= SLOT_COUNT || cluster.own.ringState === "joining") return;
-    const ringId = cluster.ring?.id;
-    const isSettled = cluster.membership
-      .records()
-      .every(({ ringState, settledRingId }) => !isInRing(ringState) || settledRingId === ringId);
-    if (ringId === undefined || !isSettled) return;
+    if (cluster.ring === undefined || !cluster.isSettled) return;
     const end = Math.min(SLOT_COUNT, this.#cursor + DROPS_PER_ROUND);
     for (; this.#cursor < end; this.#cursor++) {
       const slot = this.#cursor as Slot;

@@ -8,6 +8,8 @@ export interface ClusterView {
   readonly self: MemberId;
   /** `undefined` until the node knows of a ring. */
   readonly ring: Ring | undefined;
+  /** Whether every member of the ring said that it goes by it: under the ring before nothing is acknowledged any more. */
+  readonly isSettled: boolean;
   /** Not dead, and its data link answers. Always true for this node itself. */
   isUsable(member: MemberId): boolean;
   /** Whether the member may count for slots: in the ring and not warming after a start. */

@@ -399,11 +399,16 @@ export class Coordinator {
     if (!queue.isBusy) this.#queues.delete(key);
   }
 
+  /**
+   * Whether an outcome may depend on what this node holds, without asking others. Not while a majority may go on under the ring
+   * before: what is then built on an older value here has a newer version than what they acknowledge.
+   */
   #canDecideAlone(slot: Slot, key: string): boolean {
     const { view, slots } = this.#context;
     const isFirst = view.ring?.ownerOf(slot) === view.self;
     return (
       isFirst &&
+      view.isSettled &&
       slots.isTrusted(slot) &&
       !this.#state.isBehind() &&
       !this.#isAllUncertain &&

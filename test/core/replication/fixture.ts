@@ -53,11 +53,15 @@ export function makeFixture(
   const ring = Ring.build(ringMembers, ringParameters(replicas), hashes);
   const usable = new Set<string>(members);
   const gone = new Set<string>();
+  const change = { isSettled: true };
   const view: ClusterView = {
     self,
     ring,
     isUsable: (member) => usable.has(member),
     mayCount: () => true,
+    get isSettled() {
+      return change.isSettled;
+    },
     newcomers: () => [],
     isMember: (member) => !gone.has(member),
     toPeerMono: () => 0,
@@ -92,6 +96,7 @@ export function makeFixture(
     view,
     usable,
     gone,
+    change,
     store,
     outbox,
     slots,

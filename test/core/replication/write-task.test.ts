@@ -117,6 +117,24 @@ describe("WriteTask", () => {
       expect(trio.sent.some(({ message }) => message.kind === "read")).toBe(false);
     });
 
+    test("is decided by what a majority holds while not everybody goes by the ring", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.a.change.isSettled = false;
+      for (const member of ["b", "c"])
+        trio.put(member, entry({ key, format: 3, value: bytes("40"), version: version(900) }));
+
+      const id = trio.write(key, increment(2));
+
+      // What others may have acknowledged under the ring before is not built over.
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 42 });
+      expect(trio.sent[0]?.message.kind).toBe("read");
+      const stored = trio.sent.flatMap(({ message }) =>
+        message.kind === "replicate" ? [new TextDecoder().decode(message.entry.value)] : [],
+      );
+      expect(stored).toEqual(stored.map(() => "42"));
+    });
+
     test("is decided anew when the first replica's copy turns out to be old", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");

@@ -175,6 +175,7 @@ describe("ClusterMap", async () => {
     isUsable: (member) => !down.has(member),
     mayCount: () => true,
     isMember: () => true,
+    isSettled: true,
     newcomers: () => [],
     toPeerMono: () => 0,
   };
