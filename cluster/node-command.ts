@@ -1,14 +1,16 @@
-// Telling a node to leave, or to evict a member that is gone for good. Operators' commands travel on the client path; the public
+// Telling a node to leave, to evict a member that is gone for good, or to take another place in the ring. Operators' commands travel on the client path; the public
 // client does not offer them, because no application has any business removing nodes.
 
-import type { CommandReply, Failure } from "../src/core/messages.ts";
+import type { ClientRequest, CommandReply, Failure } from "../src/core/messages.ts";
 import { dialLink, type LocalIdentity, type TlsOptions } from "../src/io/link.ts";
 
-/** What to tell, and what proves that one may. */
-export interface NodeCommand {
-  readonly command: "leave" | "evict";
-  /** The member to evict; for `leave` the node itself. */
-  readonly member: string;
+/** What to tell: `member` is whom to evict, and for `leave` the node itself; what is `undefined` of a place stays as it is. */
+export type NodeCommand =
+  | { readonly command: "leave" | "evict"; readonly member: string }
+  | { readonly command: "place"; readonly zone: string | undefined; readonly weight: number | undefined };
+
+/** What proves that one may, and how long it may take. */
+export interface NodeCommandOptions {
   /** One, or several of which the node knows at least one. */
   readonly secret?: string | readonly string[] | undefined;
   /** Whose secret it is. @default "", the cluster's */
@@ -35,8 +37,10 @@ const IDENTITY: LocalIdentity = {
  * @param address `host:port` of a node
  * @throws {Error} when the node cannot be reached, refuses, or does not answer
  */
-export async function sendCommand(address: string, command: NodeCommand): Promise<void> {
-  const timeoutMs = command.timeoutMs ?? 5000;
+export async function sendCommand(
+  address: string,
+  { secret, user, tls, timeoutMs = 5000, ...command }: NodeCommand & NodeCommandOptions,
+): Promise<void> {
   let resolve: (answer: CommandReply | Failure) => void = () => {};
   let reject: (error: Error) => void = () => {};
   const answered = new Promise<CommandReply | Failure>((onAnswer, onError) => {
@@ -49,10 +53,7 @@ export async function sendCommand(address: string, command: NodeCommand): Promis
     address,
     path: "client",
     identity: { ...IDENTITY, clientId: randomClientId() },
-    secret: command.secret,
-    user: command.user,
-    tls: command.tls,
-    timeoutMs,
+    ...{ secret, user, tls, timeoutMs },
     onLink: () => ({
       onMessages: (messages) => {
         const answer = messages.find((message) => message.kind === "commanded" || message.kind === "failed");
@@ -66,7 +67,7 @@ export async function sendCommand(address: string, command: NodeCommand): Promis
     timeoutMs,
   );
   try {
-    link.send({ kind: "command", id: 1, command: command.command, member: command.member });
+    link.send(requestOf(command));
     const answer = await answered;
     if (answer.kind === "failed")
       throw new Error(`${address} refused \`${command.command}\`: ${answer.message}`);
@@ -74,6 +75,11 @@ export async function sendCommand(address: string, command: NodeCommand): Promis
     clearTimeout(timer);
     link.close();
   }
+}
+
+function requestOf(command: NodeCommand): ClientRequest {
+  if (command.command !== "place") return { kind: "command", id: 1, ...command };
+  return { kind: "place", id: 1, zone: command.zone, weight: command.weight };
 }
 
 /** Not 0, and most likely nobody else's. */

@@ -11,13 +11,14 @@ import type { ClusterView } from "./members-table.ts";
 export function changeLine(view: Pick<ClusterView, "asked" | "answers">): string | undefined {
   const leading = leadingChange(view);
   if (leading === undefined) return undefined;
-  const { phase, entering, going, waitingFor } = leading;
+  const { phase, entering, going, moving = [], waitingFor } = leading;
   const own = [...view.answers.values()].map(({ change }) => change).filter((it) => it?.phase === phase);
   const done = own.reduce((sum, { slotsDone }) => sum + slotsDone, 0);
   const total = own.reduce((sum, { slotsTotal }) => sum + slotsTotal, 0);
   const words = [
     ...(entering.length === 0 ? [] : [`${entering.join(", ")} to enter`]),
     ...(going.length === 0 ? [] : [`${going.join(", ")} to go`]),
+    ...(moving.length === 0 ? [] : [`${moving.join(", ")} to move`]),
     ...(total === 0 ? [] : [`${formatCount(done)} of ${formatCount(total)} slots copied${leftText(own)}`]),
     ...(waitingFor.length === 0 ? [] : [`waiting for ${waitingFor.join(", ")}`]),
   ];

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import type { NodeCommandOptions } from "../../cluster/node-command.ts";
 import type { NodeHttpOptions } from "../../cluster/node-http.ts";
 import { DEFAULT_PORT } from "../base/address.ts";
 import type { Cache } from "../index.ts";
@@ -68,6 +69,12 @@ export function httpOptions(options: ConnectionOptions): NodeHttpOptions {
     ...httpLogin(options),
     tls: readTls(options) ?? (options.server.isTls ? {} : undefined),
   };
+}
+
+/** How to send a node a command. */
+export function commandOptions(options: ConnectionOptions): NodeCommandOptions {
+  const tls = readTls(options) ?? (options.server.isTls ? {} : undefined);
+  return { ...readLogin(options), tls, timeoutMs: options.timeout };
 }
 
 /** Who one is: from the flags, or from a URL in the environment. */

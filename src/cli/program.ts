@@ -12,6 +12,7 @@ import { hasCommand } from "./commands/has.ts";
 import { incrCommand } from "./commands/incr.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { locateCommand } from "./commands/locate.ts";
+import { memberCommand } from "./commands/member.ts";
 import { nodeCommand } from "./commands/node.ts";
 import { ringCommand } from "./commands/ring.ts";
 import { secretCommand } from "./commands/secret.ts";
@@ -55,6 +56,7 @@ export function buildProgram(): Command {
     clusterCommand(),
     statusCommand(),
     ringCommand(),
+    memberCommand(),
     getCommand(),
     setCommand(),
     delCommand(),

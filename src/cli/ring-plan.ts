@@ -21,6 +21,7 @@ export interface MemberLoad {
 export interface RingPlanInput {
   readonly members: readonly RingMember[];
   readonly replicas: number;
+  /** Who comes, and who goes. Who does both gets another place. */
   readonly add: readonly RingMember[];
   readonly remove: readonly MemberId[];
   /** By member. */
@@ -66,6 +67,8 @@ export interface ChangePlan {
   readonly ringIdAfter: string;
   /** By id: everybody who is in one of the two rings. */
   readonly members: readonly MemberPlan[];
+  /** Those of them that stay, with another weight or zone than now. */
+  readonly moved: readonly RingMember[];
   /** Copies of slots that move, of so many in the ring of then; and the least that could. */
   readonly slotsMoved: number;
   readonly slotsMovedIdeal: number;
@@ -91,11 +94,12 @@ export function planChange(input: RingPlanInput, hashes: Hashes): ChangePlan {
   const perSlot = meansPerSlot(from, loads);
   const plans = ids.map((id) => planMember(id, { from, to, perSlot, loads }));
   const copies = Math.min(replicas, to.members.length);
+  const moved = add.filter(({ id }) => from.has(id));
   const slotCopies = plans.reduce((sum, { after }) => sum + (after?.slotsReplicated ?? 0), 0);
   const rate = rateOf(loads);
   return {
     replicas: copies,
-    ...{ ringIdBefore: from.id, ringIdAfter: to.id, members: plans, slotCopies },
+    ...{ ringIdBefore: from.id, ringIdAfter: to.id, members: plans, moved, slotCopies },
     slotsMoved: Math.round(movedCopiesShare(from, to) * slotCopies),
     slotsMovedIdeal: Math.round(idealMovedCopiesShare(from, to) * slotCopies),
     entriesMoved: plans.reduce((sum, { entriesReceived }) => sum + entriesReceived, 0),

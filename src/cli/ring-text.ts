@@ -14,6 +14,9 @@ export function renderPlan(plan: ChangePlan): string[] {
   const words = [
     ...(comes.length === 0 ? [] : [`${comes.join(", ")} would enter`]),
     ...(goes.length === 0 ? [] : [`${goes.join(", ")} would go`]),
+    ...plan.moved.map(
+      ({ id, weight, zone }) => `${id} would have weight ${weight}${zone && ` in zone ${zone}`}`,
+    ),
   ];
   const columns = [
     { title: "node" },

@@ -1,5 +1,5 @@
 // A change of the ring that is only asked about: from what nodes say of themselves to the plan. Used by `ringhold ring --simulate` and by
-// the `--dry-run` of `ringhold cluster add` and `remove`.
+// the `--dry-run` of `ringhold cluster add` and `remove`, and of `ringhold member set`.
 
 import type { MemberId } from "../base/ids.ts";
 import { isInRing } from "../core/messages.ts";
@@ -14,10 +14,17 @@ import { type ChangePlan, type MemberLoad, planChange } from "./ring-plan.ts";
 /** Nodes that a simulated change adds. */
 export const SIMULATED_NODES_MAX = 256;
 
-/** What is asked about: so many new nodes, named or not, or the end of one. */
+/** What is asked about: so many new nodes, named or not, the end of one, or another place for one. */
 export type Simulated =
   | { readonly verb: "add"; readonly count: number; readonly names?: readonly string[] }
-  | { readonly verb: "remove"; readonly name: string };
+  | { readonly verb: "remove"; readonly name: string }
+  | {
+      readonly verb: "set";
+      readonly name: string;
+      /** What is `undefined` stays. */
+      readonly zone: string | undefined;
+      readonly weight: number | undefined;
+    };
 
 /** `add 2` or `remove node-3`. @throws {UsageError} for anything else */
 export function parseSimulated(words: readonly string[]): Simulated {
@@ -40,34 +47,40 @@ export function ringMembersOf(view: ClusterView): readonly MemberStatus[] {
 /**
  * Works out what the change would move. New nodes have weight 1 and no zone.
  *
- * @throws {UsageError} when the node to be removed is not in the ring, or is alone there
+ * @throws {UsageError} when the node to be removed or moved is not in the ring, or the one to be removed is alone there
  */
 export async function simulate(view: ClusterView, change: Simulated): Promise<ChangePlan> {
   const members = ringMembersOf(view);
   if (members.length === 0)
     throw new UsageError(`${view.asked.id} is not in a ring yet: ask again in a moment`);
-  if (change.verb === "remove") checkRemoval(members, change.name);
-  const add: readonly RingMember[] =
-    change.verb === "add" ? newNames(view, change).map((id) => ({ id, weight: 1, zone: "" })) : [];
+  if (change.verb !== "add") checkPresence(members, change.name);
+  if (change.verb === "remove" && members.length === 1)
+    throw new UsageError(`${change.name} is the only node in the ring: nobody could take its slots`);
   return planChange(
     {
       members: members.map(({ id, weight, zone }) => ({ id, weight, zone })),
       replicas: view.asked.replicas,
-      add,
-      remove: change.verb === "remove" ? [change.name as MemberId] : [],
+      add: comers(view, change),
+      remove: change.verb === "add" ? [] : [change.name as MemberId],
       loads: loadsOf(view),
     },
     await loadHashes(),
   );
 }
 
-function checkRemoval(members: readonly MemberStatus[], name: string): void {
-  if (!members.some(({ id }) => id === name)) {
-    const names = members.map(({ id }) => id).join(", ");
-    throw new UsageError(`${name} is not in the ring: its members are ${names}`);
-  }
-  if (members.length === 1)
-    throw new UsageError(`${name} is the only node in the ring: nobody could take its slots`);
+function checkPresence(members: readonly MemberStatus[], name: string): void {
+  if (members.some(({ id }) => id === name)) return;
+  const names = members.map(({ id }) => id).join(", ");
+  throw new UsageError(`${name} is not in the ring: its members are ${names}`);
+}
+
+/** Who comes: new nodes, or the node with its new place. */
+function comers(view: ClusterView, change: Simulated): readonly RingMember[] {
+  if (change.verb === "remove") return [];
+  if (change.verb === "add") return newNames(view, change).map((id) => ({ id, weight: 1, zone: "" }));
+  return ringMembersOf(view)
+    .filter(({ id }) => id === change.name)
+    .map(({ id, weight, zone }) => ({ id, weight: change.weight ?? weight, zone: change.zone ?? zone }));
 }
 
 /** `node-4`, `node-5`, ... as a local cluster would name them, unless names are given. */

@@ -5,7 +5,7 @@
 import type { MemberId, RingId } from "../base/ids.ts";
 import { isInRing, type MemberRecord } from "./messages.ts";
 import type { FillProgress } from "./replication/fill.ts";
-import type { RingPlan } from "./ring-change.ts";
+import type { RingPlan, RingStateChange } from "./ring-change.ts";
 
 /** See the top of the file. The slots are this node's own: what it copies for the change. */
 export interface ChangeStatus {
@@ -14,6 +14,8 @@ export interface ChangeStatus {
   /** Who enters and who goes with the planned change; empty without one. */
   readonly entering: readonly MemberId[];
   readonly going: readonly MemberId[];
+  /** Who gets another weight or zone with it. */
+  readonly moving: readonly MemberId[];
   /** Members alive that are not done with the phase, in the order of the records. */
   readonly waitingFor: readonly MemberId[];
   /** Slots that this node copies in this phase: done, and in all. */
@@ -45,8 +47,9 @@ export function changeStatus(input: ChangeStatusInput): ChangeStatus {
   );
   const changes = plan?.changes ?? [];
   const planned = {
-    entering: changes.filter(({ ringState }) => ringState === "warming").map(({ id }) => id),
-    going: changes.filter(({ ringState }) => ringState !== "warming").map(({ id }) => id),
+    entering: idsOf(changes, ({ ringState, place }) => place === undefined && ringState === "warming"),
+    going: idsOf(changes, ({ ringState, place }) => place === undefined && ringState !== "warming"),
+    moving: idsOf(changes, ({ place }) => place !== undefined),
   };
   if (ringId !== "" && (unsettled.length > 0 || warming !== undefined)) {
     const waitingFor = unsettled.map(({ id }) => id);
@@ -59,6 +62,13 @@ export function changeStatus(input: ChangeStatusInput): ChangeStatus {
     .filter(({ liveness, preparedRingId }) => liveness !== "dead" && preparedRingId !== plannedRingId)
     .map(({ id }) => id);
   return { phase: "rehearsing", ...planned, waitingFor, ...progressOf(rehearsal, input.monoMs) };
+}
+
+function idsOf(
+  changes: readonly RingStateChange[],
+  predicate: (change: RingStateChange) => boolean,
+): readonly MemberId[] {
+  return changes.filter(predicate).map(({ id }) => id);
 }
 
 function progressOf(

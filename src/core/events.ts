@@ -15,6 +15,13 @@ export type NodeEvent =
     }
   | { readonly type: "memberRingState"; readonly member: MemberId; readonly ringState: RingState }
   | { readonly type: "memberAddress"; readonly member: MemberId; readonly address: string }
+  /** A member has another weight or zone in the ring. */
+  | {
+      readonly type: "memberPlace";
+      readonly member: MemberId;
+      readonly zone: string;
+      readonly weight: number;
+    }
   /** Others suspected this node and it answered. */
   | { readonly type: "refuted"; readonly incarnation: number }
   /** Two live processes use one id. A human must act. */

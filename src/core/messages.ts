@@ -153,6 +153,15 @@ export interface CommandRequest {
   readonly member: string;
 }
 
+/** Asks the node for another place in the ring; what is `undefined` stays as it is. Answered when it is noted, long before it has the place. */
+export interface PlaceRequest {
+  readonly kind: "place";
+  readonly id: number;
+  readonly zone: string | undefined;
+  /** 1 to 64. */
+  readonly weight: number | undefined;
+}
+
 /** Sent on client and peer links; answered with {@link Pong}. Times are the sender's. */
 export interface Ping {
   readonly kind: "ping";
@@ -506,14 +515,26 @@ export type Liveness = "alive" | "suspect" | "dead";
  */
 export type RingState = "joining" | "warming" | "active" | "leaving" | "condemned" | "left" | "evicted";
 
+/** What a member asks to be in the ring. A later wish of one boot has a greater number, from 1 on. */
+export interface Place {
+  readonly seq: number;
+  readonly zone: string;
+  readonly weight: number;
+}
+
 /** What is known of one member. Records form a join-semilattice; `membership/record.ts` has the order. */
 export interface MemberRecord {
   readonly id: MemberId;
   /** `host:port` others reach it at. Not part of the ring. */
   readonly address: string;
+  /** As the ring has it: a running member's place changes like the ring, by a plan that was rehearsed. */
   readonly zone: string;
   /** Integer from 1 to 64: share of the ring against the others. */
   readonly weight: number;
+  /** Number of the wish that zone and weight are from; 0 as the member started. */
+  readonly placeSeq: number;
+  /** The member's last wish; `undefined` when it had none. Only the member itself writes it. */
+  readonly wanted: Place | undefined;
   /** Boot number: greater at every start of the node. Milliseconds since 1970, at least one more than before. */
   readonly generation: number;
   /** Raised by the member itself only, to refute what others say of it. */
@@ -587,6 +608,7 @@ export type ClientRequest =
   | ClearRequest
   | CountRequest
   | CommandRequest
+  | PlaceRequest
   | Ping;
 export type ClientReply =
   | GetReply
@@ -621,6 +643,12 @@ export type PeerMessage =
 export type GossipMessage = Probe | ProbeAck | ProbeRequest | ProbeNack | Gossip | Sync;
 
 export type Message = ClientRequest | ClientReply | PeerMessage | GossipMessage;
+
+/** The place that the member asks for and has not got; `undefined` when it is content. */
+export function wantedPlace({ placeSeq, wanted, zone, weight }: MemberRecord): Place | undefined {
+  if (wanted === undefined || wanted.seq <= placeSeq) return undefined;
+  return wanted.zone === zone && wanted.weight === weight ? undefined : wanted;
+}
 
 /** Whether a member in this state owns slots. */
 export function isInRing(state: RingState): boolean {

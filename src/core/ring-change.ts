@@ -3,7 +3,7 @@
 //   planned ----> rehearsed by everybody ----> enacted by the arbiter ----> settled by everybody ----> the next one
 //
 // The plan follows from the member records alone, so all members have the same: who asked to leave or was condemned goes, who
-// waits to join comes, at most as many as are there already (any number while there are fewer than copies: a young cluster becomes
+// asked for another weight or zone gets it, who waits to join comes, at most as many as are there already (any number while there are fewer than copies: a young cluster becomes
 // whole at once), and nobody while a member is dead and may come back: a slot with a dead replica and a new one has no majority. Everybody who will be in the planned ring copies what it would gain
 // there and says so in its record; writes go to it as well meanwhile. When all have, and all are settled on the present ring, the
 // arbiter (the lowest id alive in the ring) writes the new states of all those members in one message: everybody goes from one ring
@@ -20,17 +20,19 @@
 // A restart is no ring change: the node comes back as `warming` at once.
 
 import { compareIds, type MemberId, type RingId } from "../base/ids.ts";
-import { isInRing, type MemberRecord, type RingState } from "./messages.ts";
+import { isInRing, type MemberRecord, type Place, type RingState, wantedPlace } from "./messages.ts";
 
 /** What becomes of one member. */
 export interface RingStateChange {
   readonly id: MemberId;
+  /** The present one when only its place changes. */
   readonly ringState: RingState;
+  readonly place?: Place;
 }
 
 /** A change of the ring. */
 export interface RingPlan {
-  /** Who will be in the ring. */
+  /** Who will be in the ring, with the weights and zones that they will have. */
   readonly members: readonly MemberRecord[];
   readonly changes: readonly RingStateChange[];
 }
@@ -61,13 +63,20 @@ export function planOf(records: readonly MemberRecord[], replicas: number): Ring
     .filter(({ ringState, liveness }) => isWhole && ringState === "joining" && liveness === "alive")
     .sort((a, b) => compareIds(a.id, b.id))
     .slice(0, staying.length < replicas ? records.length : staying.length);
-  if (leaving.length + joining.length === 0) return undefined;
-  const members = [...staying, ...joining];
+  const moving = isWhole ? staying.flatMap(moveOf) : [];
+  if (leaving.length + joining.length + moving.length === 0) return undefined;
+  const members = [...staying, ...joining].map((record) => {
+    const place = moving.find(({ id }) => id === record.id)?.place;
+    return place === undefined ? record : { ...record, zone: place.zone, weight: place.weight };
+  });
   // When everybody leaves, the lowest id alive of them stays until it is alone: there is no empty ring.
   const last = members.length === 0 ? lowestAlive(leaving) : undefined;
   if (last !== undefined) members.push(last);
   if (members.length === 0) return undefined;
-  const changes: RingStateChange[] = joining.map(({ id }) => ({ id, ringState: "warming" }));
+  const changes: RingStateChange[] = [
+    ...moving,
+    ...joining.map(({ id }): RingStateChange => ({ id, ringState: "warming" })),
+  ];
   for (const { id, liveness } of leaving) {
     if (id !== last?.id) changes.push({ id, ringState: liveness === "dead" ? "evicted" : "left" });
   }
@@ -111,6 +120,14 @@ export function hasMajority(
 /** The lowest id alive in the ring. */
 export function arbiterOf(records: readonly MemberRecord[]): MemberId | undefined {
   return lowestAlive(records.filter(({ ringState }) => isInRing(ringState)))?.id;
+}
+
+/** Whoever asks for another place, and is there to take it. */
+function moveOf(record: MemberRecord): readonly RingStateChange[] {
+  const { id, ringState, liveness } = record;
+  const place = wantedPlace(record);
+  const isThere = liveness === "alive" && (ringState === "active" || ringState === "warming");
+  return place !== undefined && isThere ? [{ id, ringState, place }] : [];
 }
 
 /** A condemned member that turns out to live stays; it is about to say so itself. */

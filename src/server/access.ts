@@ -28,6 +28,7 @@ export function objectionTo(request: ClientRequest, access: Access): string | un
     case "clear":
       return mayUseAllKeys(grants, "delete") ? undefined : denied(access, "delete all keys");
     case "command":
+    case "place":
       return mayUse(grants, "cluster") ? undefined : denied(access, "change the cluster");
     default:
       // A request that this list does not know is nobody's but the holder's of the cluster's secret.

@@ -50,6 +50,13 @@ export function describe(event: NodeEvent): EventDescription {
         counter: "member_address_changes_total",
         help: "Changes of a member's address",
       };
+    case "memberPlace":
+      return {
+        level: "info",
+        text: "member place changed",
+        counter: "member_place_changes_total",
+        help: "Changes of a member's weight or zone",
+      };
     case "refuted":
       return {
         level: "warn",

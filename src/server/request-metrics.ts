@@ -9,7 +9,7 @@ import type { MetricWriter } from "./prometheus.ts";
 export type RequestKind = Exclude<ClientRequest["kind"], "ping">;
 export type RequestOutcome = "ok" | ErrorCode;
 
-const KINDS = ["get", "write", "scan", "clear", "count", "command"] as const satisfies RequestKind[];
+const KINDS = ["get", "write", "scan", "clear", "count", "command", "place"] as const satisfies RequestKind[];
 const OUTCOMES: readonly RequestOutcome[] = ["ok", ...ERROR_CODES];
 /** Upper bounds in milliseconds: from a get out of memory to a write that waited for its deadline. */
 const BUCKETS_MS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000] as const;

@@ -62,6 +62,7 @@ import {
   topologyMember,
   updates,
   want,
+  weight,
   writeMode,
 } from "./shapes.ts";
 
@@ -130,6 +131,7 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     command: oneOf<"leave" | "evict">({ leave: 0, evict: 1 }),
     member: shortName,
   }),
+  place: schema("place", 44, { id, zone: optional(shortName), weight: optional(weight) }),
   ping: schema("ping", 7, { sentMs: millis }),
   // Client path, replies.
   got: schema("got", 8, { id, found: bool, format, value: bytes, version: count, expiresAt: millis }),
@@ -331,7 +333,7 @@ export interface Source {
   readonly from: "client" | "node";
 }
 
-const REQUESTS = new Set<string>(["get", "write", "scan", "clear", "count", "command", "ping"]);
+const REQUESTS = new Set<string>(["get", "write", "scan", "clear", "count", "command", "place", "ping"]);
 const REPLIES = new Set<string>([
   "got",
   "written",

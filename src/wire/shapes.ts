@@ -9,6 +9,7 @@ import type {
   Entry,
   Liveness,
   MemberRecord,
+  Place,
   ReadMode,
   ReadReplicaReply,
   ReadScope,
@@ -168,7 +169,8 @@ export const topologyMember = struct<TopologyMember>({
   ringState,
 });
 
-export const memberRecord = struct<MemberRecord>({
+const place = struct<Place>({ seq: positive, zone: shortName, weight });
+const settledRecord = struct<Omit<MemberRecord, "placeSeq" | "wanted">>({
   id: memberId,
   address,
   zone: shortName,
@@ -181,6 +183,28 @@ export const memberRecord = struct<MemberRecord>({
   settledRingId: ringIdOrNone,
   preparedRingId: ringIdOrNone,
 });
+const placeChange = struct<Pick<MemberRecord, "placeSeq" | "wanted">>({
+  placeSeq: count,
+  wanted: optional(place),
+});
+
+/** A record's array ends with a change of place where there was one. Builds that know of none refuse that, and read all others. */
+export const memberRecord: Field<MemberRecord> = {
+  pack(record) {
+    const packed = settledRecord.pack(record) as readonly unknown[];
+    const hasMoved = record.placeSeq > 0 || record.wanted !== undefined;
+    return hasMoved ? [...packed, placeChange.pack(record)] : packed;
+  },
+  parse(raw) {
+    check(Array.isArray(raw), "a member record");
+    const hasMoved = raw.length === RECORD_FIELDS + 1;
+    const record = settledRecord.parse(hasMoved ? raw.slice(0, RECORD_FIELDS) : raw);
+    const moved = hasMoved ? placeChange.parse(raw[RECORD_FIELDS]) : NOT_MOVED;
+    return { ...record, ...moved };
+  },
+};
+const RECORD_FIELDS = 11;
+const NOT_MOVED = { placeSeq: 0, wanted: undefined };
 
 export const updates = list(struct<Update>({ record: memberRecord, accuser: memberIdOrNone }), MEMBERS_MAX);
 export const digest = struct<SlotDigest>({ sum: count, count: uint32 });

@@ -8,7 +8,7 @@ import type { NodeStatus } from "../../src/core/status.ts";
 import { aStatus } from "../server/fakes.ts";
 
 const NONE: ChangeStatus = {
-  ...{ phase: "none", entering: [], going: [], waitingFor: [] },
+  ...{ phase: "none", entering: [], going: [], moving: [], waitingFor: [] },
   ...{ slotsDone: 0, slotsTotal: 0, elapsedMs: 0 },
 };
 

@@ -40,6 +40,7 @@ function status(id: string, members: readonly MemberStatus[], patch: Partial<Nod
       phase: "none",
       entering: [],
       going: [],
+      moving: [],
       waitingFor: [],
       slotsDone: 0,
       slotsTotal: 0,

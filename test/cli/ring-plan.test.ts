@@ -44,6 +44,20 @@ describe("planChange", () => {
     expect(others.every(({ after }) => after!.entries === after!.slotsReplicated)).toBe(true);
   });
 
+  test("moves a member to another place, and says which", () => {
+    const heavier = { ...member(2), weight: 2, zone: "b" };
+    const members = [1, 2, 3, 4].map(member);
+    const plan = planOf({ members, add: [heavier], remove: [heavier.id] });
+
+    const [from, to] = [members, [...members.filter(({ id }) => id !== heavier.id), heavier]].map((list) =>
+      Ring.build(list, ringParameters(3), hashes),
+    );
+    expect(plan).toMatchObject({ ringIdBefore: from!.id, ringIdAfter: to!.id, moved: [heavier] });
+    expect(plan.members).toHaveLength(4);
+    expect(plan.slotsMoved).toBe(plan.members.reduce((sum, { slotsGained }) => sum + slotsGained, 0));
+    expect(renderPlan(plan)[0]).toContain("node-2 would have weight 2 in zone b: ring");
+  });
+
   test("counts what the others receive when a member goes, and its own place only before", () => {
     const members = [1, 2, 3, 4].map(member);
     const plan = planOf({ members, remove: [member(4).id] });

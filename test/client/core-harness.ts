@@ -323,6 +323,7 @@ export function usualAnswer(request: Request): ClientReply {
     case "count":
       return { kind: "counted", id, count: 1 };
     case "command":
+    case "place":
       return { kind: "commanded", id };
   }
 }

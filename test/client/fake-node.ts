@@ -208,6 +208,7 @@ export class FakeCluster {
         return { kind: "counted", id, count };
       }
       case "command":
+      case "place":
         return { kind: "commanded", id };
     }
   }

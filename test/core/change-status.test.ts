@@ -15,6 +15,8 @@ function member(id: string, over: Partial<MemberRecord> = {}): MemberRecord {
     address: `${id}:1`,
     zone: "",
     weight: 1,
+    placeSeq: 0,
+    wanted: undefined,
     generation: 1,
     incarnation: 0,
     liveness: "alive",
@@ -39,7 +41,14 @@ describe("changeStatus", () => {
   test("is none when nobody comes or goes and everybody is settled", () => {
     const status = changeStatus(inputOf([member("a"), member("b")]));
 
-    expect(status).toMatchObject({ phase: "none", entering: [], going: [], waitingFor: [], slotsTotal: 0 });
+    expect(status).toMatchObject({
+      phase: "none",
+      entering: [],
+      going: [],
+      moving: [],
+      waitingFor: [],
+      slotsTotal: 0,
+    });
   });
 
   test("names who enters, who goes and who has not rehearsed it, and how far this node is", () => {
@@ -58,11 +67,19 @@ describe("changeStatus", () => {
       phase: "rehearsing",
       entering: ["d"],
       going: ["b", "c"],
+      moving: [],
       waitingFor: ["d"],
       slotsDone: 10,
       slotsTotal: 40,
       elapsedMs: 2_000,
     });
+  });
+
+  test("names who gets another place, whatever its state", () => {
+    const wanted = { seq: 1, zone: "", weight: 2 };
+    const records = [member("a"), member("b", { wanted }), member("c", { wanted, ringState: "warming" })];
+
+    expect(changeStatus(inputOf(records))).toMatchObject({ entering: [], going: [], moving: ["b", "c"] });
   });
 
   test("is settling while a living member of the ring is not settled, also when the next change is planned", () => {

@@ -259,6 +259,66 @@ describe("NodeCore", () => {
     expect(get(cluster, victim, "key", "one")).toBe("kept");
   });
 
+  test("another weight and zone of a running node come as one planned change of the ring, and no key is missed", () => {
+    const cluster = started();
+    const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);
+    for (const key of keys) cluster.answer(set(cluster, "n1", key, "v"));
+    const status = (name: string) => cluster.nodes.get(name)!.core.status(cluster.now);
+    const owned = (name: string) => status(name).members.find(({ id }) => id === "n2")!.slotsOwned;
+    const before = owned("n1");
+    cluster.events.length = 0;
+
+    const asked = cluster.request("n2", { kind: "place", zone: "b", weight: 3 });
+    cluster.runUntil(() => status("n1").change.moving.includes("n2" as MemberId), 2_000);
+    expect(status("n1").members.find(({ id }) => id === "n2")).toMatchObject({ weight: 1, zone: "" });
+    for (let index = 0; owned("n1") === before; index++) {
+      expect(get(cluster, NAMES[index % 5]!, keys[index % 40]!)).toBe("v");
+    }
+    cluster.runUntil(() => isSettled(cluster), 20_000);
+
+    expect(cluster.replies.find((reply) => "id" in reply && reply.id === asked)?.kind).toBe("commanded");
+    for (const name of NAMES) {
+      const { members, change } = status(name);
+      expect(members.find(({ id }) => id === "n2")).toMatchObject({ weight: 3, zone: "b" });
+      expect(change.phase).toBe("none");
+    }
+    expect(owned("n1")).toBeGreaterThan(1.4 * before);
+    const changed = cluster.events
+      .filter(({ event }) => event.type === "ringChanged")
+      .map(({ node }) => node);
+    expect(changed.sort()).toEqual(NAMES);
+    for (const key of keys) expect(get(cluster, "n3", key)).toBe("v");
+  });
+
+  test("a node that restarts as it was started keeps the place that it was given, and takes another one in order", () => {
+    const cluster = started();
+    const status = () => cluster.nodes.get("n1")!.core.status(cluster.now);
+    const place = () => status().members.find(({ id }) => id === "n2");
+    cluster.request("n2", { kind: "place", zone: undefined, weight: 3 });
+    cluster.runUntil(() => place()?.weight === 3, 10_000);
+    const { ringId } = status();
+    cluster.runUntil(() => isSettled(cluster), 20_000);
+    const restart = (over: { weight?: number }) => {
+      cluster.kill("n2");
+      cluster.run(3_000);
+      cluster.events.length = 0;
+      cluster.start("n2", over);
+      cluster.run(500);
+    };
+    const rings = () =>
+      cluster.events.filter(({ node, event }) => node === "n1" && event.type === "ringChanged");
+
+    restart({});
+    cluster.runUntil(() => isSettled(cluster), 20_000);
+    expect(place()).toMatchObject({ weight: 3 });
+    expect(status().ringId).toBe(ringId);
+    expect(rings()).toEqual([]);
+
+    restart({ weight: 2 });
+    cluster.runUntil(() => place()?.weight === 2, 20_000);
+    expect(rings()).toHaveLength(1);
+  });
+
   test("a node that stood still answers no read from its old copy alone", () => {
     const cluster = started();
     const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);

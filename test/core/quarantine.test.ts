@@ -137,7 +137,7 @@ function recordOf(cluster: MiniCluster, name: string, changes: Partial<MemberRec
   // The harness numbers boots from its wall time on.
   const generation = cluster.now.wallMs - cluster.now.monoMs + NAMES.indexOf(name) + 1;
   return {
-    ...{ id: name as MemberId, address: `${name}:1`, zone: "", weight: 1 },
+    ...{ id: name as MemberId, address: `${name}:1`, zone: "", weight: 1, placeSeq: 0, wanted: undefined },
     ...{ generation, incarnation: 0, liveness: "alive" },
     ...{ ringSeq: 50, ringState: "active", settledRingId: "", preparedRingId: "" },
     ...changes,

@@ -22,6 +22,8 @@ function member(id: string, over: Partial<MemberRecord> = {}): MemberRecord {
     address: `${id}:1`,
     zone: "",
     weight: 1,
+    placeSeq: 0,
+    wanted: undefined,
     generation: 1,
     incarnation: 0,
     liveness: "alive",
@@ -32,6 +34,8 @@ function member(id: string, over: Partial<MemberRecord> = {}): MemberRecord {
     ...over,
   };
 }
+
+const WISH: Partial<MemberRecord> = { placeSeq: 2, wanted: { seq: 3, zone: "b", weight: 2 } };
 
 function viewOf(
   self: string,
@@ -83,6 +87,28 @@ describe("planOf", () => {
       ["abcd", "e evicted"],
     ],
     ["one joins", [...RING, JOINER], ["abcd", "d warming"]],
+    ["one asks for another place", [...RING, member("d", WISH)], ["abcd", "d active"]],
+    [
+      "one asks for another place and one joins: at once",
+      [...RING, member("d", WISH), { ...JOINER, id: "e" as MemberId }],
+      ["abcde", "d active, e warming"],
+    ],
+    [
+      "one asks for another place while another is dead: not now",
+      [...RING, member("d", WISH), member("e", { liveness: "dead" })],
+      undefined,
+    ],
+    [
+      "one asks for another place and does not answer: not now",
+      [...RING, member("d", { ...WISH, liveness: "suspect" })],
+      undefined,
+    ],
+    ["one has got the place that it asked for", [...RING, member("d", { ...WISH, placeSeq: 3 })], undefined],
+    [
+      "one asks for the place that it has",
+      [...RING, member("d", { ...WISH, zone: "b", weight: 2 })],
+      undefined,
+    ],
     [
       "several join: all of them",
       [...RING, { ...JOINER, id: "e" as MemberId }, JOINER],

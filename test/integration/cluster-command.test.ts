@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { LocalCluster, type LocalNode } from "../../cluster/local-cluster.ts";
 import { waitFor } from "../../cluster/wait.ts";
+import { connect } from "../../src/index.ts";
 import { COMMAND, ensureBuilt } from "../support/ensure-built.ts";
 import { type CommandEnd, ringhold } from "../support/run-command.ts";
 
@@ -155,6 +156,45 @@ describe("ringhold cluster pause, resume, remove, status", () => {
     const unknown = await cluster("kill", "node-9");
     expect(unknown.stderr).toBe("error: There is no node node-9 in this cluster: it has node-1, node-2\n");
     expect(unknown.code).toBe(1);
+  });
+});
+
+describe("ringhold member set", () => {
+  test("says what another weight would move, then gives it to a running node, and no key is missed", async () => {
+    await cluster("start", "--nodes", "4", "--port", "0", "--detach");
+    const local = LocalCluster.open(state);
+    const env = { RINGHOLD_URL: local.url() };
+    const keys = Array.from({ length: 2_000 }, (_, index) => `key:${index}`);
+    const cache = await connect(local.url(), { timeout: 10_000 });
+    try {
+      await cache.setMany(keys.map((key) => [key, key] as const));
+      const weights = async () => (await local.status("node-1")).members.map(({ weight }) => weight);
+
+      const dryRun = await ringhold(["member", "set", "node-2", "--weight", "2", "--dry-run"], { env });
+      expect(dryRun.stdout).toMatch(/^node-2 would have weight 2: ring /);
+      expect(await weights()).toEqual([1, 1, 1, 1]);
+
+      const set = ["member", "set", "node-2", "--weight", "2", "--zone", "b", "--json"];
+      expect(JSON.parse((await ringhold(set, { env })).stdout)).toEqual({
+        asked: "node-2",
+        weight: 2,
+        zone: "b",
+      });
+      for (let moved = false; !moved; ) {
+        moved = (await weights())[1] === 2;
+        expect(await cache.getMany(keys)).toEqual(keys);
+      }
+      await local.untilSafe();
+      expect(await cache.getMany(keys)).toEqual(keys);
+      expect((await ringhold(["ring"], { env })).stdout).toMatch(/\nnode-2 +b +2 /);
+
+      const nobody = await ringhold(["member", "set", "node-9", "--weight", "2"], { env });
+      expect(nobody).toMatchObject({ code: 2, stdout: "" });
+      expect(nobody.stderr).toContain("node-9 is not in the ring");
+      expect((await ringhold(["member", "set", "node-2"], { env })).code).toBe(2);
+    } finally {
+      await cache.close();
+    }
   });
 });
 

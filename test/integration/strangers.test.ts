@@ -84,6 +84,7 @@ const OPERATIONS: Readonly<Record<Path, readonly Message[]>> = {
     { kind: "count", id: 3, slots: [0] } as never,
     { kind: "clear", id: 4, slots: [0], opClient: 1, opSeq: 1, attempt: 1, notAfter: 0, begunAt: 0 } as never,
     { kind: "command", id: 5, command: "leave", member: "member-one" },
+    { kind: "place", id: 6, zone: "b", weight: 64 },
     { kind: "ping", sentMs: 1 },
   ] satisfies ClientRequest[],
   peer: [

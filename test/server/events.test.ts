@@ -16,6 +16,7 @@ const EVENTS: { readonly [Type in NodeEvent["type"]]: Extract<NodeEvent, { type:
   memberLiveness: { type: "memberLiveness", member, liveness: "suspect", incarnation: 1, by: "" },
   memberRingState: { type: "memberRingState", member, ringState: "active" },
   memberAddress: { type: "memberAddress", member, address: "a:1" },
+  memberPlace: { type: "memberPlace", member, zone: "z", weight: 2 },
   refuted: { type: "refuted", incarnation: 2 },
   duplicateId: { type: "duplicateId", member, address: "a:1" },
   stalled: { type: "stalled", ms: 250 },

@@ -80,6 +80,7 @@ export function aStatus(changes: Partial<NodeStatus> = {}): NodeStatus {
       phase: "none",
       entering: [],
       going: [],
+      moving: [],
       waitingFor: [],
       slotsDone: 0,
       slotsTotal: 0,

@@ -63,6 +63,8 @@ export interface NodeEnvironment {
 const SEED_DIAL_MS = 300;
 /** Wall clocks that are kept by a time daemon differ by up to this from the true time. */
 const USUAL_CLOCK_ERROR_MS = 20;
+/** No connection has this handle. */
+const NOBODY = 0;
 /** A driver takes a delay of at least this for a stall. */
 const STALL_MS = 100;
 
@@ -187,6 +189,12 @@ export class NodeProcess implements Endpoint {
   leave(): void {
     this.lastFaultMs = this.#env.queue.nowMs;
     this.loop.accept(() => this.#step({ kind: "leave" }));
+  }
+
+  /** An operator asks it for another place in the ring. Who asked has gone before the answer. */
+  wish(zone: string, weight: number): void {
+    const request = { kind: "place", id: 1, zone, weight } as const;
+    this.loop.accept(() => this.#step({ kind: "client", client: NOBODY, request }));
   }
 
   opened(connection: Connection, side: SideIndex): void {

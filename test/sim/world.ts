@@ -379,6 +379,7 @@ export class World implements NodeObserver {
 function isAtRest(status: NodeStatus, first: NodeStatus, ids: readonly string[]): boolean {
   if (status.ringId !== first.ringId || !status.isReady || !status.isSafe || status.hints.count > 0)
     return false;
+  if (status.change.moving.length > 0) return false;
   const inRing = status.members.filter(({ ringState }) => ringState === "active");
   return (
     inRing.length === ids.length &&

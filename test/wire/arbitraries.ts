@@ -103,6 +103,8 @@ export const recordArbitrary: fc.Arbitrary<MemberRecord> = fc.record({
   address,
   zone,
   weight,
+  placeSeq: count,
+  wanted: fc.option(fc.record({ seq: positive, zone, weight }), { nil: undefined }),
   generation: positive,
   incarnation: count,
   liveness,
@@ -342,6 +344,12 @@ export const MESSAGE_ARBITRARIES = {
     kind: kind("secrets"),
     fingerprints: fc.array(fc.stringMatching(/^[0-9a-f]{16}$/), { maxLength: 4 }),
   }),
+  place: fc.record({
+    kind: kind("place"),
+    id,
+    zone: fc.option(zone, { nil: undefined }),
+    weight: fc.option(weight, { nil: undefined }),
+  }),
 } satisfies Arbitraries;
 
 const all = MESSAGE_ARBITRARIES;
@@ -353,6 +361,7 @@ export const clientRequestArbitrary: fc.Arbitrary<ClientRequest> = fc.oneof(
   all.clear,
   all.count,
   all.command,
+  all.place,
   all.ping,
 );
 export const clientReplyArbitrary: fc.Arbitrary<ClientReply> = fc.oneof(

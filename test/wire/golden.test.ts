@@ -33,6 +33,8 @@ const RECORD: MemberRecord = {
   address: "127.0.0.1:7400",
   zone: "a",
   weight: 1,
+  placeSeq: 0,
+  wanted: undefined,
   generation: 5,
   incarnation: 0,
   liveness: "alive",
@@ -206,6 +208,31 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
     "dd0000000201941d01a26e3291929ba26e31ae3132372e302e302e313a37343030a161010500010202b03031" +
       "3233343536373839616263646566a0a26e33",
   ],
+  [
+    "wishes for a place",
+    FROM_CLIENT,
+    [
+      { kind: "place", id: 7, zone: "b", weight: 2 },
+      { kind: "place", id: 8, zone: undefined, weight: 64 },
+    ],
+    "dd0000000301942c07a16202942c08c040",
+  ],
+  [
+    "a record with a change of place",
+    FROM_GOSSIP,
+    [
+      {
+        kind: "gossip",
+        updates: [
+          {
+            record: { ...RECORD, placeSeq: 1, wanted: { seq: 2, zone: "b", weight: 3 } },
+            accuser: "",
+          },
+        ],
+      },
+    ],
+    "dd0000000201922191929ca26e31ae3132372e302e302e313a37343030a161010500000202b030313233343536373839616263646566a092019302a16203a0",
+  ],
 ];
 
 describe("the bytes of frames do not change", () => {
@@ -284,7 +311,7 @@ test("the numbers of kinds and error codes do not change", () => {
       "read 17, readReply 18, replicate 19, replicated 20, clearReplica 21, " +
       "clearReplicaReply 22, forward 23, forwarded 24, pull 25, pulled 26, catchUp 27, " +
       "catchUpReply 28, probe 29, ack 30, probeRequest 31, nack 32, gossip 33, sync 34, " +
-      "doorAddress 37, publish 38, overloaded 39, watch 40, watching 41, changed 42, secrets 43",
+      "doorAddress 37, publish 38, overloaded 39, watch 40, watching 41, changed 42, secrets 43, place 44",
   );
   expect(ERROR_CODES.map((code) => `${code} ${errorCode.pack(code)}`).join(", ")).toBe(
     "ERR_INVALID_OPTION 0, ERR_INVALID_ARGUMENT 1, ERR_TOO_LARGE 2, ERR_NO_QUORUM 3, " +

@@ -35,6 +35,7 @@ const key: Check = (value) => text(value) && value !== "";
 const memberId = matches(/^[A-Za-z0-9._-]{1,64}$/);
 const ringId = matches(/^[0-9a-f]{16}$/);
 const none = among("");
+const absent = among(undefined);
 const address = matches(/^[!-~]{0,300}$/);
 const shortName = matches(/^[A-Za-z0-9._-]{0,64}$/);
 const listOf =
@@ -97,6 +98,8 @@ const record = shaped({
   address,
   zone: shortName,
   weight,
+  placeSeq: count,
+  wanted: or(shaped({ seq: positive, zone: shortName, weight }), absent),
   generation: positive,
   incarnation: count,
   liveness,
@@ -145,6 +148,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   },
   count: { id: uint32, slots: slots(1024) },
   command: { id: uint32, command: among("leave", "evict"), member: shortName },
+  place: { id: uint32, zone: or(shortName, absent), weight: or(weight, absent) },
   ping: { sentMs: millis },
   got: { id: uint32, found: boolean, format, value: bytes, version: count, expiresAt: millis },
   written: { id: uint32, outcome },

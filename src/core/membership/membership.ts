@@ -16,10 +16,12 @@ import type { Effect, Now } from "../machine.ts";
 import {
   isInRing,
   type MemberRecord,
+  type Place,
   type Probe,
   type ProbeRequest,
   type RingState,
   type Update,
+  wantedPlace,
 } from "../messages.ts";
 import type { MembershipOptions } from "../options.ts";
 import { Awareness } from "./awareness.ts";
@@ -74,6 +76,8 @@ export type SelfPatch = Partial<Pick<MemberRecord, "ringState" | "settledRingId"
 export interface MemberChange {
   readonly id: MemberId;
   readonly ringState: RingState;
+  /** The place that it gets. @default it keeps the one that it has */
+  readonly place?: Place;
 }
 
 /** Records that were not believed (generation or numbers out of range) and that there was no room for. */
@@ -267,6 +271,26 @@ export class Membership {
     if (!isSame && !isOut(self.ringState)) this.#view.change(record, "", step);
   }
 
+  /**
+   * Asks for another place in the ring for this node; what is `undefined` stays. A member that waits to join has it at once, one that is in
+   * the ring when the others have rehearsed it. Nothing once it is out.
+   */
+  wish(
+    { zone, weight }: { readonly zone: string | undefined; readonly weight: number | undefined },
+    now: Now,
+    out: Effect[],
+  ): void {
+    const step = this.#begin(now, out);
+    const { self } = this;
+    const asked = wantedPlace(self) ?? self;
+    const place = { zone: zone ?? asked.zone, weight: weight ?? asked.weight };
+    const isSame = place.zone === asked.zone && place.weight === asked.weight;
+    if (isSame || isOut(self.ringState)) return;
+    const wanted = { ...place, seq: Math.max(self.placeSeq, self.wanted?.seq ?? 0) + 1 };
+    const record = { ...self, wanted };
+    this.#view.change(isInRing(self.ringState) ? record : placed(record, wanted), "", step);
+  }
+
   /** Asks a member for a full sync, at most once per 20 ms and member. Nothing for unknown members. */
   syncWith(id: MemberId, now: Now, out: Effect[]): void {
     const step = this.#begin(now, out);
@@ -281,11 +305,12 @@ export class Membership {
   enact(changes: readonly MemberChange[], now: Now, out: Effect[]): void {
     const step = this.#begin(now, out);
     const updates: Update[] = [];
-    for (const { id, ringState } of changes) {
+    for (const { id, ringState, place } of changes) {
       const member = this.#table.get(id);
       if (member === undefined || isOut(member.record.ringState)) continue;
       if (ringState === "evicted") out.push({ kind: "event", event: { type: "evicting", member: id } });
-      this.#view.change({ ...member.record, ringState }, member.accuser, step, true);
+      const record = place === undefined ? member.record : placed(member.record, place);
+      this.#view.change({ ...record, ringState }, member.accuser, step, true);
       updates.push(updateOf(member));
     }
     this.#messenger.tellAll(updates, step);
@@ -589,7 +614,12 @@ function initialRecord(config: MembershipConfig): MemberRecord {
   const { id, address, zone, weight, generation } = config.self;
   const ringState = config.startsInRing ? "active" : "joining";
   const life = { generation, incarnation: 0, liveness: "alive" } as const;
-  return { id, address, zone, weight, ...life, ringSeq: 0, ringState, settledRingId: "", preparedRingId: "" };
+  const place = { zone, weight, placeSeq: 0, wanted: undefined };
+  return { id, address, ...place, ...life, ringSeq: 0, ringState, settledRingId: "", preparedRingId: "" };
+}
+
+function placed(record: MemberRecord, { zone, weight, seq }: Place): MemberRecord {
+  return { ...record, zone, weight, placeSeq: seq };
 }
 
 function probeView(table: MemberTable, awareness: Awareness): ProbeView {

@@ -1,8 +1,10 @@
 // The order of member records: a join-semilattice, so that views agree whatever way, how often and in which order news travels.
 //
-// A record has four parts. `generation` (the boot number) is compared first: the newer boot's record replaces the older one
-// whole, address and all. Within one generation three parts are joined one by one, each by its own total order:
-//   identity   (address, zone, weight): never differs honestly; the greater wins so that even a mistake converges
+// A record has parts. `generation` (the boot number) is compared first: the newer boot's record replaces the older one
+// whole, address and all. Within one generation the others are joined one by one, each by its own total order:
+//   address    never differs honestly; the greater wins so that even a mistake converges
+//   place      (placeSeq, zone, weight): what the member is in the ring; the arbiter moves it to the member's wish
+//   wish       (seq, zone, weight): the place that the member wants; its own
 //   liveness   (incarnation, alive < suspect < dead): anyone accuses, only the member itself raises its incarnation
 //   ring       (phase, ringSeq, state, settled, prepared): the member's own, but others may move it on: into the ring, towards
 //              its eviction, out. The phases (before, in, out of the ring) only go forward, whatever the member says meanwhile
@@ -10,12 +12,12 @@
 // Source: SWIM section 4.2; the generation is Cassandra's.
 
 import { compareIds } from "../../base/ids.ts";
-import { isInRing, type Liveness, type MemberRecord, type RingState } from "../messages.ts";
+import { isInRing, type Liveness, type MemberRecord, type Place, type RingState } from "../messages.ts";
 
 /** A boot number further ahead of our wall clock than this is refused: it could never be replaced. 24 hours. */
 export const GENERATION_AHEAD_MS_MAX = 86_400_000;
 
-/** Incarnations and ring sequence numbers above this are refused: an honest member never gets there, and could not go beyond. */
+/** Incarnations and sequence numbers above this are refused: an honest member never gets there, and could not go beyond. */
 export const SEQUENCE_MAX = 2 ** 31;
 
 const LIVENESS_RANK: Readonly<Record<Liveness, number>> = { alive: 0, suspect: 1, dead: 2 };
@@ -39,15 +41,19 @@ export function mergeRecords(known: MemberRecord, incoming: MemberRecord): Membe
   if (known.generation !== incoming.generation) {
     return known.generation > incoming.generation ? known : incoming;
   }
-  const identity = compareIdentity(known, incoming) >= 0 ? known : incoming;
+  const identity = compareIds(known.address, incoming.address) >= 0 ? known : incoming;
+  const place = comparePlace(placeOf(known), placeOf(incoming)) >= 0 ? known : incoming;
+  const wish = comparePlace(known.wanted, incoming.wanted) >= 0 ? known : incoming;
   const liveness = compareLiveness(known, incoming) >= 0 ? known : incoming;
   const ring = compareRing(known, incoming) >= 0 ? known : incoming;
-  if (identity === liveness && liveness === ring) return identity;
+  if ([place, wish, liveness, ring].every((part) => part === identity)) return identity;
   return {
     id: known.id,
     address: identity.address,
-    zone: identity.zone,
-    weight: identity.weight,
+    zone: place.zone,
+    weight: place.weight,
+    placeSeq: place.placeSeq,
+    wanted: wish.wanted,
     generation: known.generation,
     incarnation: liveness.incarnation,
     liveness: liveness.liveness,
@@ -79,8 +85,14 @@ function phaseOf(state: RingState): number {
   return isOut(state) ? 2 : Number(isInRing(state));
 }
 
-function compareIdentity(a: MemberRecord, b: MemberRecord): number {
-  return compareIds(a.address, b.address) || compareIds(a.zone, b.zone) || a.weight - b.weight;
+/** None is below all others. Zone and weight come last only to make the order total. */
+function comparePlace(a: Place | undefined, b: Place | undefined): number {
+  if (a === undefined || b === undefined) return Number(a !== undefined) - Number(b !== undefined);
+  return a.seq - b.seq || compareIds(a.zone, b.zone) || a.weight - b.weight;
+}
+
+function placeOf({ placeSeq: seq, zone, weight }: MemberRecord): Place {
+  return { seq, zone, weight };
 }
 
 /** Whether both say the same about the member's life: boot, incarnation and liveness. */
@@ -88,7 +100,7 @@ export function isSameLiveness(a: MemberRecord, b: MemberRecord): boolean {
   return a.generation === b.generation && a.incarnation === b.incarnation && a.liveness === b.liveness;
 }
 
-/** An incarnation or ring sequence number that is ahead by more than this of what is known of the same boot is refused: each step is news of its own. */
+/** An incarnation or sequence number that is ahead by more than this of what is known of the same boot is refused: each step is news of its own. */
 const STEPS_MAX = 1_000;
 
 /**
@@ -97,7 +109,17 @@ const STEPS_MAX = 1_000;
  */
 export function isLeap(known: MemberRecord, told: MemberRecord): boolean {
   if (known.generation !== told.generation) return false;
-  return told.incarnation - known.incarnation > STEPS_MAX || told.ringSeq - known.ringSeq > STEPS_MAX;
+  return stepsBetween(known, told) > STEPS_MAX;
+}
+
+/** By the number that went furthest. */
+function stepsBetween(known: MemberRecord, told: MemberRecord): number {
+  return Math.max(
+    told.incarnation - known.incarnation,
+    told.ringSeq - known.ringSeq,
+    told.placeSeq - known.placeSeq,
+    (told.wanted?.seq ?? 0) - (known.wanted?.seq ?? 0),
+  );
 }
 
 /** Whether a record may be believed at all, by our own wall clock (ms since 1970). */
@@ -105,6 +127,8 @@ export function isPlausible(record: MemberRecord, wallMs: number): boolean {
   return (
     record.generation <= wallMs + GENERATION_AHEAD_MS_MAX &&
     record.incarnation <= SEQUENCE_MAX &&
-    record.ringSeq <= SEQUENCE_MAX
+    record.ringSeq <= SEQUENCE_MAX &&
+    record.placeSeq <= SEQUENCE_MAX &&
+    (record.wanted?.seq ?? 0) <= SEQUENCE_MAX
   );
 }

@@ -7,11 +7,12 @@
 // 3. `dead` in a full sync is taken as `suspect`: it may be old, and the accused gets to answer. This still converges: for each
 //    incarnation the suspicion ends in the same `dead`, by our own timer, or in a higher incarnation that beats both.
 // 4. A node finds out whether it was in the ring before a restart before it tells of itself, and then comes back as
-//    `warming`: as `joining` it would lose its slots for a moment, and all its data would move.
+//    `warming`: as `joining` it would lose its slots for a moment, and all its data would move. In the same place as before: another
+//    one that it was started with is a wish.
 
 import type { MemberId } from "../../base/ids.ts";
 import type { NodeEvent } from "../events.ts";
-import { isInRing, type MemberRecord, type Sync, type Update } from "../messages.ts";
+import { isInRing, type MemberRecord, type Sync, type Update, wantedPlace } from "../messages.ts";
 import type { MembershipOptions } from "../options.ts";
 import type { Awareness } from "./awareness.ts";
 import { UPDATES_PER_MESSAGE_MAX } from "./broadcasts.ts";
@@ -256,6 +257,10 @@ export class View {
     if (told.generation > self.generation) return;
     const isAccused = told.liveness !== "alive" && told.incarnation >= self.incarnation;
     if (isAccused || told.incarnation > self.incarnation) this.#refute(told.incarnation, step);
+    if (told.placeSeq > self.placeSeq) {
+      const { zone, weight, placeSeq } = told;
+      this.change({ ...this.#parts.table.self, zone, weight, placeSeq }, "", step);
+    }
     if (isOut(told.ringState)) {
       const { ringSeq, ringState, settledRingId, preparedRingId } = told;
       this.change({ ...this.#parts.table.self, ringSeq, ringState, settledRingId, preparedRingId }, "", step);
@@ -277,7 +282,8 @@ export class View {
       messenger.remind();
       return;
     }
-    this.change({ ...self, ringState: "warming", ringSeq: self.ringSeq + 1 }, "", step);
+    const resumed = { ...self, ...placeAfterRestart(self, told) };
+    this.change({ ...resumed, ringState: "warming", ringSeq: self.ringSeq + 1 }, "", step);
   }
 
   #refute(incarnation: number, step: Step): void {
@@ -309,6 +315,25 @@ export class View {
   }
 }
 
+/**
+ * The place of a member that was in the ring before it restarted, and what it wishes: what it was started with; where that says
+ * nothing (no zone, a weight of 1) what it had, or wished for last.
+ */
+function placeAfterRestart(
+  self: MemberRecord,
+  told: MemberRecord,
+): Pick<MemberRecord, "zone" | "weight" | "wanted"> {
+  const { zone, weight } = told;
+  const asked = wantedPlace(told) ?? told;
+  const wanted = {
+    seq: self.placeSeq + 1,
+    zone: self.zone === "" ? asked.zone : self.zone,
+    weight: self.weight === 1 ? asked.weight : self.weight,
+  };
+  const isContent = wanted.zone === zone && wanted.weight === weight;
+  return { zone, weight, wanted: isContent ? undefined : wanted };
+}
+
 /** Whether someone who says `told` should hear `known`: it is of an older boot, or the member is out. */
 function isOutdated(told: MemberRecord, known: MemberRecord): boolean {
   if (told.generation !== known.generation) return told.generation < known.generation;
@@ -322,13 +347,16 @@ function softened(record: MemberRecord, known: MemberRecord | undefined): Member
 }
 
 function emitChange(before: MemberRecord | undefined, member: Member, step: Step): void {
-  const { id, liveness, incarnation, ringState, address } = member.record;
+  const { id, liveness, incarnation, ringState, address, zone, weight } = member.record;
   if (before?.liveness !== liveness) {
     emit({ type: "memberLiveness", member: id, liveness, incarnation, by: member.accuser }, step);
   }
   if (before?.ringState !== ringState) emit({ type: "memberRingState", member: id, ringState }, step);
   if (before !== undefined && before.address !== address) {
     emit({ type: "memberAddress", member: id, address }, step);
+  }
+  if (before !== undefined && (before.zone !== zone || before.weight !== weight)) {
+    emit({ type: "memberPlace", member: id, zone, weight }, step);
   }
 }
 

@@ -94,6 +94,10 @@ export class Callers {
       case "clear":
         coordinator.clear(request, replyTo, now);
         return;
+      case "place":
+        this.#parts.cluster.membership.wish(request, realNow, outbox.effects);
+        outbox.reply(client, { kind: "commanded", id: request.id });
+        return;
       case "command":
         this.#command(request, realNow);
         outbox.reply(client, { kind: "commanded", id: request.id });
@@ -121,7 +125,8 @@ export class Callers {
     if (retryAfterMs === 0) return false;
     const ids: number[] = [];
     for (const request of requests) {
-      if (request.kind === "ping" || request.kind === "command") this.request(client, request, now, realNow);
+      const isAlwaysTaken = request.kind === "ping" || request.kind === "command" || request.kind === "place";
+      if (isAlwaysTaken) this.request(client, request, now, realNow);
       else ids.push(request.id);
     }
     for (let start = 0; start < ids.length; start += REFUSED_IDS_MAX) {

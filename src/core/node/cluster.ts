@@ -13,7 +13,7 @@ import type { Prng } from "../../base/prng.ts";
 import type { PeerLinks } from "../links.ts";
 import type { Now } from "../machine.ts";
 import { Membership } from "../membership/membership.ts";
-import { isInRing, type MemberRecord } from "../messages.ts";
+import { isInRing, type MemberRecord, wantedPlace } from "../messages.ts";
 import type { NodeCoreOptions } from "../options.ts";
 import type { ClusterView } from "../replication/cluster-view.ts";
 import type { SlotStates } from "../replication/slot-states.ts";
@@ -64,7 +64,7 @@ export class Cluster implements ClusterView {
     this.self = id;
     this.#parts = parts;
     this.#listener = listener;
-    this.#membership = this.#newMembership(generation, seeds, now);
+    this.#membership = this.#newMembership({ generation, seeds, place: parts.options }, now);
   }
 
   /** Who is there and who is alive. Another object after the node started over. */
@@ -174,19 +174,31 @@ export class Cluster implements ClusterView {
       .filter(({ id }) => id !== this.self)
       .map(({ address }) => address);
     const outGeneration = this.own.generation;
+    const place = wantedPlace(this.own) ?? this.own;
     const generation = Math.max(outGeneration + 1, Math.floor(now.wallMs));
     this.#parts.slots.reset();
     this.#ring = undefined;
     this.#seen = new Map();
     this.#listener.ringPlanned(undefined, now);
-    this.#membership = this.#newMembership(generation, addresses.slice(0, SEEDS_MAX), now, outGeneration);
+    const seeds = addresses.slice(0, SEEDS_MAX);
+    this.#membership = this.#newMembership({ generation, seeds, place, outGeneration }, now);
     this.#viewVersion = -1;
     this.refresh(now);
   }
 
-  #newMembership(generation: number, seeds: readonly string[], now: Now, outGeneration = 0): Membership {
+  #newMembership(
+    boot: {
+      readonly generation: number;
+      readonly seeds: readonly string[];
+      readonly place: { readonly zone: string; readonly weight: number };
+      readonly outGeneration?: number;
+    },
+    now: Now,
+  ): Membership {
     const { options, links, prng } = this.#parts;
-    const { id, address, zone, weight, membership, replicas } = options;
+    const { generation, seeds, place, outGeneration = 0 } = boot;
+    const { zone, weight } = place;
+    const { id, address, membership, replicas } = options;
     const startsInRing = this.isFounder && generation === options.generation;
     return new Membership(
       {

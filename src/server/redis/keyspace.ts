@@ -87,7 +87,7 @@ interface Operation {
   mayBeApplied: boolean;
 }
 
-type Request = Exclude<ClientRequest, { kind: "ping" | "command" }>;
+type Request = Exclude<ClientRequest, { kind: "ping" | "command" | "place" }>;
 
 /** See the top of the file. */
 export class CoreKeyspace implements Keyspace {

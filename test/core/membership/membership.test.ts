@@ -19,8 +19,11 @@ class Node {
   wallMs = GENERATION + 60_000;
   readonly membership: Membership;
 
-  constructor(init: { startsInRing?: boolean; seeds?: readonly string[]; condemns?: boolean } = {}) {
-    const self = { id: id("me"), address: "me:7400", zone: "", weight: 1, generation: GENERATION };
+  constructor(
+    init: { startsInRing?: boolean; seeds?: readonly string[]; condemns?: boolean; weight?: number } = {},
+  ) {
+    const weight = init.weight ?? 1;
+    const self = { id: id("me"), address: "me:7400", zone: "", weight, generation: GENERATION };
     this.membership = new Membership(
       {
         self,
@@ -53,6 +56,10 @@ class Node {
 
   link(member: string, isUp: boolean): readonly Effect[] {
     return this.#call((out) => this.membership.link(id(member), isUp, this.now, out));
+  }
+
+  wish(place: { zone: string | undefined; weight: number | undefined }): readonly Effect[] {
+    return this.#call((out) => this.membership.wish(place, this.now, out));
   }
 
   stalled(ms: number): readonly Effect[] {
@@ -290,6 +297,41 @@ describe("Membership of a node that starts", () => {
       message.kind === "gossip" ? message.updates : [],
     );
     expect(told.map(({ record }) => record.ringState)).toEqual(["warming"]);
+  });
+
+  test("Membership comes back in its place, and wishes for the one that it was started with", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400"], weight: 4 });
+    node.run(0);
+
+    const wanted = { seq: 3, zone: "b", weight: 2 };
+    const old = recordOf("me", { generation: GENERATION - 1, zone: "a", weight: 3, placeSeq: 2, wanted });
+    node.sync("a", false, recordOf("a"), old);
+
+    const { self } = node.membership;
+    expect(self).toMatchObject({ zone: "a", weight: 3, placeSeq: 0, wanted: { zone: "b", weight: 4 } });
+  });
+
+  test("Membership has the place that it asks for at once while it waits to join", () => {
+    const node = new Node({ startsInRing: false, seeds: ["a:7400"] });
+    node.sync("a", false, recordOf("a"));
+
+    node.wish({ zone: "b", weight: undefined });
+
+    expect(node.membership.self).toMatchObject({ zone: "b", weight: 1, wanted: { zone: "b", weight: 1 } });
+  });
+
+  test("Membership tells its wish once, and takes the place that others give it", () => {
+    const node = new Node();
+    node.sync("a", false, recordOf("a"));
+
+    const told = node.wish({ zone: undefined, weight: 2 });
+    expect(node.wish({ zone: undefined, weight: 2 })).toEqual([]);
+    const wanted = { seq: 1, zone: "", weight: 2 };
+    expect(node.membership.self).toMatchObject({ weight: 1, placeSeq: 0, wanted });
+    expect(messagesOf(told, "gossip").map(({ to }) => to)).toEqual(["a"]);
+    node.gossip("a", { ...node.membership.self, weight: 2, placeSeq: 1 });
+
+    expect(node.membership.self).toMatchObject({ weight: 2, placeSeq: 1 });
   });
 
   test("Membership joins afresh when it left before its restart", () => {

@@ -1,5 +1,6 @@
 // One change of the ring after another under load, and at a random moment of each something else: a process is killed, a link cut, a
-// host split off, a process paused, or the next change asked for. Short runs, meant for thousands of seeds.
+// host split off, a process paused, or the next change asked for; in some runs members get other weights and zones as well. Short
+// runs, meant for thousands of seeds.
 
 import type { Prng } from "../../../src/base/prng.ts";
 import type { ClientProcess } from "../client-process.ts";
@@ -19,9 +20,12 @@ const CHANGE_MS_MAX = 1_500;
 export const ringChanges: Scenario = {
   name: "ring-changes",
   title:
-    "Nodes join, leave or die for good, and at a random moment of that one is killed, cut off or paused: no stale quorum read, no present key missed, nothing deleted comes back.",
+    "Nodes join, leave, move to other weights and zones or die for good, and at a random moment of that one is killed, cut off or paused: no stale quorum read, no present key missed, nothing deleted comes back.",
   run(make, seed) {
     const chance = prngFor(seed, "scenario");
+    // A generator of their own, and in some runs none at all: those run as they did before there were any.
+    const places = prngFor(seed, "new places");
+    const hasMoves = places.chance(0.4);
     const world = make({
       node: { membership: { deadGraceMs: 7_000, evictionSpacingMs: 300 } },
       // Where messages take their time, copies do: that is when a newcomer must not be believed.
@@ -52,6 +56,7 @@ export const ringChanges: Scenario = {
     for (let round = 0; round < rounds; round++) {
       world.network.profile = { ...profile, lossChance };
       const isLoss = change(world, chance);
+      if (hasMoves) world.queue.after(places.below(2_500), () => move(world, places));
       world.run(CHANGE_MS_MAX * chance.float() ** 2);
       const heal = disturb(world, chance, isLoss);
       // Some calls may find no majority while this lasts; none may be answered wrongly.
@@ -80,6 +85,12 @@ function change(world: World, chance: Prng): boolean {
     for (let number = 0; number < count; number++) world.startNode(`n${world.nodes.size + 1}`);
   }
   return kind === "die";
+}
+
+/** Somebody asks for another weight and zone. */
+function move(world: World, places: Prng): void {
+  const member = places.pick(world.running.filter(({ hasLeft }) => !hasLeft));
+  member?.wish(places.pick(["", "a", "b"])!, 1 + places.below(3));
 }
 
 /** Does something else as well; returns what undoes it. A second process is killed only where no first one was. */
