@@ -181,7 +181,7 @@ export class PackedWriter {
       lengths[index] = length;
       total += length;
     }
-    const start = this.#end;
+    const start = this.length;
     this.numbers(lengths, count);
     this.#ensure(total);
     const bytes = this.#bytes;
@@ -191,8 +191,8 @@ export class PackedWriter {
       for (let unit = 0; unit < text.length; unit++) {
         const code = text.charCodeAt(unit);
         if (code >= 0x80) {
-          // Not ASCII: once more, in a way that is right for all texts.
-          this.#end = start;
+          // Not ASCII: once more, in a way that is right for all texts. The frame may lie in another block by now.
+          this.#end = this.#start + start;
           this.bytes(values.map((value) => encoder.encode(value)));
           return;
         }

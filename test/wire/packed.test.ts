@@ -1,7 +1,7 @@
 // Where frames lie in memory: whoever holds one must find it as it was written, whatever is written later.
 
 import { describe, expect, test } from "vitest";
-import { PackedWriter } from "../../src/wire/packed.ts";
+import { PackedReader, PackedWriter } from "../../src/wire/packed.ts";
 
 const LARGE = 200 * 1024;
 
@@ -34,6 +34,22 @@ describe("PackedWriter", () => {
 
     expect(second.buffer).toBe(first.buffer);
     expect(second.byteOffset).toBe(first.byteOffset + first.length);
+  });
+
+  test("writes texts that are not ASCII also where they need another block", () => {
+    const writer = new PackedWriter();
+    write(writer, filled(60_000, 1));
+    const texts = ["ü".repeat(10_000), "b"];
+
+    writer.begin();
+    writer.byte(7);
+    writer.texts(texts);
+    const reader = new PackedReader(writer.finish());
+
+    expect(reader.byte()).toBe(7);
+    const range = { min: 0, max: 20_000, expected: "a length" };
+    expect(reader.texts(2, new Float64Array(2), range)).toEqual(texts);
+    reader.end();
   });
 
   test("uses the memory of a large frame that was released, and of no other", () => {
