@@ -3,7 +3,8 @@
 // Batching: all messages of one turn of the event loop leave as one frame, sent in the turn's check phase (`setImmediate`). That
 // comes after every callback and promise continuation of the turn, so that what many callers say at once shares a frame,
 // and before the loop waits again, so that a lone message loses no time. A microtask would run before the other callers' continuations.
-// What is said in answer to a frame while it is being dealt with leaves at once: nobody else will join it.
+// Answers to a client's frame leave at once: nobody else will join them. Between nodes they wait for the end of the turn, for much of
+// what the turn still has to deal with leads to the same few links.
 //
 // A side that asks (`isAsking`) sends no small frame after one that nothing has come back for yet, for a millisecond at most: answers that
 // trickle in would make questions that trickle out, and frames of one or two messages cost ten times as much per message as
@@ -261,9 +262,9 @@ export class WebSocketLink implements Link {
     this.#isReceiving = false;
     this.#unanswered = 0;
     if (this.#queue.length === 0) return;
-    // An asking side has nothing to answer: what has been waiting leaves with what the answers lead to.
-    if (this.#parts.isAsking) this.#scheduleFlush();
-    else this.#flush();
+    if (this.#parts.isPaced) this.#flush();
+    // On an asking side this is what has been waiting, and leaves with what the answers lead to.
+    else if (!this.#isFlushDue) this.#scheduleFlush();
   }
 
   #take(data: Uint8Array, isBinary: boolean): void {

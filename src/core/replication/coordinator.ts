@@ -303,12 +303,12 @@ export class Coordinator {
     const isReplica = list.includes(view.self);
     if (isReplica && (isForwarded || request.attempt > 1)) return view.self;
     if (isForwarded) return undefined;
+    if (isReplica && slots.counts(slot) && !needsCurrent(request.change)) return view.self;
     const candidates = list.filter(
       (member) => view.isUsable(member) && view.mayCount(member) && member !== view.self,
     );
     if (!isReplica) return candidates[0] ?? list.find((member) => view.isUsable(member));
     if (!slots.counts(slot)) return candidates[0] ?? view.self;
-    if (!needsCurrent(request.change)) return view.self;
     // The acting primary: the first in the list that can be reached.
     const first = list.find((member) => member === view.self || candidates.includes(member));
     return first ?? view.self;
@@ -323,8 +323,9 @@ export class Coordinator {
     const list = view.ring?.preferenceList(slot) ?? [];
     const needed =
       request.write === "all" ? list.length : request.write === "async" ? 1 : majorityOf(list.length);
-    const able = list.filter((member) => (member === view.self ? slots.counts(slot) : view.isUsable(member)));
-    return able.length >= needed;
+    let able = 0;
+    for (const member of list) if (member === view.self ? slots.counts(slot) : view.isUsable(member)) able++;
+    return able >= needed;
   }
 
   #coordinate(request: WriteRequest, slot: Slot, replyTo: ReplyTo, now: Now): void {

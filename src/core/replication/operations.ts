@@ -156,7 +156,11 @@ function grown<T extends Float64Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>(f
   return to;
 }
 
-/** Sequence numbers of one client follow each other, so that the low bits alone would do; many clients need the mixing. */
+/**
+ * Sequence numbers of one client follow each other, and so do the messages about them: sixteen that differ in the last bits only share a
+ * line of the index, so that most find theirs at hand. The rest is mixed, or clients at the same numbers would get in each other's way.
+ */
 function hashOf(client: number, seq: number): number {
-  return mix32((seq >>> 0) ^ Math.imul(client >>> 0, 0x9e3779b1) ^ Math.floor(client / 0x1_0000_0000));
+  const line = (seq >>> 4) ^ Math.imul(client >>> 0, 0x9e3779b1) ^ Math.floor(client / 0x1_0000_0000);
+  return (mix32(line) << 4) | (seq & 15);
 }

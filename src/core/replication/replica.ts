@@ -30,7 +30,7 @@ import type { EntryHead, Store } from "../store/store.ts";
 import { type HybridClock, isTooFarAhead, stampOf } from "./clock.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import { numberIn } from "./decide.ts";
-import type { OperationTable } from "./operations.ts";
+import type { KnownOperation, OperationTable } from "./operations.ts";
 import type { Outbox } from "./outbox.ts";
 import type { SlotStates } from "./slot-states.ts";
 
@@ -100,12 +100,13 @@ export class Replica {
     const merged = store.merge(slot, entry, now.wallMs, request.purpose === "client" ? HOT : COLD);
     const isHeldAsFloor = merged.status === "newer" && this.#isHeldAsFloor(request, merged.heldVersion);
     if (merged.status === "full") return { ...reply, status: "full" };
-    // To a repair "stored" would say that nothing newer is here.
-    const wasStored = request.purpose === "client" && this.#wasStored(entry);
-    if (merged.status === "newer" && !isHeldAsFloor && !wasStored)
-      return { ...reply, status: "newer", heldVersion: merged.heldVersion };
-    const { version, opAttempt: attempt } = entry;
-    operations.record(entry.opClient, entry.opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
+    const { version, opClient, opSeq, opAttempt: attempt } = entry;
+    if (merged.status === "newer" && !isHeldAsFloor) {
+      // To a repair "stored" would say that nothing newer is here.
+      const isKnown = request.purpose === "client" && wasStored(entry, operations.find(opClient, opSeq));
+      if (!isKnown) return { ...reply, status: "newer", heldVersion: merged.heldVersion };
+    }
+    operations.record(opClient, opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
     return reply;
   }
 
@@ -115,36 +116,25 @@ export class Replica {
     { from, slot }: { readonly from: MemberId; readonly slot: Slot },
     now: Now,
   ): ReplicateReply {
-    const { store, slots, view } = this.#parts;
+    const { store, slots, view, operations } = this.#parts;
     const { entry, purpose, id } = request;
     // A repair is stored under any ring, and counts for the sender's majority only under the same one (invariant 2).
     const counts = slots.counts(slot) && request.ringId === view.ring?.id;
     const reply = { kind: "replicated", id, counts, heldVersion: entry.version } as const;
-    const refusal = this.#refusal(request, slot, from, now);
+    const known = operations.find(entry.opClient, entry.opSeq);
+    const isSuperseded = purpose === "client" ? isFenced(entry, known) : isDead(entry, known);
+    const refusal = this.#refusal(request, { from, slot }, now) ?? (isSuperseded ? "fenced" : undefined);
     if (refusal !== undefined) return { ...reply, status: refusal };
     const held = store.head(slot, entry.key);
-    const otherVersion = purpose === "client" ? this.#otherVersion(request, held) : 0;
+    const otherVersion = purpose === "client" ? otherVersionOf(request, held, known) : 0;
     if (otherVersion > 0)
       return { ...reply, status: "newer", heldVersion: Math.max(otherVersion, held?.version ?? 0) };
     // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
     const heldVersion = held?.version ?? (request.over > 0 ? store.clearedVersion(slot) : 0);
     const isSame = held !== undefined && (compareVersions(held, entry) === 0 || isEarlierIssue(held, entry));
-    if (!isSame && !this.#wasStored(entry) && purpose === "client" && heldVersion > request.over)
+    if (!isSame && !wasStored(entry, known) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
     return { kind: "replicated", id, status: "stored", counts, heldVersion: entry.version };
-  }
-
-  /**
-   * The other version under which the operation is stored here, where it may not be replaced; 0 for none. The coordinator was told by a
-   * majority that they do not know the write, and since then a reader may have brought it to a majority and shown it. Another issue of
-   * the same attempt may replace it while nothing came after it: neither here, nor where the new one was decided.
-   */
-  #otherVersion({ entry, over }: Replicate, held: EntryHead | undefined): number {
-    const { opClient, opSeq, opAttempt, version } = entry;
-    if (opClient === 0) return 0;
-    if (held !== undefined && isEarlierIssue(held, entry)) return over <= held.version ? 0 : held.version;
-    const known = this.#parts.operations.find(opClient, opSeq);
-    return known.version !== version && known.attempt <= opAttempt ? known.version : 0;
   }
 
   /**
@@ -157,13 +147,11 @@ export class Replica {
     return purpose !== "client" && this.#parts.store.head(slotOfKey(entry.key), entry.key) === undefined;
   }
 
-  /** Stored before, and overwritten since: the answer was lost, and "newer" would have it written once more on top. */
-  #wasStored(entry: Entry): boolean {
-    if (entry.opClient === 0) return false;
-    return this.#parts.operations.find(entry.opClient, entry.opSeq).version === entry.version;
-  }
-
-  #refusal(request: Replicate, slot: Slot, from: MemberId, now: Now): ReplicateStatus | undefined {
+  #refusal(
+    request: Replicate,
+    { from, slot }: { readonly from: MemberId; readonly slot: Slot },
+    now: Now,
+  ): ReplicateStatus | undefined {
     const { view, outbox, slots } = this.#parts;
     const { entry, purpose } = request;
     if (view.ring === undefined) return "ring";
@@ -178,7 +166,7 @@ export class Replica {
       outbox.event({ type: "versionRefused", member: from, aheadMs });
       return "clock";
     }
-    return this.#isSuperseded(entry, purpose) ? "fenced" : undefined;
+    return undefined;
   }
 
   /** Invariant 5. */
@@ -187,14 +175,6 @@ export class Replica {
     if (!isTooFarAhead(version, { wallMs, skewMsMax, held: 0 })) return false;
     const held = store.head(slot, key)?.version ?? Math.max(store.floor(slot), store.clearedVersion(slot));
     return isTooFarAhead(version, { wallMs, skewMsMax, held });
-  }
-
-  /** Invariant 3. */
-  #isSuperseded(entry: Entry, purpose: Replicate["purpose"]): boolean {
-    if (entry.opClient === 0) return false;
-    const known = this.#parts.operations.find(entry.opClient, entry.opSeq);
-    if (purpose === "client") return entry.opAttempt < known.fence;
-    return known.version > 0 && known.version !== entry.version && entry.opAttempt < known.attempt;
   }
 
   /** Answers `ring`, for "not now", to a version from a clock too far ahead as well. */
@@ -229,6 +209,38 @@ export class Replica {
 
 function isOf(entry: Entry | undefined, { opClient, opSeq }: ReadReplica): boolean {
   return entry !== undefined && entry.opClient === opClient && entry.opSeq === opSeq;
+}
+
+// What is known of the entry's operation. Of no operation (client 0) nothing is: all zeros.
+
+/** A later attempt asked about the operation here: no write of this one is to be stored (invariant 3). */
+function isFenced({ opAttempt }: Entry, known: KnownOperation): boolean {
+  return opAttempt < known.fence;
+}
+
+/** A later attempt completed under another version (invariant 3). */
+function isDead({ version, opAttempt }: Entry, known: KnownOperation): boolean {
+  return known.version > 0 && known.version !== version && opAttempt < known.attempt;
+}
+
+/**
+ * The other version under which the operation is stored here, where it may not be replaced; 0 for none. The coordinator was told by a
+ * majority that they do not know the write, and since then a reader may have brought it to a majority and shown it. Another issue of
+ * the same attempt may replace it while nothing came after it: neither here, nor where the new one was decided.
+ */
+function otherVersionOf(
+  { entry, over }: Replicate,
+  held: EntryHead | undefined,
+  known: KnownOperation,
+): number {
+  if (entry.opClient === 0) return 0;
+  if (held !== undefined && isEarlierIssue(held, entry)) return over <= held.version ? 0 : held.version;
+  return known.version !== entry.version && known.attempt <= entry.opAttempt ? known.version : 0;
+}
+
+/** Stored before, and overwritten since: the answer was lost, and "newer" would have it written once more on top. */
+function wasStored({ version }: Entry, known: KnownOperation): boolean {
+  return known.version === version;
 }
 
 const HOT = Object.freeze({ cold: false });
