@@ -188,6 +188,11 @@ export class NodeCore implements Machine<Input, Effect> {
     return this.#coordinator.getAlone(key, read, this.#time.at(realNow));
   }
 
+  /** Takes back the value of a `got` that was written out, and that nobody else holds. */
+  giveBack(value: Uint8Array): void {
+    this.#store.giveBack?.(value);
+  }
+
   /** The cluster's wall time, in ms since 1970: what entries expire by. */
   wallMs(realNow: Now): number {
     return this.#time.at(realNow).wallMs;

@@ -243,6 +243,7 @@ export class WebSocketLink implements Link {
       webSocket.send(frame, this.#onSent);
       return;
     }
+    this.#handlers?.onLargeWritten?.(batch);
     webSocket.send(frame, () => {
       releaseFrame(frame);
       this.#onSent();

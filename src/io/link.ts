@@ -96,6 +96,8 @@ export interface LinkHandlers {
   onClose(reason: string): void;
   /** A message was not sent because it alone is larger than a frame may be. */
   onOversized?(message: Message, reason: string): void;
+  /** The messages have been written into a large frame: the link does not need their bytes any more. Not called for small frames. */
+  onLargeWritten?(messages: readonly Message[]): void;
 }
 
 /** Certificates in PEM. */

@@ -21,6 +21,8 @@ export interface ClientLinksPorts {
   refusal(requestId: number): Failure;
   /** A request was refused that its user may not make. */
   onDenied(user: string, remoteAddress: string, reason: string): void;
+  /** A value was written out: who lent it may use its memory again. */
+  giveBack?(value: Uint8Array): void;
 }
 
 /** What kind of request it is, and when it came. */
@@ -86,6 +88,9 @@ export class ClientLinks {
       onMessages: (messages) => this.#receive(handle, client, messages),
       onClose: () => this.#forget(handle),
       onOversized: (message) => this.#oversized(handle, message),
+      onLargeWritten: (messages) => {
+        for (const message of messages) if (message.kind === "got") this.#ports.giveBack?.(message.value);
+      },
     };
   }
 

@@ -60,6 +60,8 @@ export interface NodeMachine extends Machine<Input, Effect> {
   wallMs(now: Now): number;
   /** See {@link NodeCore.getAlone}. */
   getAlone: NodeCore["getAlone"];
+  /** See {@link NodeCore.giveBack}. */
+  giveBack?(value: Uint8Array): void;
 }
 
 /** Builds the core of a node; for tests. */
@@ -164,6 +166,7 @@ export class NodeShell {
     this.#clients = new ClientLinks({
       ...{ feed, nowMs, waitedMs, refusal, metrics: this.#requests },
       onDenied: (user, remoteAddress, reason) => denials.note(user, remoteAddress, reason),
+      giveBack: (value) => this.#core.giveBack?.(value),
     });
     this.#peers = new PeerLinks({
       feed: (input) => this.#feedFromPeers(input),

@@ -44,6 +44,7 @@ export class End implements LinkHandlers {
   readonly batches: (readonly Message[])[] = [];
   readonly closes: string[] = [];
   readonly oversized: string[] = [];
+  readonly largeWritten: Message[] = [];
   link: Link | undefined;
   onEach: (message: Message) => void = () => {};
   readonly onMessages = (messages: readonly Message[]): void => {
@@ -55,6 +56,9 @@ export class End implements LinkHandlers {
   };
   readonly onOversized = (_message: Message, reason: string): void => {
     this.oversized.push(reason);
+  };
+  readonly onLargeWritten = (messages: readonly Message[]): void => {
+    this.largeWritten.push(...messages);
   };
 
   get messages(): readonly Message[] {

@@ -428,6 +428,21 @@ describe("a link", () => {
     expect(acceptor.ends[0]!.closes).toEqual([]);
   });
 
+  test("tells which messages it wrote into a large frame, and nothing of small ones", async () => {
+    const acceptor = await startAcceptor();
+    const near = await dial(acceptor.address);
+    const far = acceptor.ends[0]!;
+
+    far.link!.send(got(1));
+    await vi.waitFor(() => expect(near.messages).toHaveLength(1));
+    expect(far.largeWritten).toEqual([]);
+    const large = got(2, 70_000);
+    far.link!.send(large);
+    await vi.waitFor(() => expect(near.messages).toHaveLength(2));
+
+    expect(far.largeWritten).toEqual([large]);
+  });
+
   test("drops a message that alone is larger than a frame, says so, and goes on", async () => {
     const limits = resolveLinkLimits();
     const small = { ...limits, frameBytesMax: { ...limits.frameBytesMax, client: 10_000 } };

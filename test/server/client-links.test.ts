@@ -17,6 +17,7 @@ const get = (id: number): ClientRequest => ({
 
 function setUp() {
   const inputs: Input[] = [];
+  const givenBack: Uint8Array[] = [];
   const metrics = new RequestMetrics();
   let nowMs = 0;
   const clients = new ClientLinks({
@@ -25,6 +26,7 @@ function setUp() {
     waitedMs: () => 12,
     metrics,
     onDenied: () => {},
+    giveBack: (value) => givenBack.push(value),
     refusal: (id): Failure => ({
       kind: "failed",
       id,
@@ -36,6 +38,7 @@ function setUp() {
   });
   return {
     inputs,
+    givenBack,
     metrics,
     clients,
     open: (capabilities: readonly string[] = []) =>
@@ -76,6 +79,17 @@ describe("ClientLinks", () => {
     clients.reply(2, { kind: "commanded", id: 2 }, 0);
 
     expect(links.map(({ sent }) => sent)).toEqual([[], [{ kind: "commanded", id: 1 }]]);
+  });
+
+  test("gives values back that were written out", () => {
+    const { clients, givenBack } = setUp();
+    const handlers = clients.accept(new FakeLink("client", {}));
+    const value = new Uint8Array(10_000);
+    const got = { kind: "got", id: 1, found: true, format: 1, value, version: 0, expiresAt: 0 } as const;
+
+    handlers.onLargeWritten?.([{ kind: "written", id: 2, outcome: true }, got]);
+
+    expect(givenBack).toEqual([value]);
   });
 
   test("times a request from its arrival to its answer and counts how it ended", () => {

@@ -76,7 +76,7 @@ export class Holdings {
   readonly index: SlotIndex;
   readonly ledger = new SlotLedger();
   readonly #pool: SegmentPool;
-  readonly #lender = new Lender();
+  readonly lender = new Lender();
   readonly #inlineBytesMax: number;
   readonly #chunkBytesMax: number;
 
@@ -139,7 +139,7 @@ export class Holdings {
     const value =
       (flags & LARGE) !== 0
         ? this.#assemble(words, at)
-        : this.#lender.copy(words, valueAt(words, at), inlineBytesAt(words, at));
+        : this.lender.copy(words, valueAt(words, at), inlineBytesAt(words, at));
     return readEntry(words, at, key, value);
   }
 
@@ -159,7 +159,7 @@ export class Holdings {
   }
 
   #assemble(words: Int32Array, at: number): Uint8Array {
-    const value = new Uint8Array(valueLengthAt(words, at));
+    const value = this.lender.room(valueLengthAt(words, at));
     const first = chunkReferencesAt(words, at);
     const count = chunkCountAt(words, at);
     let offset = 0;

@@ -182,7 +182,13 @@ export class SegmentStore implements Store {
     const at = this.#log.wordOf(ref);
     const uses = usesAt(words, at);
     if (uses < USES_MAX) setUsesAt(words, at, uses + 1);
-    return holdings.entryOf(ref, key);
+    const entry = holdings.entryOf(ref, key);
+    if (entry.value !== undefined) holdings.lender.lend(entry.value);
+    return entry;
+  }
+
+  giveBack(value: Uint8Array): void {
+    this.#holdings.lender.giveBack(value);
   }
 
   merge(slot: Slot, entry: Entry, wallMs: number, options?: { readonly cold?: boolean }): MergeResult {

@@ -72,6 +72,8 @@ export interface Store {
   head(slot: Slot, key: string): EntryHead | undefined;
   /** The live value under `key`: not a tombstone, not expired at `wallMs`. Counts as a use for eviction. */
   get(slot: Slot, key: string, wallMs: number): Entry | undefined;
+  /** Takes back a value that {@link Store.get} answered and nobody holds any more: its memory may serve for the next one. Never needed. */
+  giveBack?(value: Uint8Array): void;
   /**
    * Keeps `entry` if it is newer than what is held. `cold` inserts it where it is evicted first (transfers and repair must
    * not push out what callers use).

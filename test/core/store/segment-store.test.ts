@@ -222,6 +222,24 @@ describe("SegmentStore", () => {
     for (const [index, length] of lengths.entries()) expect(read[index]).toEqual(bytesOf(index, length));
   });
 
+  test("giveBack uses the memory of what get answered again, and never that of what peek answered", () => {
+    const store = new SegmentStore({ bytesMax: 64_000_000 }, TEST_HASHES);
+    for (const length of [10_000, 20_000]) {
+      store.merge(SLOT, value("a", length, { value: bytesOf(1, length) }), T0);
+      store.merge(SLOT, value("b", length, { value: bytesOf(2, length) }), T0);
+      const peeked = store.peek(SLOT, "a")!.value!;
+      const got = store.get(SLOT, "a", T0)!.value!;
+
+      store.giveBack(peeked);
+      store.giveBack(got);
+      const [first, second] = [store.get(SLOT, "b", T0)!.value!, store.get(SLOT, "b", T0)!.value!];
+
+      expect(first.buffer).toBe(got.buffer);
+      expect(second.buffer).not.toBe(got.buffer);
+      expect([first, second, peeked]).toEqual([bytesOf(2, length), bytesOf(2, length), bytesOf(1, length)]);
+    }
+  });
+
   test("drops slots with many entries over and over, and holds nothing of what was dropped", () => {
     const store = tiny(400_000);
     for (let round = 1; round <= 600; round++) {
