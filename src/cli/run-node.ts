@@ -45,7 +45,7 @@ function nodeOptions(flags: NodeFlags): NodeOptions {
     ...secretOptions(flags.secretFile),
     usersFile: flags.usersFile,
     tls: tlsFiles(flags),
-    membership: flags.deadGrace === undefined ? undefined : { deadGraceMs: Math.round(flags.deadGrace) },
+    deadGrace: flags.deadGrace,
   };
 }
 

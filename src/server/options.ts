@@ -77,6 +77,8 @@ export interface NodeOptions {
   readonly tls?: NodeTls | NodeTlsFiles | undefined;
   /** Largest value, in bytes or as `"8mb"`, at most 256 MiB. @default 8 MiB, or a quarter of `memory` when that is less */
   readonly valueBytesMax?: number | string | undefined;
+  /** How long a node is dead before the others take its slots over, in milliseconds or as `"60s"`. @default "60s" */
+  readonly deadGrace?: number | string | undefined;
   /** Whether a stop hands the node's slots over for good, instead of expecting it back. @default false */
   readonly leaveOnStop?: boolean | undefined;
   /** How long a start may take until the node answers, in milliseconds or as `"30s"`; 0 waits for ever. @default 30000 */
@@ -155,6 +157,7 @@ const OPTION_NAMES = Object.keys({
   usersFile: 0,
   tls: 0,
   valueBytesMax: 0,
+  deadGrace: 0,
   leaveOnStop: 0,
   readyTimeout: 0,
   connectionsMax: 0,
@@ -201,7 +204,7 @@ export function resolveNodeOptions(input: NodeOptions, randomName: () => string)
     defaultWrite: input.write ?? "quorum",
     defaultRead: input.read ?? "one",
     valueBytesMax: bytes("valueBytesMax", input.valueBytesMax ?? valueBytesFallback, 1, VALUE_BYTES_MAX),
-    membership: part("membership", input.membership, MEMBERSHIP_DEFAULTS),
+    membership: membershipPart(input),
     replication: part("replication", input.replication, REPLICATION_DEFAULTS),
   });
   const options: ResolvedNodeOptions = {
@@ -319,6 +322,16 @@ function part<T extends object>(name: string, input: Partial<T> | undefined, def
   if (typeof input !== "object" || input === null) throw invalidOption(name, "an object", input);
   checkNames(`${name}.`, input, Object.keys(defaults));
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+/** `deadGrace` is the one timing that operators change, so it also stands beside the other options. */
+function membershipPart({ membership, deadGrace }: NodeOptions): Partial<MembershipOptions> {
+  const given = part("membership", membership, MEMBERSHIP_DEFAULTS);
+  if (deadGrace === undefined) return given;
+  if (given.deadGraceMs !== undefined) {
+    throw invalidOption("deadGrace", "left out when membership.deadGraceMs is given", deadGrace);
+  }
+  return { ...given, deadGraceMs: Math.round(duration("deadGrace", deadGrace)) };
 }
 
 function address(name: string, value: string): Address {

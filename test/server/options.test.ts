@@ -61,6 +61,7 @@ describe("resolveNodeOptions", () => {
       memory: "1.5gb",
       valueBytesMax: "1mb",
       readyTimeout: "2m",
+      deadGrace: "90s",
     });
 
     expect(options).toMatchObject({
@@ -70,6 +71,7 @@ describe("resolveNodeOptions", () => {
       memoryBytes: 1.5 * 1024 ** 3,
       valueBytesMax: 1024 ** 2,
       readyTimeoutMs: 120_000,
+      membership: { deadGraceMs: 90_000 },
     });
   });
 
@@ -135,6 +137,8 @@ describe("resolveNodeOptions", () => {
     ["valueBytesMax", { valueBytesMax: "257mb", memory: "1gb" }],
     ["valueBytesMax", { valueBytesMax: "2mb", memory: "1mb" }],
     ["leaveOnStop", { leaveOnStop: 1 }],
+    ["deadGrace", { deadGrace: "soon" }],
+    ["deadGrace", { deadGrace: "60s", membership: { deadGraceMs: 60_000 } }],
     ["readyTimeout", { readyTimeout: -1 }],
     ["readyTimeout", { readyTimeout: "soon" }],
     ["readyTimeout", { readyTimeout: 2 ** 31 }],
