@@ -16,11 +16,11 @@ export interface EmbeddedNode {
   readonly url: string;
   /** `host:port` for Redis clients; `undefined` when the node has no Redis door. */
   readonly redisAddress: string | undefined;
-  /** A cache on the node's cluster: the same one on every call. Closed by {@link EmbeddedNode.stop}. */
+  /** A cache on the node's cluster: the same one on every call, or a new one when that was closed. Closed by {@link EmbeddedNode.stop}. */
   cache(): Cache;
   /** The node and the cluster as it sees it. */
   status(): NodeStatus;
-  /** Hands the slots over to the other nodes and leaves the ring for good, then stops. */
+  /** Hands the slots over to the other nodes and leaves the ring for good, then stops. Idempotent: joins a leave in progress. */
   leave(): Promise<void>;
   /** Closes the cache and stops the node, so that it can come back under its name. Idempotent: joins a stop in progress. */
   stop(): Promise<void>;
@@ -49,10 +49,11 @@ export async function startNode(options: NodeOptions = {}): Promise<EmbeddedNode
   const secret = secrets.length === 0 ? undefined : () => credentials.secrets as readonly string[];
   // The node keeps the process alive, not its own client.
   const clientOptions = resolveClientOptions(server.url, { secret, tls, cluster, unref: true });
-  const driver = new ClientDriver(clientOptions, await loadHashes());
+  const hashes = await loadHashes();
+  const node = new Embedded(server, () => new ClientDriver(clientOptions, hashes));
   // A node that cannot reach itself at the address it tells others still serves them; its cache keeps trying.
-  await driver.ready(CACHE_READY_MS_MAX);
-  return new Embedded(server, new Cache(driver));
+  await node.cacheReady();
+  return node;
 }
 
 /** The node answers already, so this takes milliseconds. */
@@ -60,11 +61,17 @@ const CACHE_READY_MS_MAX = 2_000;
 
 class Embedded implements EmbeddedNode {
   readonly #server: RunningServer;
-  readonly #cache: Cache;
+  readonly #openDriver: () => ClientDriver;
+  #driver: ClientDriver;
+  #cache: Cache;
+  #leaving: Promise<void> | undefined;
+  #isOver = false;
 
-  constructor(server: RunningServer, cache: Cache) {
+  constructor(server: RunningServer, openDriver: () => ClientDriver) {
     this.#server = server;
-    this.#cache = cache;
+    this.#openDriver = openDriver;
+    this.#driver = openDriver();
+    this.#cache = new Cache(this.#driver);
   }
 
   get id(): string {
@@ -80,6 +87,11 @@ class Embedded implements EmbeddedNode {
   }
 
   cache(): Cache {
+    // An `await using` elsewhere in the program must not take the cache away from the rest of it.
+    if (this.#driver.isClosed && !this.#isOver) {
+      this.#driver = this.#openDriver();
+      this.#cache = new Cache(this.#driver);
+    }
     return this.#cache;
   }
 
@@ -87,12 +99,30 @@ class Embedded implements EmbeddedNode {
     return this.#server.status();
   }
 
-  async leave(): Promise<void> {
-    await this.#server.leave();
+  /** Whether the cache has found the node, within {@link CACHE_READY_MS_MAX}. */
+  cacheReady(): Promise<boolean> {
+    return this.#driver.ready(CACHE_READY_MS_MAX);
+  }
+
+  leave(): Promise<void> {
+    this.#leaving ??= this.#leave();
+    return this.#leaving;
+  }
+
+  async #leave(): Promise<void> {
+    try {
+      await this.#server.leave();
+    } catch (error) {
+      // Not within its time: it may be tried again.
+      this.#leaving = undefined;
+      throw error;
+    }
+    this.#isOver = true;
     await this.#cache.close();
   }
 
   async stop(): Promise<void> {
+    this.#isOver = true;
     await this.#cache.close();
     await this.#server.stop();
   }

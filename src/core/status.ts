@@ -189,7 +189,8 @@ function verdict(facts: {
     const note = copies < replicas ? ` (${replicas} wanted, add nodes)` : "";
     return `SAFE: every key has ${copies} copies${note}`;
   }
-  if (copies === 1) return "UNSAFE: every key has 1 copy, add nodes";
+  if (copies === 1)
+    return `UNSAFE: every key has 1 copy, ${replicas === 1 ? "as replicas says" : "add nodes"}`;
   const reasons = members
     .filter(({ ringState }) => isInRing(ringState))
     .filter(({ liveness, isSettled }) => liveness !== "alive" || !isSettled)

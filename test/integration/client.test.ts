@@ -15,6 +15,7 @@ afterEach(async () => {
 
 /** A busy machine stops this process for a second at a time. */
 const PATIENT = { timeout: 20_000, connectTimeout: 20_000 } as const;
+const PATIENT_CALL = { timeout: 20_000 } as const;
 
 async function startCluster(count: number): Promise<EmbeddedNode[]> {
   const first = await startNode({ listen: "127.0.0.1:0", name: "n1" });
@@ -111,6 +112,36 @@ describe("Cache on real nodes", () => {
     await workers;
 
     for (const [key, value] of written) expect(await cache.get(key)).toBe(value);
+  });
+
+  test("EmbeddedNode leaves once, and says so however often it is told", async () => {
+    const [, node] = await startCluster(2);
+
+    await Promise.all([node!.leave(), node!.leave()]);
+    await node!.leave();
+    await node!.stop();
+
+    expect(nodes[0]!.status().members.find(({ id }) => id === "n2")?.ringState).not.toBe("active");
+  });
+
+  test("EmbeddedNode opens its cache anew when somebody has closed it, until it stops", async () => {
+    const [node] = await startCluster(1);
+    {
+      await using cache = node!.cache();
+      await cache.set("a", 1, PATIENT_CALL);
+    }
+
+    expect(await node!.cache().get("a", PATIENT_CALL)).toBe(1);
+    expect(node!.cache()).toBe(node!.cache());
+    await node!.stop();
+    await expect(node!.cache().get("a")).rejects.toMatchObject({ code: "ERR_CLOSED" });
+  });
+
+  test("EmbeddedNode with one copy of each key does not ask for nodes that would not help", async () => {
+    const node = await startNode({ listen: "127.0.0.1:0", replicas: 1 });
+    nodes.push(node);
+
+    expect(node.status().verdict).toBe("UNSAFE: every key has 1 copy, as replicas says");
   });
 
   test("EmbeddedNode has a cache at once, and stops once", async () => {
