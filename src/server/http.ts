@@ -54,6 +54,7 @@ interface Answer {
 }
 
 const TEXT = "text/plain; charset=utf-8";
+const NOT_FOUND = "Not found: there are /healthz, /readyz, /safez, /status and /metrics\n";
 
 /** A server that does not listen yet and answers nothing until {@link servePages}. Upgrades are left to whoever listens for them. */
 export function createHttpServer({ tls, connectionsMax }: HttpOptions): Server {
@@ -137,7 +138,7 @@ function answerTo(
   if (path === "/metrics") return { status: 200, type: METRICS_CONTENT_TYPE, body: pages.metrics() };
   if (path === "/status")
     return { status: 200, type: "application/json", body: `${JSON.stringify(pages.status())}\n` };
-  return { status: 404, type: TEXT, body: "Not found\n" };
+  return { status: 404, type: TEXT, body: NOT_FOUND };
 }
 
 function remoteOf({ socket }: IncomingMessage): string {

@@ -82,9 +82,9 @@ describe("servePages", () => {
     ["/safez?x=1", 200, "SAFE\n"],
     ["/status", 200, '{"id":"n1"}\n'],
     ["/metrics", 200, "ringhold_ready 0\n"],
-    ["/", 404, "Not found\n"],
-    ["/client", 404, "Not found\n"],
-    ["/../status", 404, "Not found\n"],
+    ["/", 404, "Not found: there are /healthz, /readyz, /safez, /status and /metrics\n"],
+    ["/client", 404, "Not found: there are /healthz, /readyz, /safez, /status and /metrics\n"],
+    ["/../status", 404, "Not found: there are /healthz, /readyz, /safez, /status and /metrics\n"],
   ])("answers %s with %d", async (path, status, body) => {
     const port = await listen();
 
