@@ -130,8 +130,9 @@ export class LocalCluster {
   static open(stateDirectory = ".ringhold"): LocalCluster {
     const directory = new StateDirectory(resolve(stateDirectory));
     if (livingNodes(directory.demand()).length === 0) {
+      const flag = stateDirectory === ".ringhold" ? "" : ` --state ${stateDirectory}`;
       throw new LocalClusterError(
-        `The cluster in ${stateDirectory} is not running any more: start it again with \`ringhold cluster start\``,
+        `The cluster in ${stateDirectory} is not running any more: start it again with \`ringhold cluster start${flag}\``,
       );
     }
     return new LocalCluster(directory);

@@ -2,6 +2,7 @@
 
 import type { LocalCluster } from "../../cluster/local-cluster.ts";
 import { fetchNodeStatus, type NodeHttpOptions } from "../../cluster/node-http.ts";
+import { CacheError } from "../base/errors.ts";
 import type { NodeStatus } from "../core/status.ts";
 import type { ClusterView, MemberProcess } from "./members-table.ts";
 
@@ -11,7 +12,7 @@ const OWN_ANSWER_TIMEOUT_MS = 500;
 /**
  * Asks the servers in turn until one answers, then every alive member it names.
  *
- * @throws {Error} when none answers, naming each and why
+ * @throws {CacheError} ERR_UNREACHABLE when none answers, naming each and why
  */
 export async function collectView(servers: readonly string[], http: NodeHttpOptions): Promise<ClusterView> {
   const asked = await askAny(servers, http);
@@ -25,7 +26,7 @@ export async function collectView(servers: readonly string[], http: NodeHttpOpti
   return { asked, answers };
 }
 
-/** The first answer to `/status`. @throws {Error} when no server answers, naming each and why */
+/** The first answer to `/status`. @throws {CacheError} ERR_UNREACHABLE when no server answers, naming each and why */
 export async function askAny(servers: readonly string[], http: NodeHttpOptions): Promise<NodeStatus> {
   const failures: string[] = servers.length === 0 ? ["none is running"] : [];
   for (const server of servers) {
@@ -35,7 +36,7 @@ export async function askAny(servers: readonly string[], http: NodeHttpOptions):
       failures.push(error instanceof Error ? error.message : String(error));
     }
   }
-  throw new Error(`No node answered: ${failures.join("; ")}`);
+  throw new CacheError("ERR_UNREACHABLE", `No node answered: ${failures.join("; ")}`);
 }
 
 /** A local cluster's processes by name, as the members table wants them. */

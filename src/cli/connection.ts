@@ -10,10 +10,13 @@ import { secretLines } from "../server/secret.ts";
 import { UsageError } from "./failure.ts";
 import { duration, option, type ServerAddress, serverAddress } from "./options.ts";
 
+const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
+
 /** What {@link withConnectionOptions} adds. */
 export interface ConnectionOptions {
   readonly server: ServerAddress;
   readonly timeout: number;
+  readonly cluster?: string;
   readonly secretFile?: string;
   readonly user?: string;
   readonly tlsCa?: string;
@@ -22,19 +25,25 @@ export interface ConnectionOptions {
   readonly json?: boolean;
 }
 
-/** Adds `--server`, `--timeout`, `--secret-file`, `--tls-*` and `--json` to a command. */
+/** Adds `--server`, `--timeout`, `--cluster`, `--secret-file`, `--tls-*` and `--json` to a command. */
 export function withConnectionOptions(command: Command): Command {
   return command
     .addOption(
       option("--server <url>", "addresses of some nodes: ringhold://HOST:PORT,HOST:PORT or HOST:PORT", {
         parse: serverAddress,
-        fallback: { seeds: [`127.0.0.1:${DEFAULT_PORT}`], isTls: false },
+        fallback: { seeds: [DEFAULT_SERVER], isTls: false },
+        fallbackText: DEFAULT_SERVER,
         env: "RINGHOLD_URL",
       }),
     )
     .addOption(
-      option("--timeout <duration>", "longest time for the call", { parse: duration, fallback: 5000 }),
+      option("--timeout <duration>", "longest time for the call", {
+        parse: duration,
+        fallback: 5000,
+        fallbackText: "5s",
+      }),
     )
+    .addOption(option("--cluster <name>", "the cluster's name (default ringhold)"))
     .addOption(
       option("--secret-file <file>", "file with the cluster's or the user's secret (or RINGHOLD_SECRET)"),
     )
@@ -53,8 +62,8 @@ export async function withCache(
   const { user, secret } = readLogin(options);
   const tls = readTls(options) ?? options.server.isTls;
   const { connect } = await import("../index.ts");
-  const { seeds } = options.server;
-  const cache = await connect({ seeds }, { timeout: options.timeout, user, secret, tls });
+  const { server, timeout, cluster } = options;
+  const cache = await connect({ seeds: server.seeds }, { timeout, cluster, user, secret, tls });
   try {
     await use(cache);
   } finally {

@@ -38,8 +38,11 @@ export function exitCodeOf(error: unknown): number {
 export function errorLine(error: unknown): string {
   const { message, code, applied } = describeError(error);
   const doubt = applied === "maybe" ? " (the write may have been applied)" : "";
-  return `error: ${message.replaceAll("\n", " ")}${doubt}${code === undefined ? "" : ` [${code}]`}`;
+  const advice = code === "ERR_UNREACHABLE" && message.includes("ECONNREFUSED") ? NOBODY_THERE : "";
+  return `error: ${message.replaceAll("\n", " ")}${doubt}${code === undefined ? "" : ` [${code}]`}${advice}`;
 }
+
+const NOBODY_THERE = ": start a cluster with `ringhold cluster start`, or say where it is with --server";
 
 /** An error as plain data. */
 export function describeError(error: unknown): {

@@ -17,13 +17,15 @@ export function option<T>(
     readonly parse?: Parse<T>;
     readonly choices?: readonly string[];
     readonly fallback?: T;
+    /** How help shows the fallback. @default as JSON */
+    readonly fallbackText?: string;
     readonly env?: string;
   } = {},
 ): Option {
   const made = new Option(flags, description);
   if (details.choices !== undefined) made.choices([...details.choices]);
   if (details.parse !== undefined) made.argParser(details.parse as (text: string) => T);
-  if (details.fallback !== undefined) made.default(details.fallback);
+  if (details.fallback !== undefined) made.default(details.fallback, details.fallbackText);
   const name = details.env ?? environmentName(made.long ?? flags);
   // An empty variable says nothing, as where a container's file passes on what may not be set. Commander takes a bare flag as given when
   // its variable is set to anything at all; "0" and "false" must mean no.

@@ -28,14 +28,11 @@ import { tell } from "./output.ts";
 /** Runs the command that the arguments name, to its end. Returns the exit code; what went wrong has been said on stderr. */
 export async function runProgram(args: readonly string[]): Promise<number> {
   try {
-    await buildProgram().parseAsync([...args], { from: "user" });
+    await buildProgram(args.includes("--json")).parseAsync([...args], { from: "user" });
     return Number(process.exitCode ?? EXIT.fine);
   } catch (error) {
     // Commander has said already what was wrong; help and version are not wrong.
-    if (error instanceof CommanderError) {
-      const isAnswer = ["commander.helpDisplayed", "commander.version"].includes(error.code);
-      return isAnswer ? EXIT.fine : EXIT.usage;
-    }
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
     if (!(error instanceof QuietExit)) {
       tell(args.includes("--json") ? JSON.stringify({ error: describeError(error) }) : errorLine(error));
     }
@@ -43,13 +40,15 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   }
 }
 
-/** The tree of commands. */
-export function buildProgram(): Command {
+/**
+ * The tree of commands.
+ *
+ * @param isJson Whether complaints about the arguments are JSON, as other errors are with `--json`.
+ */
+export function buildProgram(isJson = false): Command {
   const program = new Command("ringhold")
     .description("a replicated, self-healing cache for Node.js")
-    .version(packageVersion(), "--version", "print the version")
-    .helpOption("--help", "show help")
-    .helpCommand(false)
+    .version(packageVersion(), "-V, --version", "print the version")
     .addHelpText("after", HELP_END);
   for (const command of [
     nodeCommand(),
@@ -74,7 +73,7 @@ export function buildProgram(): Command {
   ]) {
     program.addCommand(command);
   }
-  withoutExit(program);
+  withoutExit(program, isJson);
   return program;
 }
 
@@ -85,14 +84,25 @@ Data goes to stdout, words to stderr. Exit code 0: done, 1: failed (or absent), 
 Start with:  ringhold cluster start`;
 
 /** Commander must not end the process: errors come back as exceptions, from every level of the tree. */
-function withoutExit(command: Command): void {
-  command.exitOverride().helpOption("--help", "show help").configureOutput({ outputError: writeOneLine });
-  for (const child of command.commands) withoutExit(child);
+function withoutExit(command: Command, isJson: boolean): void {
+  command
+    .exitOverride()
+    .helpOption("-h, --help", "show help")
+    .configureOutput({ outputError: (text, write) => write(isJson ? asJson(text) : asOneLine(text)) });
+  if (command.commands.length > 0) command.helpCommand("help [command]", "show the help of a command");
+  for (const child of command.commands) withoutExit(child, isJson);
 }
 
 /** One clear line: commander's suggestion stands on a line of its own. */
-function writeOneLine(text: string, write: (text: string) => void): void {
-  write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`);
+function asOneLine(text: string): string {
+  return `${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`;
+}
+
+function asJson(text: string): string {
+  const message = asOneLine(text)
+    .trim()
+    .replace(/^error: /, "");
+  return `${JSON.stringify({ error: { message } })}\n`;
 }
 
 /** From the package's own description: two folders up from `src/cli`, three from `dist/src/cli`. */

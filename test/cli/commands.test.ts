@@ -134,6 +134,15 @@ describe("ringhold status", () => {
   });
 });
 
+describe("ringhold and a cluster of another name", () => {
+  test("is refused unless it is named", async () => {
+    const refused = await run("get", "k", "--cluster", "other");
+
+    expect(refused.stderr).toContain('Cluster names differ: "ringhold" at node node-1');
+    expect((await run("set", "k", "v", "--cluster", "ringhold")).code).toBe(0);
+  });
+});
+
 describe("ringhold without a cluster", () => {
   test("exits 1 and names the address when nobody listens", async () => {
     const [port] = await findFreePorts(1);
@@ -144,6 +153,7 @@ describe("ringhold without a cluster", () => {
 
       expect([code, stdout]).toEqual([1, ""]);
       expect(stderr).toContain(server);
+      expect(stderr).toContain("start a cluster with `ringhold cluster start`");
       expect(stderr.trim().split("\n")).toHaveLength(1);
     }
   });

@@ -72,6 +72,18 @@ describe("ringhold", () => {
     ],
     ["clear without --yes", ["clear"], {}, /say --yes/],
     [
+      "variables that are empty, and so not set,",
+      ["node", "--memory", "1kb"],
+      { RINGHOLD_JOIN: "", RINGHOLD_ZONE: "", RINGHOLD_WEIGHT: "", RINGHOLD_BOOTSTRAP: "" },
+      /--memory must be/,
+    ],
+    [
+      "ports that do not fit",
+      ["cluster", "start", "--port", "65533"],
+      {},
+      /5 nodes from --port 65533 on do not fit below 65536/,
+    ],
+    [
       "half of the TLS files",
       ["node", "--tls-cert", "x"],
       {},
@@ -108,13 +120,21 @@ describe("ringhold", () => {
   });
 
   test("exits 0 when asked for help or the version, and 2 with help on stderr when asked nothing", async () => {
-    const [help, version, nothing] = await Promise.all([
+    const [help, version, nothing, ...sameHelps] = await Promise.all([
       ringhold(["set", "--help"]),
       ringhold(["--version"]),
       ringhold([]),
+      ringhold(["set", "-h"]),
+      ringhold(["help", "set"]),
+      ringhold(["cluster", "help", "start"]),
+      ringhold(["cluster", "help"]),
     ]);
 
     expect([help.code, version.code, nothing.code]).toEqual([0, 0, 2]);
+    expect(sameHelps.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
+    expect(sameHelps.slice(0, 2).map(({ stdout }) => stdout)).toEqual([help.stdout, help.stdout]);
+    expect(help.stdout.replaceAll(/\s+/g, " ")).toContain("(default: 127.0.0.1:7400, env: RINGHOLD_URL)");
+    expect(help.stdout).toContain("RINGHOLD_IF_ABSENT");
     expect(help.stdout).toContain("--if-absent");
     expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect([nothing.stdout, nothing.stderr.includes("Usage: ringhold")]).toEqual(["", true]);
@@ -134,5 +154,10 @@ describe("ringhold", () => {
 
     expect(JSON.parse(stderr)).toEqual({ error: { message: expect.stringMatching(/^No local cluster/) } });
     expect(code).toBe(1);
+
+    const wrong = await ringhold(["get", "--json"]);
+
+    expect(JSON.parse(wrong.stderr)).toEqual({ error: { message: "missing required argument 'key'" } });
+    expect(wrong.code).toBe(2);
   });
 });

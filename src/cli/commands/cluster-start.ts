@@ -3,6 +3,7 @@
 
 import { Command } from "commander";
 import type { LocalCluster } from "../../../cluster/local-cluster.ts";
+import { DEFAULT_PORT } from "../../base/address.ts";
 import { collectView, processesOf } from "../cluster-view.ts";
 import { EXIT, QuietExit, UsageError } from "../failure.ts";
 import { redraw } from "../live-view.ts";
@@ -11,6 +12,8 @@ import { type SharedNodeFlags, sharedNodeArguments, withSharedNodeFlags } from "
 import { integer, option } from "../options.ts";
 import { paintFor, printJson, printLine, tell } from "../output.ts";
 import { untilInterrupted } from "../signals.ts";
+
+const PORT_MAX = 65_535;
 
 interface StartOptions extends SharedNodeFlags {
   readonly nodes: number;
@@ -31,7 +34,7 @@ export function clusterStartCommand(): Command {
     .addOption(
       option("--port <port>", "the first node's port, the others follow; 0 for any free ones", {
         parse: integer(0, 65_535),
-        fallback: 7400,
+        fallback: DEFAULT_PORT,
       }),
     )
     .addOption(
@@ -55,6 +58,10 @@ export function clusterStartCommand(): Command {
 async function start(options: StartOptions): Promise<void> {
   if (options.redisCluster && options.redisPort === undefined)
     throw new UsageError("--redis-cluster needs --redis-port");
+  for (const [flag, port] of Object.entries({ "--port": options.port, "--redis-port": options.redisPort })) {
+    if (port !== undefined && port + options.nodes - 1 > PORT_MAX)
+      throw new UsageError(`${options.nodes} nodes from ${flag} ${port} on do not fit below ${PORT_MAX + 1}`);
+  }
   const startMs = performance.now();
   const { LocalCluster } = await import("../../../cluster/local-cluster.ts");
   await untilInterrupted(async (signal) => {
@@ -96,6 +103,9 @@ function announce(cluster: LocalCluster, options: StartOptions, ms: number): voi
     printLine(
       `Redis clients: redis://${redis[0]}${redis.length > 1 ? ` (also ${redis.slice(1).join(", ")})` : ""}`,
     );
+  const [first] = cluster.nodes();
+  if (first !== undefined && first.port !== DEFAULT_PORT)
+    tell(`for other commands: export RINGHOLD_URL=${url}`);
   const state = options.state === ".ringhold" ? "" : ` --state ${options.state}`;
   tell(
     options.detach
