@@ -16,27 +16,49 @@ export interface Hashes {
   hash64Hex(text: string): string;
 }
 
-/** CRC16-XMODEM: polynomial 0x1021, initial value 0, no reflection (Redis Cluster specification, appendix A). */
-const CRC16_TABLE = buildCrc16Table();
+/**
+ * CRC16-XMODEM: polynomial 0x1021, initial value 0, no reflection (Redis Cluster specification, appendix A). Four tables, one behind
+ * the other: what a byte does to the sum when 0, 1, 2 or 3 more follow, so that four bytes are taken in one step (slicing,
+ * Kounavis and Berry 2005).
+ */
+const CRC16_TABLES = buildCrc16Tables();
 
-function buildCrc16Table(): Uint16Array {
-  const table = new Uint16Array(256);
+function buildCrc16Tables(): Uint16Array {
+  const tables = new Uint16Array(4 * 256);
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte << 8;
     for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? (crc << 1) ^ 0x1021 : crc << 1;
-    table[byte] = crc & 0xffff;
+    tables[byte] = crc;
   }
-  return table;
+  for (let at = 256; at < tables.length; at++) {
+    const before = tables[at - 256]!;
+    tables[at] = (before << 8) ^ tables[before >>> 8]!;
+  }
+  return tables;
 }
 
 function crc16Byte(crc: number, byte: number): number {
-  return ((crc << 8) ^ CRC16_TABLE[((crc >>> 8) ^ byte) & 0xff]!) & 0xffff;
+  return ((crc << 8) ^ CRC16_TABLES[((crc >>> 8) ^ byte) & 0xff]!) & 0xffff;
 }
 
 /** CRC16-XMODEM of the UTF-8 bytes of `text[start, end)`; lone surrogates count as U+FFFD. Allocates nothing. */
 export function crc16(text: string, start = 0, end = text.length): number {
   let crc = 0;
-  for (let index = start; index < end; index++) {
+  let index = start;
+  for (; index + 4 <= end; index += 4) {
+    const a = text.charCodeAt(index);
+    const b = text.charCodeAt(index + 1);
+    const c = text.charCodeAt(index + 2);
+    const d = text.charCodeAt(index + 3);
+    if ((a | b | c | d) >= 0x80) break;
+    const tables = CRC16_TABLES;
+    crc =
+      tables[0x300 + (a ^ (crc >>> 8))]! ^
+      tables[0x200 + (b ^ (crc & 0xff))]! ^
+      tables[0x100 + c]! ^
+      tables[d]!;
+  }
+  for (; index < end; index++) {
     const unit = text.charCodeAt(index);
     if (unit < 0x80) {
       crc = crc16Byte(crc, unit);
