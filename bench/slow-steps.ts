@@ -1,6 +1,7 @@
 // Measures how long single calls take on a machine that is not quiet. The wall time of a call includes the time in which another
 // process had the core, or in which the whole machine stood still; no call took longer than the processor's time that the process
-// used meanwhile, so the smaller of the two is counted.
+// used meanwhile, so the smaller of the two is counted. That still holds what the machine did on the process's account, such as
+// interrupts: how much that is, steps say that do nothing ({@link SlowSteps.idle}) and are timed for as long.
 
 import { readFileSync } from "node:fs";
 import { PerformanceObserver } from "node:perf_hooks";
@@ -11,17 +12,29 @@ const SLOW_MS = 0.3;
 const LONG_MS = 2;
 const LONG_MAX = 10_000;
 
+/** What was seen of a call over {@link LONG_MS}, and of the calls before it since the last reading. */
+interface LongStep {
+  readonly startMs: number;
+  readonly wallMs: number;
+  readonly ms: number;
+  readonly pageFaults: number;
+  /** Times that another process was given the core. */
+  readonly switches: number;
+}
+
 /** Collects the times of calls, wall and corrected, in a histogram of 1.1-fold steps from 100 ns. */
 export class SlowSteps {
   readonly #callsPerReading: number;
   readonly #counts = new Float64Array(256);
   #count = 0;
   #calls = 0;
-  #usage = process.cpuUsage();
+  #usage = process.resourceUsage();
+  /** Wall time of all calls. */
+  spentMs = 0;
   maxMs = 0;
   wallMaxMs = 0;
   overTwoMs = 0;
-  readonly #long: { readonly startMs: number; readonly wallMs: number; readonly ms: number }[] = [];
+  readonly #long: LongStep[] = [];
 
   /** `callsPerReading`: calls between two readings of the process's account; what is used between them is counted to a slow call too. */
   constructor(callsPerReading = 32) {
@@ -30,24 +43,45 @@ export class SlowSteps {
 
   /** Runs `call` and counts its time. */
   time(call: () => void): void {
-    if (++this.#calls % this.#callsPerReading === 0) this.#usage = process.cpuUsage();
+    if (++this.#calls % this.#callsPerReading === 0) this.#usage = process.resourceUsage();
     const start = performance.now();
     call();
     const wallMs = performance.now() - start;
+    this.spentMs += wallMs;
     let ms = wallMs;
+    let [pageFaults, switches] = [0, 0];
     if (wallMs > SLOW_MS) {
-      const { user, system } = process.cpuUsage(this.#usage);
-      ms = Math.min(wallMs, (user + system) / 1000);
-      this.#usage = process.cpuUsage();
+      const [before, usage] = [this.#usage, process.resourceUsage()];
+      this.#usage = usage;
+      const micros = usage.userCPUTime - before.userCPUTime + usage.systemCPUTime - before.systemCPUTime;
+      ms = Math.min(wallMs, micros / 1000);
+      pageFaults = usage.minorPageFault - before.minorPageFault;
+      switches = usage.involuntaryContextSwitches - before.involuntaryContextSwitches;
     }
     this.#count++;
     if (wallMs > this.wallMaxMs) this.wallMaxMs = wallMs;
     if (ms > this.maxMs) this.maxMs = ms;
     if (ms > LONG_MS) {
       this.overTwoMs++;
-      if (this.#long.length < LONG_MAX) this.#long.push({ startMs: start, wallMs, ms });
+      if (this.#long.length < LONG_MAX) this.#long.push({ startMs: start, wallMs, ms, pageFaults, switches });
     }
     this.#counts[Math.max(0, Math.min(255, Math.round(Math.log(ms / 1e-4) / Math.log(1.1))))]!++;
+  }
+
+  /** A call that does nothing: looks at the clock for two microseconds. */
+  idle(): void {
+    this.time(() => {
+      const endMs = performance.now() + 0.002;
+      while (performance.now() < endMs);
+    });
+  }
+
+  /** What is known of each of the calls over 2 ms. */
+  describeLong(gc: GcWatch): string[] {
+    return this.#long.map(({ startMs, wallMs, ms, pageFaults, switches }) => {
+      const collectedMs = gc.within(startMs, startMs + wallMs).toFixed(2);
+      return `${wallMs.toFixed(2)} ms, processor ${ms.toFixed(2)}, collections ${collectedMs}; about it ${pageFaults} page faults, ${switches} switches`;
+    });
   }
 
   /** Of the calls over 2 ms, those that are so without the collections that fell into them; and the longest. */

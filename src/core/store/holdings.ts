@@ -27,6 +27,7 @@ import {
   hashAt,
   INLINE_BYTES_MAX,
   inlineBytesAt,
+  isLiveEntryOf,
   KEY_BYTES_MAX,
   keyAt,
   keyBytesAt,
@@ -92,21 +93,19 @@ export class Holdings {
   /** The record held under the key, 0 for none. */
   find(slot: number, hash: number, key: KeyBuffer): number {
     const { log, index } = this;
+    const generation = this.ledger.generation(slot);
     for (let ref = index.seek(slot, hash); ref !== 0; ref = index.next()) {
       const words = log.wordsOf(ref);
       const at = log.wordOf(ref);
-      this.#assertEntry(words, at);
-      assert(slotAt(words, at) === slot, "an entry of the slot");
+      assertHeader(words, at, this.#pool.segmentBytes);
+      assert(
+        isLiveEntryOf(words, at, slot, generation),
+        "a live entry of the slot's generation in the index",
+      );
       assert(hashAt(words, at) === hash, "an entry of the hash");
       if (key.isAt(words, keyAt(words, at), keyBytesAt(words, at))) return ref;
     }
     return 0;
-  }
-
-  #assertEntry(words: Int32Array, at: number): void {
-    assertHeader(words, at, this.#pool.segmentBytes);
-    assert((words[at]! & (DEAD | CHUNK)) === 0, "a live entry in the index");
-    assert(!this.isForeign(words, at), "an entry of the slot's generation");
   }
 
   isTombstone(ref: number): boolean {

@@ -19,7 +19,8 @@ const LOOP_WORDS_MAX = 64;
 
 /** See the top of the file. */
 export class Lender {
-  #shared = new Int32Array(0);
+  #buffer = new ArrayBuffer(0);
+  #shared = new Int32Array(this.#buffer);
   /** Words of it. */
   #used = 0;
   readonly #spares: ArrayBuffer[] = [];
@@ -37,12 +38,13 @@ export class Lender {
     }
     let to = this.#used;
     if (to + count > this.#shared.length) {
-      this.#shared = new Int32Array(SHARED_BYTES / 4);
+      this.#buffer = new ArrayBuffer(SHARED_BYTES);
+      this.#shared = new Int32Array(this.#buffer);
       to = 0;
     }
     this.#used = to + count;
     copyWords({ words: source, at }, { words: this.#shared, at: to }, count);
-    return new Uint8Array(this.#shared.buffer, to * 4, length);
+    return new Uint8Array(this.#buffer, to * 4, length);
   }
 
   /** So many bytes for a large value, to be written in full. */

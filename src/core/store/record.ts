@@ -29,6 +29,7 @@ export const CHUNK = 1 << 8;
 export const WIDE = 1 << 9;
 const SLOT_SHIFT = 10;
 const GENERATION_SHIFT = 24;
+const OWNER_MASK = -1 << SLOT_SHIFT;
 const MUTABLE = DEAD | (USES_MAX << USES_SHIFT);
 
 const HEADER_WORDS = 9;
@@ -189,6 +190,12 @@ export function sizeAt(words: Int32Array, at: number): number {
   const flags = words[at]!;
   if ((flags & CHUNK) !== 0) return chunkSize(chunkLengthAt(words, at));
   return align(((valueAt(words, at) - at) * 4 + inlineBytesAt(words, at)) | 0);
+}
+
+/** Whether a live entry, no chunk, of the slot's generation lies at word `at`. */
+export function isLiveEntryOf(words: Int32Array, at: number, slot: number, generation: number): boolean {
+  const owner = (slot << SLOT_SHIFT) | (generation << GENERATION_SHIFT);
+  return (words[at]! & (OWNER_MASK | DEAD | CHUNK)) === owner;
 }
 
 export function slotAt(words: Int32Array, at: number): number {

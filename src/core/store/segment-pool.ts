@@ -1,18 +1,18 @@
 // The memory of the off-heap store: equal segments, taken and given back by number. The log of records and the pages of the
 // index take from the same pool, so memory moves freely between them and one limit bounds both.
 //
-// Sixteen segments with neighbouring numbers lie in an arena, which is one ArrayBuffer: with a buffer for each segment, reading a
-// record begins with looking for the buffer, and at some thousand of them that alone is a miss of the processor's cache.
+// Neighbouring segments lie in an arena, which is one ArrayBuffer: with a buffer for each segment, reading a record begins with
+// looking for the buffer, and at some thousand of them that alone is a miss of the processor's cache. An arena of 16 MiB can
+// moreover be backed by large pages of 2 MiB, where the system is asked for them: what does not fill one is lost at both ends.
 // The system gives an arena's memory page by page as it is written to. An arena is kept when all of it is idle, and used again; what is
 // idle beyond a share is let go, an arena at a time. The lowest numbers are taken first, so that it is the highest arenas
 // that become idle.
 
 import { assert } from "../../base/assert.ts";
 
-const ARENA_SHIFT = 4;
+const ARENA_SHIFT = 6;
 /** Segments of an arena. */
 export const ARENA_SEGMENTS = 1 << ARENA_SHIFT;
-const ALL = 2 ** ARENA_SEGMENTS - 1;
 
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = new Uint8Array(0);
@@ -27,9 +27,11 @@ export class SegmentPool {
   /** By arena: its segments as 32-bit words and as bytes. Empty while it has no memory. */
   readonly words: Int32Array[] = [];
   readonly bytes: Uint8Array[] = [];
-  /** By arena: a bit for each of its segments that has memory and is not in use. */
-  readonly #idle: Uint16Array;
-  /** No arena below this one has an idle segment. */
+  /** By segment: 1 while it has memory and is not in use. */
+  readonly #isIdle: Uint8Array;
+  /** By arena: its idle segments. */
+  readonly #idleIn: Uint8Array;
+  /** No segment below this one is idle. */
   #idleFrom = 0;
   #idleCount = 0;
   /** Arenas without memory. */
@@ -44,7 +46,8 @@ export class SegmentPool {
     this.countMax = countMax;
     const arenas = Math.ceil(countMax / ARENA_SEGMENTS);
     this.numberMax = arenas * ARENA_SEGMENTS;
-    this.#idle = new Uint16Array(arenas);
+    this.#isIdle = new Uint8Array(this.numberMax);
+    this.#idleIn = new Uint8Array(arenas);
     this.#limit = countMax;
   }
 
@@ -87,31 +90,28 @@ export class SegmentPool {
     assert(this.#inUse < this.countMax, "a segment to take");
     this.#inUse++;
     if (this.#idleCount === 0) this.#addArena();
-    const idle = this.#idle;
-    let arena = this.#idleFrom;
-    while (idle[arena] === 0) arena++;
-    this.#idleFrom = arena;
-    const mask = idle[arena]!;
-    idle[arena] = mask & (mask - 1);
+    const segment = this.#isIdle.indexOf(1, this.#idleFrom);
+    this.#isIdle[segment] = 0;
+    this.#idleIn[segment >>> ARENA_SHIFT]!--;
+    this.#idleFrom = segment + 1;
     this.#idleCount--;
-    return (arena << ARENA_SHIFT) + (31 - Math.clz32(mask & -mask));
+    return segment;
   }
 
   give(segment: number): void {
-    const arena = segment >>> ARENA_SHIFT;
     this.#inUse--;
+    this.#isIdle[segment] = 1;
+    this.#idleIn[segment >>> ARENA_SHIFT]!++;
     this.#idleCount++;
-    this.#idle[arena]! |= 1 << (segment & (ARENA_SEGMENTS - 1));
-    if (arena < this.#idleFrom) this.#idleFrom = arena;
+    if (segment < this.#idleFrom) this.#idleFrom = segment;
   }
 
   /** Lets the memory of one arena go, if all of it is idle and more than `keep` segments are besides. Cost: a pass over the arenas. */
   maybeRelease(keep: number): boolean {
     if (this.#idleCount < keep + ARENA_SEGMENTS) return false;
-    const arena = this.#idle.lastIndexOf(ALL);
+    const arena = this.#idleIn.lastIndexOf(ARENA_SEGMENTS);
     if (arena === -1) return false;
-    this.#idle[arena] = 0;
-    this.#idleCount -= ARENA_SEGMENTS;
+    this.#setIdle(arena, 0);
     this.words[arena] = NO_WORDS;
     this.bytes[arena] = NO_BYTES;
     this.#bare.push(arena);
@@ -123,8 +123,14 @@ export class SegmentPool {
     const buffer = new ArrayBuffer(this.segmentBytes * ARENA_SEGMENTS);
     this.words[arena] = new Int32Array(buffer);
     this.bytes[arena] = new Uint8Array(buffer);
-    this.#idle[arena] = ALL;
-    this.#idleCount += ARENA_SEGMENTS;
-    this.#idleFrom = Math.min(this.#idleFrom, arena);
+    this.#setIdle(arena, 1);
+    this.#idleFrom = Math.min(this.#idleFrom, arena << ARENA_SHIFT);
+  }
+
+  /** All of an arena: with memory and not in use, or without. */
+  #setIdle(arena: number, isIdle: 0 | 1): void {
+    this.#isIdle.fill(isIdle, arena << ARENA_SHIFT, (arena + 1) << ARENA_SHIFT);
+    this.#idleIn[arena] = isIdle * ARENA_SEGMENTS;
+    this.#idleCount += isIdle === 1 ? ARENA_SEGMENTS : -ARENA_SEGMENTS;
   }
 }

@@ -22,7 +22,7 @@ import { Holdings } from "./holdings.ts";
 import { KeyBuffer } from "./key-buffer.ts";
 import { COLD, FIRST_OFFSET, type Log, MAIN, NONE, type Queue, SMALL, TOMBSTONES } from "./log.ts";
 import { Reclaimer } from "./reclaimer.ts";
-import { DEAD, hashAt, setUsesAt, sizeAt, slotAt, USES_MAX, usesAt } from "./record.ts";
+import { DEAD, dueAt, hashAt, setUsesAt, sizeAt, slotAt, TOMBSTONE, USES_MAX, usesAt } from "./record.ts";
 import { SegmentPool } from "./segment-pool.ts";
 import {
   type EntryHead,
@@ -175,11 +175,12 @@ export class SegmentStore implements Store {
   get(slot: Slot, key: string, wallMs: number): Entry | undefined {
     const holdings = this.#holdings;
     const ref = this.#find(slot, key);
-    if (ref === 0 || holdings.isTombstone(ref)) return undefined;
-    const dueMs = holdings.dueOf(ref);
-    if (dueMs !== 0 && wallMs >= dueMs) return undefined;
+    if (ref === 0) return undefined;
     const words = this.#log.wordsOf(ref);
     const at = this.#log.wordOf(ref);
+    if ((words[at]! & TOMBSTONE) !== 0) return undefined;
+    const dueMs = dueAt(words, at);
+    if (dueMs !== 0 && wallMs >= dueMs) return undefined;
     const uses = usesAt(words, at);
     if (uses < USES_MAX) setUsesAt(words, at, uses + 1);
     const entry = holdings.entryOf(ref, key);

@@ -24,8 +24,8 @@ describe("SegmentPool", () => {
   });
 
   test("takes what was given back before it asks for more memory, the lowest number first", () => {
-    const pool = new SegmentPool(512, 64);
-    const segments = takeAll(pool, 32);
+    const pool = new SegmentPool(512, 4 * ARENA_SEGMENTS);
+    const segments = takeAll(pool, 2 * ARENA_SEGMENTS);
     for (const segment of [30, 3, 17]) pool.give(segments[segment]!);
 
     expect(takeAll(pool, 3)).toEqual([3, 17, 30]);
@@ -33,17 +33,18 @@ describe("SegmentPool", () => {
   });
 
   test("lets memory go that is idle, and has it again when it is needed", () => {
-    const pool = new SegmentPool(512, 64);
-    const segments = takeAll(pool, 64);
-    for (const segment of segments) if (segment % 64 !== 5) pool.give(segment);
+    const count = 4 * ARENA_SEGMENTS;
+    const pool = new SegmentPool(512, count);
+    const segments = takeAll(pool, count);
+    for (const segment of segments) if (segment !== 5) pool.give(segment);
 
     let released = 0;
     while (pool.maybeRelease(4)) released++;
 
     expect(released).toBe(3);
     expect(pool.words.filter((words) => words.length === 0).length).toBe(released);
-    expect(pool.idleCount).toBe(63 - released * ARENA_SEGMENTS);
-    expect(new Set(takeAll(pool, 63)).size).toBe(63);
+    expect(pool.idleCount).toBe(count - 1 - released * ARENA_SEGMENTS);
+    expect(new Set(takeAll(pool, count - 1)).size).toBe(count - 1);
     expect(pool.words.every((words) => words.length > 0)).toBe(true);
   });
 });
