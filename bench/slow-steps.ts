@@ -76,22 +76,24 @@ export class SlowSteps {
     });
   }
 
-  /** What is known of each of the calls over 2 ms. */
-  describeLong(gc: GcWatch): string[] {
-    return this.#long.map(({ startMs, wallMs, ms, pageFaults, switches }) => {
-      const collectedMs = gc.within(startMs, startMs + wallMs).toFixed(2);
-      return `${wallMs.toFixed(2)} ms, processor ${ms.toFixed(2)}, collections ${collectedMs}; about it ${pageFaults} page faults, ${switches} switches`;
+  /** The calls over 2 ms that are so without the collections that fell into them: how many, the longest, what is known of each. */
+  longWithout(gc: GcWatch): {
+    readonly count: number;
+    readonly maxMs: number;
+    readonly lines: readonly string[];
+  } {
+    const rest = this.#long.map((step) => {
+      const collectedMs = gc.within(step.startMs, step.startMs + step.wallMs);
+      return { ...step, collectedMs, restMs: Math.min(step.ms, step.wallMs - collectedMs) };
     });
-  }
-
-  /** Of the calls over 2 ms, those that are so without the collections that fell into them; and the longest. */
-  longWithout(gc: GcWatch): { readonly count: number; readonly maxMs: number } {
-    const rest = this.#long.map(({ startMs, wallMs, ms }) =>
-      Math.min(ms, wallMs - gc.within(startMs, startMs + wallMs)),
-    );
+    const long = rest.filter(({ restMs }) => restMs > LONG_MS);
     return {
-      count: rest.filter((ms) => ms > LONG_MS).length,
-      maxMs: Math.max(0, ...rest),
+      count: long.length,
+      maxMs: Math.max(0, ...rest.map(({ restMs }) => restMs)),
+      lines: long.map(
+        ({ wallMs, ms, collectedMs, pageFaults, switches }) =>
+          `${wallMs.toFixed(2)} ms, processor ${ms.toFixed(2)}, collections ${collectedMs.toFixed(2)}; about it ${pageFaults} page faults, ${switches} switches`,
+      ),
     };
   }
 

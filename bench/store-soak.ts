@@ -147,11 +147,11 @@ function report(name: string, calls: number, ms: number): void {
   console.log(`  nothing ${nothing}`);
   console.log(`  gc     ${gc}`);
   for (const [kind, steps] of Object.entries({ get: gets, merge: merges, sweep: sweeps, nothing })) {
-    const { count, maxMs } = steps.longWithout(gc);
+    const { count, maxMs, lines } = steps.longWithout(gc);
     console.log(
       `  ${kind.padEnd(7)} over 2 ms without the collections in them: ${count} in ${(steps.spentMs / 1000).toFixed(1)} s, longest of those ${maxMs.toFixed(2)} ms`,
     );
-    for (const line of steps.describeLong(gc).slice(0, LONG_SHOWN_MAX)) console.log(`          ${line}`);
+    for (const line of lines.slice(0, LONG_SHOWN_MAX)) console.log(`          ${line}`);
   }
 }
 
