@@ -1,7 +1,7 @@
 // The log of the off-heap store: records appended to segments, and the segments in queues, oldest first. The queues are those of
 // S3-FIFO, so the order of eviction costs no bytes per entry: it is the order of the log.
 //
-// A reference names a record: segment and offset in one signed 32-bit integer, in units of 8 bytes; 0 names none. It changes when
+// A reference names a record: its address in the pool, in one signed 32-bit integer; 0 names none. It changes when
 // the record moves, so only the index and the chunk lists of large values hold references.
 //
 // Invariants:
@@ -12,7 +12,7 @@
 
 import { assert } from "../../base/assert.ts";
 import { DEAD, sizeAt } from "./record.ts";
-import { ARENA_SEGMENTS, type SegmentPool } from "./segment-pool.ts";
+import type { SegmentPool } from "./segment-pool.ts";
 
 /** The queues: transfers nobody asked for, new, proven, deleted. */
 export const COLD = 1;
@@ -26,14 +26,10 @@ export type Queue = typeof COLD | typeof SMALL | typeof MAIN | typeof TOMBSTONES
 export const NONE = -1;
 /** The first unit of a segment is unused, so that no reference is 0. */
 export const FIRST_OFFSET = 8;
-const UNIT_SHIFT = 3;
 
 /** See the top of the file. */
 export class Log {
   readonly pool: SegmentPool;
-  readonly #unitBits: number;
-  readonly #arenaBits: number;
-  readonly #arenaMask: number;
   readonly #segmentBytes: number;
 
   /** By segment. */
@@ -57,9 +53,6 @@ export class Log {
   constructor(pool: SegmentPool) {
     this.pool = pool;
     this.#segmentBytes = pool.segmentBytes;
-    this.#unitBits = Math.log2(pool.segmentBytes) - UNIT_SHIFT;
-    this.#arenaBits = this.#unitBits + Math.log2(ARENA_SEGMENTS);
-    this.#arenaMask = 2 ** this.#arenaBits - 1;
     this.#queue = new Uint8Array(pool.numberMax);
     this.#used = new Int32Array(pool.numberMax);
     this.#live = new Int32Array(pool.numberMax);
@@ -70,21 +63,21 @@ export class Log {
   }
 
   segmentOf(ref: number): number {
-    return ref >>> this.#unitBits;
+    return this.pool.segmentOf(ref);
   }
 
   /** The word at which the record begins, within its arena. */
   wordOf(ref: number): number {
-    return (ref & this.#arenaMask) << 1;
+    return this.pool.wordOf(ref);
   }
 
   /** The words of the arena that the record lies in; {@link bytesOf} the same memory as bytes. */
   wordsOf(ref: number): Int32Array {
-    return this.pool.words[ref >>> this.#arenaBits]!;
+    return this.pool.wordsAt(ref);
   }
 
   bytesOf(ref: number): Uint8Array {
-    return this.pool.bytes[ref >>> this.#arenaBits]!;
+    return this.pool.bytesAt(ref);
   }
 
   /** The word of a segment's arena that lies `offset` bytes behind the segment's beginning. */
@@ -94,11 +87,11 @@ export class Log {
 
   /** The reference of the record of a segment that begins at word `at` of its arena. */
   refOf(segment: number, at: number): number {
-    return ((segment << this.#unitBits) & ~this.#arenaMask) | (at >>> 1);
+    return this.pool.addressOf(segment, at);
   }
 
   queueOf(ref: number): Queue {
-    return this.#queue[ref >>> this.#unitBits] as Queue; // a record's segment is in one (invariant 1)
+    return this.#queue[this.segmentOf(ref)] as Queue; // a record's segment is in one (invariant 1)
   }
 
   /** The queue of a segment; 0 when the log does not use it. */
@@ -197,7 +190,7 @@ export class Log {
 
   /** Marks a record dead. Gives its segment back when it was the last live one. */
   kill(ref: number): void {
-    const segment = ref >>> this.#unitBits;
+    const segment = this.segmentOf(ref);
     const words = this.wordsOf(ref);
     const at = this.wordOf(ref);
     assert((words[at]! & DEAD) === 0, "a live record");
@@ -244,7 +237,7 @@ export class Log {
     this.#used[segment] = offset + size;
     this.#live[segment]! += size;
     this.#liveBytes[this.#queue[segment]!]! += size;
-    return (segment << this.#unitBits) | (offset >>> UNIT_SHIFT);
+    return this.refOf(segment, this.wordAt(segment, offset));
   }
 
   #linkNewest(segment: number, queue: Queue): void {

@@ -14,6 +14,9 @@ const ARENA_SHIFT = 6;
 /** Segments of an arena. */
 export const ARENA_SEGMENTS = 1 << ARENA_SHIFT;
 
+/** What addresses count in. */
+const UNIT_BYTES = 8;
+
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = new Uint8Array(0);
 
@@ -37,12 +40,19 @@ export class SegmentPool {
   /** Arenas without memory. */
   readonly #bare: number[] = [];
   readonly #segmentWords: number;
+  /** Bits of an address within its segment, and within its arena. */
+  readonly #unitBits: number;
+  readonly #arenaBits: number;
+  readonly #arenaMask: number;
   #inUse = 0;
   #limit: number;
 
   constructor(segmentBytes: number, countMax: number) {
     this.segmentBytes = segmentBytes;
     this.#segmentWords = segmentBytes / 4;
+    this.#unitBits = Math.log2(segmentBytes / UNIT_BYTES);
+    this.#arenaBits = this.#unitBits + ARENA_SHIFT;
+    this.#arenaMask = 2 ** this.#arenaBits - 1;
     this.countMax = countMax;
     const arenas = Math.ceil(countMax / ARENA_SEGMENTS);
     this.numberMax = arenas * ARENA_SEGMENTS;
@@ -73,6 +83,30 @@ export class SegmentPool {
   /** Every segment that ever had memory has a number below this. */
   get numberEnd(): number {
     return this.words.length << ARENA_SHIFT;
+  }
+
+  /** An address names a place of 8 bytes, segment and offset in one signed 32-bit integer: {@link addressOf} makes it. */
+  segmentOf(address: number): number {
+    return address >>> this.#unitBits;
+  }
+
+  /** The place's first word within its arena. */
+  wordOf(address: number): number {
+    return (address & this.#arenaMask) << 1;
+  }
+
+  /** The words of the arena that the place lies in; {@link bytesAt} the same memory as bytes. */
+  wordsAt(address: number): Int32Array {
+    return this.words[address >>> this.#arenaBits]!;
+  }
+
+  bytesAt(address: number): Uint8Array {
+    return this.bytes[address >>> this.#arenaBits]!;
+  }
+
+  /** The address of word `at` (even) of the arena that the segment lies in. */
+  addressOf(segment: number, at: number): number {
+    return ((segment << this.#unitBits) & ~this.#arenaMask) | (at >>> 1);
   }
 
   /** The words of the arena that a segment lies in. */

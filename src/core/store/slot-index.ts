@@ -17,20 +17,17 @@ import type { SegmentPool } from "./segment-pool.ts";
 
 const NONE = -1;
 const BUCKET_WORDS = 2;
-/** A table's numbers: page, first word in the page's arena, class of capacity, count and depth. */
-const STRIDE = 5;
-const PAGE = 0;
-const OFFSET = 1;
-const CLASS = 2;
-const COUNT = 3;
-const DEPTH = 4;
+/** In the place of a class, for a slot: it has no table; its tables are in a directory, whose number is in the place of an address. */
+const NO_TABLE = 255;
+const IN_DIRECTORY = 254;
 /** Growing such a table moves 1,600 buckets: some 20 microseconds. */
 const CAPACITY_MAX = 2048;
 /** Tables of one slot: at most 2^14. Past that, and for keys whose hashes are all alike, {@link SlotIndex.insert} refuses. */
 const DEPTH_MAX = 14;
 const LOAD_MAX = 0.8;
 const LOAD_MIN = 0.2;
-const TABLES_AT_FIRST = 1024;
+/** Numbers of tables: each slot's own, and as a start so many for directories. */
+const TABLES_AT_FIRST = SLOT_COUNT + 64;
 
 interface Directory {
   depth: number;
@@ -41,15 +38,21 @@ interface Directory {
 export class SlotIndex {
   readonly #pool: SegmentPool;
   readonly #pageBuckets: number;
-  /** Ascending by half a power of two, the last one at most a page. */
-  readonly #capacities: readonly number[];
-  /** By slot: a table; {@link NONE}; or -2 - n for the n-th directory. */
-  readonly #roots = new Int32Array(SLOT_COUNT).fill(NONE);
+  /** By class, ascending by half a power of two, the last one at most a page. */
+  readonly #capacities: Int32Array;
+  /**
+   * By table: its address, its class of capacity, and how many entries it has. A slot's own table has the slot's number; further ones are
+   * those of directories. Every read looks at the first two, which are small enough to stay in the processor's cache.
+   */
+  #addresses = new Int32Array(TABLES_AT_FIRST);
+  #classes = new Uint8Array(TABLES_AT_FIRST).fill(NO_TABLE);
+  #counts = new Uint16Array(TABLES_AT_FIRST);
+  /** By table: bits of the hash that its entries share. */
+  #depths = new Uint8Array(TABLES_AT_FIRST);
+  #tableCount: number = SLOT_COUNT;
+  readonly #freeTables: number[] = [];
   readonly #directories: (Directory | undefined)[] = [];
   readonly #freeDirectories: number[] = [];
-  #tables = new Int32Array(TABLES_AT_FIRST * STRIDE);
-  #tableCount = 0;
-  readonly #freeTables: number[] = [];
 
   /** By page (a segment's number): places taken, first free place, neighbours in the list of its class. Places are words of its arena. */
   readonly #pageTaken: Int32Array;
@@ -90,7 +93,7 @@ export class SlotIndex {
   seek(slot: number, hash: number): number {
     const table = this.#tableOf(slot, hash);
     if (table === NONE) return 0;
-    return this.#scan(table, hash, homeOf(hash, this.#capacities[this.#get(table, CLASS)]!));
+    return this.#scan(table, hash, homeOf(hash, this.#capacityOf(table)));
   }
 
   /** The next reference under the hash that {@link seek} found one for. */
@@ -99,10 +102,10 @@ export class SlotIndex {
   }
 
   #scan(table: number, hash: number, from: number): number {
-    const start = table * STRIDE;
-    const words = this.#pool.wordsOf(this.#tables[start + PAGE]!);
-    const offset = this.#tables[start + OFFSET]!;
-    const capacity = this.#capacities[this.#tables[start + CLASS]!]!;
+    const address = this.#addresses[table]!;
+    const words = this.#pool.wordsAt(address);
+    const offset = this.#pool.wordOf(address);
+    const capacity = this.#capacityOf(table);
     for (let at = from; ; ) {
       const bucket = offset + at * BUCKET_WORDS;
       const ref = words[bucket]!;
@@ -121,8 +124,8 @@ export class SlotIndex {
     const table = this.#tableOf(slot, hash);
     if (table === NONE) return true;
     const { length } = this.#capacities;
-    if (this.#get(table, CLASS) < length - 1) return true;
-    if (this.#get(table, COUNT) + 1 <= this.#limitOf(table)) return true;
+    if (this.#classes[table]! < length - 1) return true;
+    if (this.#counts[table]! + 1 <= this.#limitOf(table)) return true;
     return this.#canSplit(table);
   }
 
@@ -130,11 +133,11 @@ export class SlotIndex {
   insert(slot: number, hash: number, ref: number): void {
     let table = this.#tableOf(slot, hash);
     if (table === NONE) {
-      table = this.#newTable(0, 0);
-      this.#roots[slot] = table;
+      table = slot;
+      this.#begin(table, 0, 0);
     }
-    while (this.#get(table, COUNT) + 1 > this.#limitOf(table)) {
-      const cls = this.#get(table, CLASS);
+    while (this.#counts[table]! + 1 > this.#limitOf(table)) {
+      const cls = this.#classes[table]!;
       if (cls + 1 < this.#capacities.length) this.#resize(table, cls + 1);
       else {
         assert(this.#canSplit(table), "room in the index");
@@ -156,23 +159,20 @@ export class SlotIndex {
     const table = this.#tableOf(slot, hash);
     const bucket = this.#bucketOf(slot, hash, ref);
     this.#closeGap((bucket - this.#offset) / BUCKET_WORDS);
-    const count = this.#get(table, COUNT) - 1;
-    this.#set(table, COUNT, count);
-    if (count === 0 && this.#roots[slot] === table) {
-      this.#freeTable(table);
-      this.#roots[slot] = NONE;
-    } else this.#maybeShrink(table, count);
+    const count = this.#counts[table]! - 1;
+    this.#counts[table] = count;
+    if (count === 0 && table === slot) this.#freeTable(table);
+    else this.#maybeShrink(table, count);
   }
 
   /** Forgets all of a slot. Cost: its tables, not its entries. */
   dropSlot(slot: number): void {
     this.#forEachTable(slot, (table) => this.#freeTable(table));
-    const root = this.#roots[slot]!;
-    if (root < NONE) {
-      this.#directories[-2 - root] = undefined;
-      this.#freeDirectories.push(-2 - root);
-    }
-    this.#roots[slot] = NONE;
+    if (this.#classes[slot] !== IN_DIRECTORY) return;
+    const directory = this.#addresses[slot]!;
+    this.#directories[directory] = undefined;
+    this.#freeDirectories.push(directory);
+    this.#classes[slot] = NO_TABLE;
   }
 
   /** All references of a slot, in no particular order; proportional to the slot. No change may come in between. */
@@ -190,48 +190,45 @@ export class SlotIndex {
     }
   }
 
-  #get(table: number, field: number): number {
-    return this.#tables[table * STRIDE + field]!;
-  }
-
-  #set(table: number, field: number, value: number): void {
-    this.#tables[table * STRIDE + field] = value;
+  #capacityOf(table: number): number {
+    return this.#capacities[this.#classes[table]!]!;
   }
 
   #limitOf(table: number): number {
-    return Math.floor(this.#capacities[this.#get(table, CLASS)]! * LOAD_MAX);
+    return Math.floor(this.#capacityOf(table) * LOAD_MAX);
   }
 
   #tableOf(slot: number, hash: number): number {
-    const root = this.#roots[slot]!;
-    if (root >= NONE) return root;
-    const { depth, tables } = this.#directories[-2 - root]!; // a root below NONE names one
+    const cls = this.#classes[slot]!;
+    if (cls < IN_DIRECTORY) return slot;
+    if (cls === NO_TABLE) return NONE;
+    const { depth, tables } = this.#directories[this.#addresses[slot]!]!; // its number
     return tables[hash >>> (32 - depth)]!;
   }
 
   /** Calls once for each table of the slot. */
   #forEachTable(slot: number, call: (table: number) => void): void {
-    const root = this.#roots[slot]!;
-    if (root === NONE) return;
-    if (root > NONE) {
-      call(root);
+    const cls = this.#classes[slot]!;
+    if (cls === NO_TABLE) return;
+    if (cls < IN_DIRECTORY) {
+      call(slot);
       return;
     }
-    const { depth, tables } = this.#directories[-2 - root]!;
+    const { depth, tables } = this.#directories[this.#addresses[slot]!]!; // its number
     for (let index = 0; index < tables.length; ) {
       const table = tables[index]!;
       // A table of a smaller depth fills a run of the directory.
-      index += 2 ** (depth - this.#get(table, DEPTH));
+      index += 2 ** (depth - this.#depths[table]!);
       call(table);
     }
   }
 
   /** Points the search at a table. */
   #open(table: number): void {
-    const start = table * STRIDE;
-    this.#words = this.#pool.wordsOf(this.#tables[start + PAGE]!);
-    this.#offset = this.#tables[start + OFFSET]!;
-    this.#capacity = this.#capacities[this.#tables[start + CLASS]!]!;
+    const address = this.#addresses[table]!;
+    this.#words = this.#pool.wordsAt(address);
+    this.#offset = this.#pool.wordOf(address);
+    this.#capacity = this.#capacityOf(table);
   }
 
   /** The word of the bucket that holds `ref`; leaves the search pointed at its table. */
@@ -250,7 +247,7 @@ export class SlotIndex {
   #put(table: number, hash: number, ref: number): void {
     this.#open(table);
     this.#place(hash, ref);
-    this.#set(table, COUNT, this.#get(table, COUNT) + 1);
+    this.#counts[table]!++;
   }
 
   /** Writes into the first empty bucket of the table that the search points at. */
@@ -285,33 +282,30 @@ export class SlotIndex {
 
   /** Only while it costs no page: it is called where space is being made. */
   #maybeShrink(table: number, count: number): void {
-    const cls = this.#get(table, CLASS);
+    const cls = this.#classes[table]!;
     if (cls < 2 || count > this.#capacities[cls]! * LOAD_MIN) return;
     if (this.#pages[cls - 2] === NONE && this.#pool.freeCount < 4) return;
     this.#resize(table, cls - 2);
   }
 
   #resize(table: number, cls: number): void {
-    const [page, offset, before] = [
-      this.#get(table, PAGE),
-      this.#get(table, OFFSET),
-      this.#get(table, CLASS),
-    ];
+    const [address, before] = [this.#addresses[table]!, this.#classes[table]!];
     this.#allocate(table, cls);
     this.#open(table);
-    const words = this.#pool.wordsOf(page);
-    const end = offset + this.#capacities[before]! * BUCKET_WORDS;
-    for (let bucket = offset; bucket < end; bucket += BUCKET_WORDS) {
+    const words = this.#pool.wordsAt(address);
+    const start = this.#pool.wordOf(address);
+    const end = start + this.#capacities[before]! * BUCKET_WORDS;
+    for (let bucket = start; bucket < end; bucket += BUCKET_WORDS) {
       if (words[bucket] !== 0) this.#place(words[bucket + 1]!, words[bucket]!);
     }
-    this.#freePlace(page, offset, before);
+    this.#freePlace(address, before);
   }
 
   #canSplit(table: number): boolean {
-    if (this.#get(table, DEPTH) >= DEPTH_MAX) return false;
+    const depth = this.#depths[table]!;
+    if (depth >= DEPTH_MAX) return false;
     // Hashes that are all alike cannot be told apart by any bit.
     this.#open(table);
-    const depth = this.#get(table, DEPTH);
     const mask = (-1 << (32 - DEPTH_MAX)) & (depth === 0 ? -1 : (1 << (32 - depth)) - 1);
     let [common, seen] = [-1, 0];
     for (let at = 0; at < this.#capacity; at++) {
@@ -325,14 +319,14 @@ export class SlotIndex {
 
   /** Divides a table in two by the next bit of the hashes. */
   #split(slot: number, hash: number, table: number): void {
-    const depth = this.#get(table, DEPTH) + 1;
+    const depth = this.#depths[table]! + 1;
+    const [address, cls] = [this.#addresses[table]!, this.#classes[table]!];
     const directory = this.#directoryOf(slot, depth);
-    const cls = this.#get(table, CLASS);
-    const [page, offset] = [this.#get(table, PAGE), this.#get(table, OFFSET)];
     const halves = [this.#newTable(cls, depth), this.#newTable(cls, depth)] as const;
-    const words = this.#pool.wordsOf(page);
-    const end = offset + this.#capacities[cls]! * BUCKET_WORDS;
-    for (let bucket = offset; bucket < end; bucket += BUCKET_WORDS) {
+    const words = this.#pool.wordsAt(address);
+    const start = this.#pool.wordOf(address);
+    const end = start + this.#capacities[cls]! * BUCKET_WORDS;
+    for (let bucket = start; bucket < end; bucket += BUCKET_WORDS) {
       if (words[bucket] === 0) continue;
       const bit = (words[bucket + 1]! >>> (32 - depth)) & 1;
       this.#put(halves[bit as 0 | 1], words[bucket + 1]!, words[bucket]!);
@@ -341,20 +335,21 @@ export class SlotIndex {
     const first = (depth === 1 ? 0 : hash >>> (33 - depth)) * 2 * run;
     directory.tables.fill(halves[0], first, first + run);
     directory.tables.fill(halves[1], first + run, first + 2 * run);
-    this.#freeTable(table);
+    this.#freePlace(address, cls);
+    if (table !== slot) this.#freeTables.push(table);
   }
 
-  /** The slot's directory, of at least that depth. */
+  /** The slot's directory, of at least that depth. One that begins is filled by the split of the slot's own table. */
   #directoryOf(slot: number, depth: number): Directory {
-    const root = this.#roots[slot]!;
-    if (root >= NONE) {
-      const directory = { depth, tables: new Int32Array(2 ** depth).fill(root) };
+    if (this.#classes[slot] !== IN_DIRECTORY) {
+      const directory = { depth, tables: new Int32Array(2 ** depth) };
       const number = this.#freeDirectories.pop() ?? this.#directories.length;
       this.#directories[number] = directory;
-      this.#roots[slot] = -2 - number;
+      this.#addresses[slot] = number;
+      this.#classes[slot] = IN_DIRECTORY;
       return directory;
     }
-    const directory = this.#directories[-2 - root]!;
+    const directory = this.#directories[this.#addresses[slot]!]!; // its number
     if (directory.depth < depth) {
       const { tables } = directory;
       directory.tables = new Int32Array(2 * tables.length).map((_, index) => tables[index >> 1]!);
@@ -363,22 +358,30 @@ export class SlotIndex {
     return directory;
   }
 
+  /** A table for a directory. */
   #newTable(cls: number, depth: number): number {
     const table = this.#freeTables.pop() ?? this.#tableCount++;
-    if ((table + 1) * STRIDE > this.#tables.length) {
-      const before = this.#tables;
-      this.#tables = new Int32Array(before.length * 2);
-      this.#tables.set(before);
+    if (table >= this.#addresses.length) {
+      const count = 2 * table;
+      this.#addresses = enlarged(this.#addresses, new Int32Array(count));
+      this.#classes = enlarged(this.#classes, new Uint8Array(count));
+      this.#counts = enlarged(this.#counts, new Uint16Array(count));
+      this.#depths = enlarged(this.#depths, new Uint8Array(count));
     }
-    this.#set(table, COUNT, 0);
-    this.#set(table, DEPTH, depth);
-    this.#allocate(table, cls);
+    this.#begin(table, cls, depth);
     return table;
   }
 
+  #begin(table: number, cls: number, depth: number): void {
+    this.#counts[table] = 0;
+    this.#depths[table] = depth;
+    this.#allocate(table, cls);
+  }
+
   #freeTable(table: number): void {
-    this.#freePlace(this.#get(table, PAGE), this.#get(table, OFFSET), this.#get(table, CLASS));
-    this.#freeTables.push(table);
+    this.#freePlace(this.#addresses[table]!, this.#classes[table]!);
+    this.#classes[table] = NO_TABLE;
+    if (table >= SLOT_COUNT) this.#freeTables.push(table);
   }
 
   // ---- places for tables in pages. A free place holds the offset of the next one in its first word.
@@ -393,12 +396,13 @@ export class SlotIndex {
     this.#pageTaken[page]!++;
     if (this.#pageFree[page] === NONE) this.#unlist(page, cls);
     words.fill(0, offset, offset + this.#capacities[cls]! * BUCKET_WORDS);
-    this.#set(table, PAGE, page);
-    this.#set(table, OFFSET, offset);
-    this.#set(table, CLASS, cls);
+    this.#addresses[table] = this.#pool.addressOf(page, offset);
+    this.#classes[table] = cls;
   }
 
-  #freePlace(page: number, offset: number, cls: number): void {
+  #freePlace(address: number, cls: number): void {
+    const page = this.#pool.segmentOf(address);
+    const offset = this.#pool.wordOf(address);
     if (this.#pageFree[page] === NONE) this.#list(page, cls);
     this.#pool.wordsOf(page)[offset] = this.#pageFree[page]!;
     this.#pageFree[page] = offset;
@@ -442,17 +446,22 @@ export class SlotIndex {
   }
 }
 
+function enlarged<T extends Int32Array | Uint16Array | Uint8Array>(before: T, after: T): T {
+  after.set(before);
+  return after;
+}
+
 /** The bucket where the search for a hash begins; the bits that a directory looks at do not count. */
 function homeOf(hash: number, capacity: number): number {
   return ((hash & 0xffff) * capacity) >>> 16;
 }
 
 /** 4, 6, 8, 12, 16, 24 and so on. */
-function capacitiesUpTo(max: number): number[] {
+function capacitiesUpTo(max: number): Int32Array {
   const capacities: number[] = [];
   for (let power = 4; power <= max; power *= 2) {
     capacities.push(power);
     if (power * 1.5 <= max) capacities.push(power * 1.5);
   }
-  return capacities;
+  return Int32Array.from(capacities);
 }
