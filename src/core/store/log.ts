@@ -117,10 +117,6 @@ export class Log {
     return this.#liveBytes[queue]!;
   }
 
-  segmentCount(queue: Queue): number {
-    return this.#segments[queue]!;
-  }
-
   oldest(queue: Queue): number {
     return this.#oldest[queue]!;
   }
@@ -140,11 +136,6 @@ export class Log {
       }
     }
     return dead;
-  }
-
-  /** Whether a record of `size` bytes fits without another segment. */
-  fits(queue: Queue, size: number): boolean {
-    return this.roomIn(queue) >= size;
   }
 
   /** Bytes left in the open segment of the queue. */
