@@ -97,9 +97,9 @@ export class Contacts {
     this.#healAtMs = Math.max(this.#healAtMs, nowMs);
   }
 
-  /** Seeds that no member of `addresses` has. */
-  unseenSeeds(addresses: ReadonlySet<string>): readonly string[] {
-    return this.seeds.filter((seed) => !addresses.has(seed));
+  /** Seeds at whose addresses nobody is seen. */
+  unseenSeeds(isSeen: (address: string) => boolean): readonly string[] {
+    return this.seeds.filter((seed) => !isSeen(seed));
   }
 
   /** One of the dead or of the unseen seeds, picked at random, when it is time; `dead` in the order of ids. */

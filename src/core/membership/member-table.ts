@@ -57,7 +57,11 @@ export class MemberTable {
   #version = 0;
   /** Members that are `left` or `evicted`. */
   #outCount = 0;
+  /** In the order of ids; kept as members come and go, and not sorted anew: all of a large cluster comes at once. */
+  readonly #all: Member[] = [];
+  /** `undefined` when somebody came, went, or changed between the lists; and when any record changed. */
   #lists: Lists | undefined;
+  #records: readonly MemberRecord[] | undefined;
 
   constructor(self: MemberRecord, nowMs: number) {
     this.#selfId = self.id;
@@ -86,10 +90,12 @@ export class MemberTable {
   /** Stores a record that was merged with the one held, and keeps the local knowledge that still holds true. */
   put(record: MemberRecord, nowMs: number): Member {
     this.#version++;
-    this.#lists = undefined;
+    this.#records = undefined;
     const member = this.#members.get(record.id);
     if (member === undefined) return this.#insert(record, nowMs);
     const before = member.record;
+    if (before.liveness !== record.liveness || isOut(before.ringState) !== isOut(record.ringState))
+      this.#lists = undefined;
     member.record = record;
     this.#outCount += Number(isOut(record.ringState)) - Number(isOut(before.ringState));
     if (!isSameLiveness(before, record)) member.livenessSinceMs = nowMs;
@@ -107,19 +113,22 @@ export class MemberTable {
     const member = this.#members.get(id);
     if (member === undefined) return;
     this.#members.delete(id);
+    this.#all.splice(this.#placeOf(id), 1);
     this.#outCount -= Number(isOut(member.record.ringState));
     this.#version++;
     this.#lists = undefined;
+    this.#records = undefined;
   }
 
-  /** Everyone, this node and those that are out included. */
+  /** Everyone, this node and those that are out included: a live view. */
   all(): readonly Member[] {
-    return this.#derived().all;
+    return this.#all;
   }
 
   /** Their records, same order. The same array until something changes. */
   records(): readonly MemberRecord[] {
-    return this.#derived().records;
+    this.#records ??= Object.freeze(this.#all.map((member) => member.record));
+    return this.#records;
   }
 
   /** Others of whom something is to be expected: not `left`, not `evicted`. */
@@ -130,6 +139,11 @@ export class MemberTable {
   /** Peers that are alive or suspect. */
   livePeers(): readonly Member[] {
     return this.#derived().livePeers;
+  }
+
+  /** Peers that are suspect. */
+  suspects(): readonly Member[] {
+    return this.#derived().suspects;
   }
 
   /** Peers that are dead. */
@@ -157,19 +171,31 @@ export class MemberTable {
       urgentMs: Number.NEGATIVE_INFINITY,
     };
     this.#members.set(record.id, member);
+    this.#all.splice(this.#placeOf(record.id), 0, member);
+    this.#lists = undefined;
     this.#outCount += Number(isOut(record.ringState));
     return member;
   }
 
+  /** Where the member is among all, or would be. */
+  #placeOf(id: MemberId): number {
+    let low = 0;
+    let high = this.#all.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareIds(this.#all[middle]!.record.id, id) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   #derived(): Lists {
     if (this.#lists !== undefined) return this.#lists;
-    const all = [...this.#members.values()].sort((a, b) => compareIds(a.record.id, b.record.id));
-    const peers = all.filter(({ record }) => record.id !== this.#selfId && !isOut(record.ringState));
+    const peers = this.#all.filter(({ record }) => record.id !== this.#selfId && !isOut(record.ringState));
     this.#lists = {
-      all,
-      records: Object.freeze(all.map((member) => member.record)),
       peers,
       livePeers: peers.filter(({ record }) => record.liveness !== "dead"),
+      suspects: peers.filter(({ record }) => record.liveness === "suspect"),
       deadPeers: peers.filter(({ record }) => record.liveness === "dead"),
     };
     return this.#lists;
@@ -177,9 +203,8 @@ export class MemberTable {
 }
 
 interface Lists {
-  readonly all: readonly Member[];
-  readonly records: readonly MemberRecord[];
   readonly peers: readonly Member[];
   readonly livePeers: readonly Member[];
+  readonly suspects: readonly Member[];
   readonly deadPeers: readonly Member[];
 }

@@ -462,7 +462,7 @@ export class Membership {
     }
     const untilMs = nowMs + LATE_GRACE_MS;
     this.#prober.postponeDue(nowMs, untilMs);
-    for (const { suspicion } of this.#table.livePeers()) {
+    for (const { suspicion } of this.#table.suspects()) {
       if (suspicion !== undefined && suspicion.deadlineMs <= nowMs) suspicion.postpone(untilMs);
     }
   }
@@ -508,8 +508,9 @@ export class Membership {
   #unseen(): readonly string[] {
     const { version } = this.#table;
     if (this.#unseenSeeds?.version !== version) {
-      const addresses = new Set(this.#table.livePeers().map(({ record }) => record.address));
-      this.#unseenSeeds = { version, seeds: this.#contacts.unseenSeeds(addresses) };
+      const live = this.#table.livePeers();
+      const isSeen = (address: string) => live.some(({ record }) => record.address === address);
+      this.#unseenSeeds = { version, seeds: this.#contacts.unseenSeeds(isSeen) };
     }
     return this.#unseenSeeds.seeds;
   }
@@ -557,7 +558,7 @@ export class Membership {
   #tickSweep(nowMs: number): void {
     if (nowMs < this.#sweepAtMs) return;
     this.#sweepAtMs = nowMs + SWEEP_MS;
-    for (const member of this.#table.all()) {
+    for (const member of [...this.#table.all()]) {
       const { id } = member.record;
       if (id === this.self.id || nowMs - forgettableSinceMs(member) < TOMBSTONE_MS) continue;
       this.#table.delete(id);
@@ -587,7 +588,7 @@ export class Membership {
 
   #suspicionDeadlineMs(): number {
     let deadlineMs = Number.POSITIVE_INFINITY;
-    for (const { suspicion } of this.#table.livePeers()) {
+    for (const { suspicion } of this.#table.suspects()) {
       if (suspicion !== undefined) deadlineMs = Math.min(deadlineMs, suspicion.deadlineMs);
     }
     return deadlineMs;

@@ -159,7 +159,7 @@ export class View {
   /** Declares dead who did not answer in time. */
   tickSuspicions(step: Step): void {
     const { table } = this.#parts;
-    for (const member of table.livePeers()) {
+    for (const member of table.suspects()) {
       if (member.suspicion === undefined || member.suspicion.deadlineMs > step.now.monoMs) continue;
       for (const accuser of member.suspicion.accusers) addWitness(member, accuser);
       this.change({ ...member.record, liveness: "dead" }, table.self.id, step);

@@ -56,7 +56,7 @@ describe("Contacts while alone", () => {
 describe("Contacts later", () => {
   test("Contacts tries one of the dead or of the unseen seeds per interval, and in time each of them", () => {
     const contacts = contactsOf(["a:1", "b:1"]);
-    const unseen = contacts.unseenSeeds(new Set(["b:1"]));
+    const unseen = contacts.unseenSeeds((address) => address === "b:1");
     const tried = new Set<string>();
 
     const at = times(60_000, (nowMs) => {

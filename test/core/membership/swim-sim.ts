@@ -13,6 +13,8 @@ import type { MemberRecord, RingState } from "../../../src/core/messages.ts";
 import { MEMBERSHIP_DEFAULTS, type MembershipOptions } from "../../../src/core/options.ts";
 
 const WALL_START_MS = 1_700_000_000_000;
+/** A table of so many records is handed on as it is, and its length stands for it in the digest: records are never changed. */
+const LARGE_TABLE = 100;
 /** Steps at one instant after which the world is surely spinning. */
 const SPIN_MAX = 100_000;
 
@@ -64,6 +66,7 @@ export class SwimSim {
   loss: number;
   readonly events: SimEvent[] = [];
   readonly nodes: SimNode[] = [];
+  readonly #byAddress = new Map<string, SimNode>();
   readonly seed: number;
   readonly #config: SwimSimConfig;
   readonly #queue = new Heap<Due>((a, b) => a.atMs - b.atMs || a.serial - b.serial);
@@ -109,6 +112,7 @@ export class SwimSim {
       sent: 0,
     };
     this.nodes.push(node);
+    this.#byAddress.set(address, node);
     this.#schedule(node);
     return node;
   }
@@ -178,6 +182,8 @@ export class SwimSim {
   /** A new process with the same id, after a crash; a new address if asked for. */
   restart(node: SimNode, address = node.address): void {
     const index = this.nodes.indexOf(node);
+    this.#byAddress.delete(node.address);
+    this.#byAddress.set(address, node);
     node.address = address;
     node.membership = this.#boot({ ...node, index });
     node.boots++;
@@ -342,19 +348,20 @@ export class SwimSim {
 
   #send(from: SimNode, to: MemberId | "", address: string, message: MembershipMessage): void {
     from.sent++;
-    const bytes = JSON.stringify(message);
+    const isLarge = message.kind === "sync" && message.records.length >= LARGE_TABLE;
+    const bytes = isLarge ? `sync ${message.records.length}` : JSON.stringify(message);
     const delayMs = this.#delayMs();
     const isLost = this.#network.chance(this.loss);
     if (isLost) return;
     const fromAddress = from.address;
     this.at(this.nowMs + delayMs, () => {
-      const target = this.nodes.find((node) => node.isUp && node.address === address);
-      if (target === undefined || (to !== "" && target.id !== to)) return;
+      const target = this.#byAddress.get(address);
+      if (target === undefined || !target.isUp || (to !== "" && target.id !== to)) return;
       if (this.#cuts.has(`${from.id}>${target.id}`)) return;
       this.#deliver(target, () => {
         this.#mark(`m ${from.id} ${target.id} ${bytes}`);
         this.call(target, (membership, now, out) =>
-          membership.handle(from.id, fromAddress, JSON.parse(bytes), now, out),
+          membership.handle(from.id, fromAddress, isLarge ? message : JSON.parse(bytes), now, out),
         );
       });
     });
