@@ -341,8 +341,8 @@ export class Cache {
   }
 
   /**
-   * All keys, in no particular order, a page at a time. Keys that come or go meanwhile may or may not be among them.
-   * `timeout` is for each page.
+   * All keys, in no particular order, a page at a time. Keys that come or go meanwhile may or may not be among them; a key that stays is,
+   * and may come twice while nodes are missing. `timeout` is for each page.
    *
    * @example
    * ```ts

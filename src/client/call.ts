@@ -277,8 +277,8 @@ export function buildRequest(
         begunAt: context.begunAt,
       };
     case "scan": {
-      const { slots, after, prefix, limit } = request;
-      return { kind: "scan", id, slots, after, prefix, limit };
+      const { slots, after, prefix, limit, isAlone } = request;
+      return { kind: "scan", id, slots, after, prefix, limit, isAlone };
     }
     case "clear":
       return {

@@ -45,6 +45,8 @@ export type CallRequest =
       readonly after: string;
       readonly prefix: string;
       readonly limit: number;
+      /** Whether nobody else is asked about these slots. */
+      readonly isAlone: boolean;
     }
   | { readonly kind: "clear"; readonly slots: readonly Slot[] }
   | { readonly kind: "count"; readonly target: string; readonly slots: readonly Slot[] }

@@ -3,75 +3,13 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { CacheError } from "../base/errors.ts";
-import { SLOT_COUNT, type Slot } from "../base/ids.ts";
+import type { Slot } from "../base/ids.ts";
 import { SCAN_KEYS_MAX, SLOTS_MAX } from "../wire/limits.ts";
-import type { ClientCore } from "./client-core.ts";
 import type { CallLimits, ClientDriver } from "./driver.ts";
-
-/** Slots to be asked of one node. */
-export interface SlotBatch {
-  readonly address: string;
-  /** Ascending, at most 1,024. */
-  readonly slots: readonly Slot[];
-}
-
-/** What planning needs to know of a client's core. */
-export type SlotRouting = Pick<ClientCore, "view" | "isConnected" | "connected">;
+import { allSlots, planSlots, type SlotBatch, type SlotQuestion, SlotWalk } from "./slot-walk.ts";
 
 /** Between two rounds over what has failed: long enough for a link to be noticed as broken or made again. */
 const ROUND_PAUSE_MS = 20;
-
-/** Every slot, ascending. */
-export function allSlots(): Slot[] {
-  return Array.from({ length: SLOT_COUNT }, (_, slot) => slot as Slot);
-}
-
-/**
- * Which node to ask about which slots: for each slot the first of its replicas that is connected, not avoided and filled, as far as
- * there is one. The batches are in the order of their first slots.
- */
-export function planSlots(
-  routing: SlotRouting,
-  slots: readonly Slot[],
-  avoided: ReadonlySet<string>,
-): readonly SlotBatch[] {
-  const open = new Map<string, Slot[]>();
-  const batches: { address: string; slots: Slot[] }[] = [];
-  // Equal preference lists are one array, so there are few to choose for.
-  const chosen = new Map<readonly string[], string>();
-  for (const slot of slots) {
-    const list = routing.view.preferenceList(slot);
-    const address = chosen.get(list) ?? chooseAddress(routing, list, avoided);
-    chosen.set(list, address);
-    const current = open.get(address);
-    if (current !== undefined && current.length < SLOTS_MAX) {
-      current.push(slot);
-      continue;
-    }
-    const batch = { address, slots: [slot] };
-    open.set(address, batch.slots);
-    batches.push(batch);
-  }
-  return batches;
-}
-
-function chooseAddress(
-  routing: SlotRouting,
-  list: ReturnType<SlotRouting["view"]["preferenceList"]>,
-  avoided: ReadonlySet<string>,
-): string {
-  const members = list.flatMap((id) => routing.view.member(id) ?? []);
-  const connected = members.filter(({ address }) => routing.isConnected(address));
-  const fresh = connected.filter(({ address }) => !avoided.has(address));
-  return (
-    fresh.find(({ ringState }) => ringState !== "warming")?.address ??
-    fresh[0]?.address ??
-    connected[0]?.address ??
-    members[0]?.address ??
-    routing.connected[0] ??
-    ""
-  );
-}
 
 /**
  * Asks about all slots, the nodes in parallel, and repeats what failed elsewhere until the deadline.
@@ -147,44 +85,30 @@ export async function* scanKeys(
   driver: ClientDriver,
   options: ScanOptions,
 ): AsyncGenerator<readonly string[]> {
-  const avoided = new Set<string>();
-  const batches = [...planSlots(driver.core, allSlots(), avoided)];
-  for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
-    let { address, slots } = batch;
-    let after = "";
-    let deadlineMs = driver.nowMs() + options.timeoutMs;
-    while (slots.length > 0) {
-      try {
-        const page = await scanPage(driver, { address, slots, after, deadlineMs, options });
-        slots = slots.slice(page.slotsDone);
-        after = page.after;
-        deadlineMs = driver.nowMs() + options.timeoutMs;
-        if (page.keys.length > 0) yield page.keys;
-      } catch (error) {
-        const isOutOfTime = driver.nowMs() + ROUND_PAUSE_MS >= deadlineMs;
-        if (!isCurableElsewhere(error) || isOutOfTime) throw error;
-        avoided.add(address);
-        await pause(ROUND_PAUSE_MS);
-        // The slot that is half done stays first in its batch; the others may have other replicas.
-        const [current, ...rest] = planSlots(driver.core, slots, avoided);
-        if (current !== undefined) ({ address, slots } = current);
-        batches.unshift(...rest);
-      }
+  const walk = new SlotWalk(driver.core);
+  let deadlineMs = driver.nowMs() + options.timeoutMs;
+  for (let question = walk.question; question !== undefined; question = walk.question) {
+    try {
+      const page = await scanPage(driver, question, { deadlineMs, options });
+      walk.answered(page);
+      deadlineMs = driver.nowMs() + options.timeoutMs;
+      if (page.keys.length > 0) yield page.keys;
+    } catch (error) {
+      const isOutOfTime = driver.nowMs() + ROUND_PAUSE_MS >= deadlineMs;
+      if (!isCurableElsewhere(error) || isOutOfTime) throw error;
+      await pause(ROUND_PAUSE_MS);
+      walk.failed();
     }
   }
 }
 
 async function scanPage(
   driver: ClientDriver,
-  page: SlotBatch & {
-    readonly after: string;
-    readonly deadlineMs: number;
-    readonly options: ScanOptions;
-  },
+  { address, slots, after, isAlone }: SlotQuestion,
+  { deadlineMs, options }: { readonly deadlineMs: number; readonly options: ScanOptions },
 ): Promise<{ readonly keys: readonly string[]; readonly slotsDone: number; readonly after: string }> {
-  const { address, slots, after, deadlineMs, options } = page;
   const reply = await driver.call(
-    { kind: "scan", target: address, slots, after, prefix: options.prefix, limit: SCAN_KEYS_MAX },
+    { kind: "scan", target: address, slots, after, isAlone, prefix: options.prefix, limit: SCAN_KEYS_MAX },
     { deadlineMs, signal: options.signal },
   );
   const isProgress =

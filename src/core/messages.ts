@@ -124,6 +124,8 @@ export interface ScanRequest {
   readonly prefix: string;
   /** 1 to 1,000 keys. */
   readonly limit: number;
+  /** Nobody else is asked: only slots are answered for of which this node's copy is known to have what was acknowledged. */
+  readonly isAlone: boolean;
 }
 
 /** Deletes everything in the slots that was written before the request arrived. An operation like a {@link WriteRequest}: applied once. */

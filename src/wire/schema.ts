@@ -115,6 +115,7 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     after: keyPart,
     prefix: keyPart,
     limit: integer(1, SCAN_KEYS_MAX),
+    isAlone: bool,
   }),
   clear: schema("clear", 4, {
     id,

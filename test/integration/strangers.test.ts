@@ -80,7 +80,7 @@ const OPERATIONS: Readonly<Record<Path, readonly Message[]>> = {
   client: [
     { kind: "get", id: 1, key: "kept", read: "one", want: "value", notAfter: 0 },
     write,
-    { kind: "scan", id: 2, slots: [0], after: "", prefix: "", limit: 10 } as never,
+    { kind: "scan", id: 2, slots: [0], after: "", prefix: "", limit: 10, isAlone: false } as never,
     { kind: "count", id: 3, slots: [0] } as never,
     { kind: "clear", id: 4, slots: [0], opClient: 1, opSeq: 1, attempt: 1, notAfter: 0, begunAt: 0 } as never,
     { kind: "command", id: 5, command: "leave", member: "member-one" },

@@ -18,16 +18,20 @@ export type Operation =
       readonly condition: "none" | "absent" | "present";
     }
   | { readonly f: "delete"; readonly key: string; readonly write: WriteMode }
+  | { readonly f: "touch"; readonly key: string; readonly ttlMs: number; readonly write: WriteMode }
+  /** All keys, and how many there are; `key` is "". Reads of no mode. */
+  | { readonly f: "scan" | "count"; readonly key: string }
   /** Removes everything; `key` is "". */
   | { readonly f: "clear"; readonly key: string; readonly write: WriteMode }
   | { readonly f: "increment"; readonly key: string; readonly by: number; readonly write: WriteMode };
 
-/** How a call ended. `value` for a get (undefined: absent), `outcome` for a write. */
+/** How a call ended. `value` for a get (undefined: absent), `outcome` for a write and a count, `keys` for a scan. */
 export type Settled =
   | {
       readonly ok: true;
       readonly value: string | undefined;
       readonly outcome: boolean | number | undefined;
+      readonly keys?: readonly string[];
     }
   | {
       readonly ok: false;

@@ -22,6 +22,8 @@ export interface Recorded {
   /** For an ok. */
   value: string | undefined;
   outcome: boolean | number | undefined;
+  /** For a scan that is ok. */
+  keys?: readonly string[];
   code: ErrorCode | undefined;
 }
 
@@ -52,21 +54,22 @@ export class History {
       recorded.type = "ok";
       recorded.value = settled.value;
       recorded.outcome = settled.outcome;
+      if (settled.keys !== undefined) recorded.keys = settled.keys;
       return;
     }
     recorded.code = settled.code;
-    const isRead = recorded.operation.f === "get";
+    const isRead = ["get", "scan", "count"].includes(recorded.operation.f);
     recorded.type = isRead || settled.applied === "no" ? "fail" : "info";
   }
 
-  /** Operations by key, each list in the order of calls, those on all keys among them. Keys in the order of their first use. */
+  /** Operations by key, each list in the order of calls, those that change all keys among them. Keys in the order of their first use. */
   byKey(): Map<string, Recorded[]> {
     const byKey = new Map<string, Recorded[]>();
     const onAll: Recorded[] = [];
     for (const recorded of this.operations) {
-      const { key } = recorded.operation;
+      const { key, f } = recorded.operation;
       if (key === "") {
-        onAll.push(recorded);
+        if (f === "clear") onAll.push(recorded);
         continue;
       }
       const list = byKey.get(key);
@@ -85,8 +88,14 @@ export class History {
 export function describeRecorded(recorded: Recorded): string {
   const { operation, type } = recorded;
   const arg =
-    operation.f === "set" ? ` ${operation.value}` : operation.f === "increment" ? ` ${operation.by}` : "";
-  const mode = operation.f === "get" ? operation.read : operation.write;
+    operation.f === "set"
+      ? ` ${operation.value}${operation.ttlMs > 0 ? ` for ${operation.ttlMs}` : ""}`
+      : operation.f === "increment"
+        ? ` ${operation.by}`
+        : operation.f === "touch"
+          ? ` for ${operation.ttlMs}`
+          : "";
+  const mode = "read" in operation ? operation.read : "write" in operation ? operation.write : "";
   const out =
     type === "ok" ? String(operation.f === "get" ? recorded.value : recorded.outcome) : (recorded.code ?? "");
   const span = `${recorded.callMs.toFixed(2)}..${recorded.returnMs.toFixed(2)}`;

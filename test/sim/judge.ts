@@ -11,6 +11,7 @@ import {
 } from "./checkers/registers.ts";
 import type { Settled } from "./client-adapter.ts";
 import type { Recorded } from "./history.ts";
+import { checkLookersAtRest, judgeLookers } from "./lookers.ts";
 import { Violation } from "./violation.ts";
 import type { World } from "./world.ts";
 
@@ -43,6 +44,10 @@ export function finish(world: World, promises: Promises = {}): void {
   awaitAgreement(world, promises);
   readEverything(world);
   judge(world, promises);
+  if (world.hasLookers) {
+    judgeLookers(world.history.operations, promises.isEvicting ?? false);
+    checkLookersAtRest(world);
+  }
 }
 
 /** Waits until all natural replicas of every key that was used hold the same. */
@@ -92,7 +97,7 @@ export function judge(world: World, promises: Promises): void {
   }
   checkNoPhantoms(new Map([...registers, ...expiring, ...conditional]));
   checkNoExpiredReads(expiring, promises.expiryAllowanceMs ?? 1000);
-  const isBinding = ({ operation }: Recorded) => operation.f !== "get" && operation.write !== "async";
+  const isBinding = ({ operation }: Recorded) => "write" in operation && operation.write !== "async";
   checkNoStaleReads("no acknowledged write lost", registers, {
     isWriteBinding: isBinding,
     isReadBound: ({ operation }) =>
@@ -112,7 +117,7 @@ function isMiss({ operation, type, value }: Recorded): boolean {
 function quorumOnly(byKey: ReadonlyMap<string, readonly Recorded[]>): Map<string, Recorded[]> {
   const result = new Map<string, Recorded[]>();
   for (const [key, operations] of byKey) {
-    const isAsync = operations.some(({ operation }) => operation.f !== "get" && operation.write === "async");
+    const isAsync = operations.some(({ operation }) => "write" in operation && operation.write === "async");
     if (isAsync) continue;
     result.set(
       key,

@@ -130,4 +130,15 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "the first replica counted on from an old value under a new ring while two others acknowledged under the ring before; a hint then put its newer version over theirs",
   },
+  {
+    scenario: "swarm",
+    seed: 70012,
+    cause:
+      "a walk over all keys asked one replica of each slot, and that one had missed an acknowledged write",
+  },
+  {
+    scenario: "ring-changes",
+    seed: 72043,
+    cause: "a walk over all keys believed a first replica that was cut off from those who acknowledged",
+  },
 ];

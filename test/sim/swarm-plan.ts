@@ -4,6 +4,7 @@
 import type { MembershipOptions, ReplicationOptions } from "../../src/core/options.ts";
 import { drawFaults, drawNetwork, type Fault, scheduleFaults } from "./faults.ts";
 import { finish } from "./judge.ts";
+import { drawsLookers } from "./lookers.ts";
 import type { NetworkProfile } from "./network.ts";
 import { prngFor } from "./randomness.ts";
 import type { WorldMaker } from "./run-seed.ts";
@@ -22,6 +23,8 @@ export interface SwarmPlan {
   /** How long faults go on. */
   readonly durationMs: number;
   readonly faults: readonly Fault[];
+  /** Whether callers walk over all keys and change times to live. */
+  readonly hasLookers?: boolean;
 }
 
 /** Rare branches are made common: few hints, few operations remembered, short queues. */
@@ -53,6 +56,7 @@ export function drawPlan(seed: number): SwarmPlan {
     },
     durationMs,
     faults: drawFaults(seed, durationMs),
+    hasLookers: drawsLookers(seed),
   };
 }
 
@@ -124,6 +128,7 @@ export function runPlan(make: WorldMaker, plan: SwarmPlan): void {
   world.bootCluster(plan.nodes);
   for (let count = 1; count <= plan.clients; count++) world.startClient(`c${count}`);
   world.startWorkload(plan.workload);
+  if (plan.hasLookers === true) world.startLookers();
   world.network.profile = { ...world.network.profile, ...network };
   const end = scheduleFaults(world, plan.faults);
   world.run(durationMs);

@@ -22,6 +22,7 @@ import { Connections } from "./connections.ts";
 import { TraceDigest } from "./digest.ts";
 import { EventQueue } from "./event-queue.ts";
 import { History } from "./history.ts";
+import { Lookers } from "./lookers.ts";
 import { CALM, type Heal, Network, type NetworkProfile } from "./network.ts";
 import { type NodeEnvironment, type NodeFactory, type NodeObserver, NodeProcess } from "./node-process.ts";
 import { prngFor } from "./randomness.ts";
@@ -82,6 +83,7 @@ export class World implements NodeObserver {
   readonly #env: NodeEnvironment;
   readonly #auditor: AcknowledgementAuditor;
   readonly #workloads: Workload[] = [];
+  #lookers: Lookers | undefined;
   readonly #standingHeals = new Set<Heal>();
 
   constructor(options: WorldOptions) {
@@ -155,6 +157,16 @@ export class World implements NodeObserver {
   bootCluster(count: number, boundMs = 60_000): void {
     for (let index = 1; index <= count; index++) this.startNode(`n${index}`);
     this.awaitSettled("the cluster to form", boundMs);
+  }
+
+  /** Starts callers that walk over all keys; they stop with the workloads. */
+  startLookers(): void {
+    this.#lookers = new Lookers(this);
+  }
+
+  /** Whether there are such callers. */
+  get hasLookers(): boolean {
+    return this.#lookers !== undefined;
   }
 
   /** Starts a client that knows all nodes' addresses, or the given ones. */
@@ -318,8 +330,9 @@ export class World implements NodeObserver {
 
   /** Stops the callers and waits for what they have under way: every call must settle by its deadline. */
   drainWorkloads(boundMs = 10_000): void {
-    for (const workload of this.#workloads) workload.stop();
-    this.await("every call to settle", () => this.#workloads.every(({ active }) => active === 0), boundMs);
+    const callers = [...this.#workloads, ...(this.#lookers === undefined ? [] : [this.#lookers])];
+    for (const each of callers) each.stop();
+    this.await("every call to settle", () => callers.every(({ active }) => active === 0), boundMs);
   }
 
   /** The cluster as its nodes see it, for messages. */

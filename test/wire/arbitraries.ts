@@ -130,6 +130,7 @@ const scan = fc.record({
   after: text,
   prefix: text,
   limit: fc.integer({ min: 1, max: 1_000 }),
+  isAlone: fc.boolean(),
 });
 const countRequest = fc.record({ kind: kind("count"), id, slots: slots(1_024) });
 const scanned = fc.record({

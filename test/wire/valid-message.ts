@@ -136,7 +136,14 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     notAfter: millis,
     begunAt: millis,
   },
-  scan: { id: uint32, slots: slots(1024), after: text, prefix: text, limit: isInteger(1, 1000) },
+  scan: {
+    id: uint32,
+    slots: slots(1024),
+    after: text,
+    prefix: text,
+    limit: isInteger(1, 1000),
+    isAlone: boolean,
+  },
   clear: {
     id: uint32,
     slots: slots(1024),

@@ -235,6 +235,13 @@ export class Coordinator {
     );
   }
 
+  /** As for a read of mode `one`, and in touch with all who might have acknowledged something without this node. */
+  #mayListAlone(slot: Slot): boolean {
+    const { view } = this.#context;
+    const list = view.ring?.preferenceList(slot) ?? [];
+    return this.#mayAnswerAlone(slot, "one") && list.every((member) => view.isUsable(member));
+  }
+
   #got(replyTo: ReplyTo, request: GetRequest, entry: Entry | undefined): void {
     const wantsBytes = entry?.value !== undefined && request.want !== "exists";
     const isEntry = entry !== undefined && request.want === "entry";
@@ -483,7 +490,8 @@ export class Coordinator {
     let after = "";
     let heads = 0;
     for (const [index, slot] of request.slots.entries()) {
-      if (!slots.counts(slot) || heads >= SCAN_HEADS_MAX) break;
+      const mayAnswer = request.isAlone ? this.#mayListAlone(slot) : slots.counts(slot);
+      if (!mayAnswer || heads >= SCAN_HEADS_MAX) break;
       const cursor = index === 0 ? request.after : "";
       const found: string[] = [];
       for (const head of store.heads(slot)) {
@@ -505,7 +513,7 @@ export class Coordinator {
       slotsDone++;
     }
     if (slotsDone === 0 && after === "" && request.slots.length > 0) {
-      this.#fail(replyTo, "ERR_NO_QUORUM", "This node has no complete copy of the slot", { elsewhere: true });
+      this.#fail(replyTo, "ERR_NO_QUORUM", "This node cannot answer for the slot", { elsewhere: true });
     } else {
       this.#reply(replyTo, { kind: "scanned", id: replyTo.id, keys, slotsDone, after });
     }

@@ -165,7 +165,7 @@ export class CoreKeyspace implements Keyspace {
     page: { slots: readonly Slot[]; after: string; prefix: string; limit: number },
     waiter: Waiter,
   ): void {
-    this.#start({ kind: "scan", id: 0, ...page }, waiter, to);
+    this.#start({ kind: "scan", id: 0, ...page, isAlone: false }, waiter, to);
   }
 
   /** How many keys the member has in these slots. */

@@ -289,12 +289,27 @@ describe("Coordinator.scan", () => {
       after: "",
       prefix: "",
       limit: 2,
+      isAlone: false,
       ...over,
     } as const;
     trio.coordinator.scan(request, { type: "client", client: 1, id: 77 }, trio.now);
     trio.deliver();
     return trio.replies.at(-1);
   }
+
+  test.each(["is not the first replica", "may lack what was acknowledged", "cannot reach all others"])(
+    "is not answered alone where this node %s, and is beside others",
+    (why) => {
+      const trio = new Trio(hashes);
+      const key = why.startsWith("is") ? trio.keyOf("b") : trio.keyOf("a");
+      if (why.startsWith("cannot")) trio.a.usable.delete("c");
+      if (why.startsWith("may")) trio.a.slots.doubt(slotOfKey(key));
+      const slots = [slotOfKey(key)];
+
+      expect(scan(trio, { slots, isAlone: true })).toMatchObject({ kind: "failed", elsewhere: true });
+      expect(scan(trio, { slots, isAlone: false })).toMatchObject({ kind: "scanned", slotsDone: 1 });
+    },
+  );
 
   test("lists the live keys of a slot in order, a page at a time", () => {
     const trio = new Trio(hashes);

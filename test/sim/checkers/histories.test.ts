@@ -3,6 +3,7 @@ import type { Operation } from "../client-adapter.ts";
 import type { Recorded } from "../history.ts";
 import { Violation } from "../violation.ts";
 import { checkCounter } from "./counters.ts";
+import { checkCount, checkScan, checkTouched } from "./lookers.ts";
 import { checkLinearizable, checkNoExpiredReads, findStaleReads } from "./registers.ts";
 
 let nextId = 0;
@@ -121,5 +122,66 @@ describe("checkCounter", () => {
 
     expect(() => checkCounter("k", history, false)).not.toThrow();
     expect(() => checkCounter("k", history, true)).toThrow("increment lost");
+  });
+});
+
+describe("checkScan", () => {
+  const scan = (keys: string[], span: [number, number]) => ({
+    ...recorded({ f: "scan", key: "" }, span),
+    keys,
+  });
+
+  test.each<[string, Recorded[], string[], boolean]>([
+    ["finds a key that stays", [set("x", [0, 1])], ["k"], true],
+    ["misses a key that stays", [set("x", [0, 1])], [], false],
+    ["misses a key that is being written", [set("x", [0, 3_005])], [], true],
+    ["misses a key that is new", [set("x", [1_000, 1_005])], [], true],
+    ["misses a key that was removed", [set("x", [0, 1]), remove([2, 3])], [], true],
+    ["misses a key that is being removed", [set("x", [0, 1]), remove([3_002, 3_030])], [], true],
+    [
+      "misses a key of which nobody knows whether it was removed",
+      [set("x", [0, 1]), remove([2, 3], "info")],
+      [],
+      true,
+    ],
+    ["misses a key that was written again", [remove([0, 1]), set("x", [2, 3])], [], false],
+    ["misses a key that may expire", [set("x", [0, 1], "ok", 500)], [], true],
+    ["finds what nobody wrote", [], ["k"], false],
+  ])("judges a walk that %s", (_, operations, keys, isRight) => {
+    const judge = () => checkScan(scan(keys, [3_000, 3_010]), operations);
+
+    if (isRight) judge();
+    else expect(judge).toThrow(Violation);
+  });
+
+  test("judges counts above what was ever written", () => {
+    const count = (outcome: number) => recorded({ f: "count", key: "" }, [10, 20], { outcome });
+
+    checkCount(count(1), [set("x", [0, 1])]);
+    expect(() => checkCount(count(2), [set("x", [0, 1])])).toThrow(Violation);
+  });
+});
+
+describe("checkTouched", () => {
+  const touch = (outcome: boolean, span: [number, number], type: Recorded["type"] = "ok") =>
+    recorded({ f: "touch", key: "k", ttlMs: 5_000, write: "quorum" }, span, { outcome, type });
+  const timed = set("x", [0, 10], "ok", 5_000);
+
+  test.each<[string, Recorded[], boolean]>([
+    ["is there until it ends", [timed, get("x", [3_000, 3_010])], true],
+    ["is gone too early", [timed, get(undefined, [3_000, 3_010])], false],
+    ["is gone when it may be", [timed, get(undefined, [4_500, 4_510])], true],
+    ["is there too late", [timed, get("x", [6_100, 6_110])], false],
+    ["lives on when touched", [timed, touch(true, [4_000, 4_010]), get("x", [7_000, 7_010])], true],
+    ["is gone although touched", [timed, touch(true, [4_000, 4_010]), get(undefined, [7_000, 7_010])], false],
+    ["is brought back", [timed, touch(true, [6_100, 6_110])], false],
+    ["is touched and not found", [timed, touch(false, [1_000, 1_010])], false],
+    ["is said to be touched after it was deleted", [timed, remove([20, 30]), touch(true, [40, 50])], false],
+    ["may have been touched", [timed, touch(true, [4_000, 4_010], "info"), get("x", [7_000, 7_010])], true],
+  ])("judges a value that %s", (_, operations, isRight) => {
+    const judge = () => checkTouched(operations, { isEvicting: false });
+
+    if (isRight) judge();
+    else expect(judge).toThrow(Violation);
   });
 });

@@ -7,6 +7,7 @@ import type { ClientProcess } from "../client-process.ts";
 import { describeRecorded } from "../history.ts";
 import { finish } from "../judge.ts";
 import { beginReadingLoadedKeys, loadKeys, readLoadedKeys } from "../load.ts";
+import { drawsLookers } from "../lookers.ts";
 import { prngFor } from "../randomness.ts";
 import type { Scenario } from "../run-seed.ts";
 import { Violation } from "../violation.ts";
@@ -42,6 +43,7 @@ export const ringChanges: Scenario = {
       pauseMs: 25,
       weights: { get: 5, set: 4, delete: 1, ownIncrement: 1 },
     });
+    if (drawsLookers(seed)) world.startLookers();
     let reads = 0;
     world.onEvent = (node, event) => {
       // In its own turn; the first to change its ring is enough.
