@@ -7,9 +7,9 @@
 // The table is bounded; the oldest operations are forgotten first. An operation matters only while its caller still waits, so
 // the bound needs to cover the writes of a call's longest timeout.
 //
-// Every write passes here on every replica, mostly to find nothing and to leave one record: so records lie in typed arrays, in a circle from
+// Every write passes here on every replica, mostly to find nothing and to leave one record: so records lie in one typed array, in a circle from
 // the oldest on, and are found through an open-addressing index (linear probing, deletion by moving back: Knuth 6.4, algorithm R).
-// Invariants: 1. Record `n` is in use exactly while `#clients[n] > 0`. 2. The index holds the number of each record in use, plus
+// Invariants: 1. A record is in use exactly while its client is above 0. 2. The index holds the number of each record in use, plus
 // one, at or after its home with no gap between. 3. It is at most half full.
 
 import { mix32 } from "../../base/hash.ts";
@@ -29,15 +29,20 @@ const NOTHING: KnownOperation = Object.freeze({ fence: 0, version: 0, attempt: 0
 
 const CAPACITY_MIN = 64;
 
+// The fields of a record, side by side.
+const STRIDE = 6;
+const CLIENT = 0;
+const SEQ = 1;
+const VERSION = 2;
+const NUMBER = 3;
+const FENCE = 4;
+const ATTEMPT = 5;
+
 /** Bounded memory of operations. Clients are numbered above 0. */
 export class OperationTable {
   readonly #countMax: number;
-  #clients = new Float64Array(0);
-  #seqs = new Float64Array(0);
-  #versions = new Float64Array(0);
-  #numbers = new Float64Array(0);
-  #fences = new Uint32Array(0);
-  #attempts = new Uint32Array(0);
+  #records = new Float64Array(0);
+  #capacity = 0;
   #index = new Uint32Array(0);
   #size = 0;
   /** Where the next record goes; once the table is full, that is the oldest one's place. */
@@ -57,29 +62,34 @@ export class OperationTable {
   find(client: number, seq: number): KnownOperation {
     const record = this.#find(client, seq);
     if (record === -1) return NOTHING;
+    const records = this.#records;
+    const at = record * STRIDE;
     return {
-      fence: this.#fences[record]!,
-      version: this.#versions[record]!,
-      attempt: this.#attempts[record]!,
-      number: this.#numbers[record]!,
+      fence: records[at + FENCE]!,
+      version: records[at + VERSION]!,
+      attempt: records[at + ATTEMPT]!,
+      number: records[at + NUMBER]!,
     };
   }
 
   /** Refuses attempts below `attempt` from now on. */
   fence(client: number, seq: number, attempt: number): void {
     if (attempt === 0) return;
-    const record = this.#findOrAdd(client, seq);
-    if (attempt > this.#fences[record]!) this.#fences[record] = attempt;
+    this.#raiseFence(this.#findOrAdd(client, seq) * STRIDE, attempt);
   }
 
   /** Remembers that `attempt` of the operation is stored here as `version`. */
   record(client: number, seq: number, stored: Omit<KnownOperation, "fence">): void {
     if (client === 0) return;
-    const record = this.#findOrAdd(client, seq);
-    if (stored.attempt > this.#fences[record]!) this.#fences[record] = stored.attempt;
-    this.#versions[record] = stored.version;
-    this.#attempts[record] = stored.attempt;
-    this.#numbers[record] = stored.number;
+    const at = this.#findOrAdd(client, seq) * STRIDE;
+    this.#raiseFence(at, stored.attempt);
+    this.#records[at + VERSION] = stored.version;
+    this.#records[at + ATTEMPT] = stored.attempt;
+    this.#records[at + NUMBER] = stored.number;
+  }
+
+  #raiseFence(at: number, attempt: number): void {
+    if (attempt > this.#records[at + FENCE]!) this.#records[at + FENCE] = attempt;
   }
 
   /** The number of the record, -1 for none. */
@@ -88,72 +98,72 @@ export class OperationTable {
     for (let place = hashOf(client, seq) & mask; ; place = (place + 1) & mask) {
       const record = this.#index[place]! - 1;
       if (record === -1) return -1;
-      if (this.#seqs[record] === seq && this.#clients[record] === client) return record;
+      const at = record * STRIDE;
+      if (this.#records[at + SEQ] === seq && this.#records[at + CLIENT] === client) return record;
     }
   }
 
   #findOrAdd(client: number, seq: number): number {
     const known = this.#find(client, seq);
     if (known !== -1) return known;
-    const capacity = this.#clients.length;
-    if (this.#size === capacity && capacity < this.#countMax)
-      this.#grow(Math.min(2 * capacity, this.#countMax));
+    if (this.#size === this.#capacity && this.#capacity < this.#countMax)
+      this.#grow(Math.min(2 * this.#capacity, this.#countMax));
     const record = this.#next;
-    if (this.#clients[record] !== 0) this.#forget(record);
-    this.#clients[record] = client;
-    this.#seqs[record] = seq;
-    this.#versions[record] = 0;
-    this.#numbers[record] = 0;
-    this.#fences[record] = 0;
-    this.#attempts[record] = 0;
+    const at = record * STRIDE;
+    const records = this.#records;
+    if (records[at + CLIENT] !== 0) this.#forget(record);
+    records[at + CLIENT] = client;
+    records[at + SEQ] = seq;
+    records[at + VERSION] = 0;
+    records[at + NUMBER] = 0;
+    records[at + FENCE] = 0;
+    records[at + ATTEMPT] = 0;
     this.#enter(record);
     this.#size++;
-    this.#next = (record + 1) % this.#clients.length;
+    this.#next = record + 1 === this.#capacity ? 0 : record + 1;
     return record;
   }
 
   #enter(record: number): void {
     const mask = this.#index.length - 1;
-    let place = hashOf(this.#clients[record]!, this.#seqs[record]!) & mask;
+    let place = this.#homeOf(record);
     while (this.#index[place] !== 0) place = (place + 1) & mask;
     this.#index[place] = record + 1;
   }
 
   #forget(record: number): void {
     const mask = this.#index.length - 1;
-    let gap = hashOf(this.#clients[record]!, this.#seqs[record]!) & mask;
+    let gap = this.#homeOf(record);
     while (this.#index[gap] !== record + 1) gap = (gap + 1) & mask;
     for (let place = (gap + 1) & mask; this.#index[place] !== 0; place = (place + 1) & mask) {
       const other = this.#index[place]! - 1;
-      const home = hashOf(this.#clients[other]!, this.#seqs[other]!) & mask;
+      const home = this.#homeOf(other);
       // It may move back into the gap unless its home lies after the gap.
       if (((place - home) & mask) < ((place - gap) & mask)) continue;
       this.#index[gap] = other + 1;
       gap = place;
     }
     this.#index[gap] = 0;
-    this.#clients[record] = 0;
+    this.#records[record * STRIDE + CLIENT] = 0;
     this.#size--;
+  }
+
+  #homeOf(record: number): number {
+    const at = record * STRIDE;
+    return hashOf(this.#records[at + CLIENT]!, this.#records[at + SEQ]!) & (this.#index.length - 1);
   }
 
   /** Only while the circle has not closed: records keep their numbers, and the next one goes behind the last. */
   #grow(capacity: number): void {
-    const clients = this.#clients;
-    this.#clients = grown(clients, new Float64Array(capacity));
-    this.#seqs = grown(this.#seqs, new Float64Array(capacity));
-    this.#versions = grown(this.#versions, new Float64Array(capacity));
-    this.#numbers = grown(this.#numbers, new Float64Array(capacity));
-    this.#fences = grown(this.#fences, new Uint32Array(capacity));
-    this.#attempts = grown(this.#attempts, new Uint32Array(capacity));
+    const before = this.#capacity;
+    const records = new Float64Array(capacity * STRIDE);
+    records.set(this.#records);
+    this.#records = records;
+    this.#capacity = capacity;
     this.#index = new Uint32Array(2 ** Math.ceil(Math.log2(2 * capacity)));
-    this.#next = clients.length % capacity;
-    for (let record = 0; record < clients.length; record++) this.#enter(record);
+    this.#next = before % capacity;
+    for (let record = 0; record < before; record++) this.#enter(record);
   }
-}
-
-function grown<T extends Float64Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }
 
 /**
