@@ -15,7 +15,7 @@ import type { NodeStatus } from "../src/core/status.ts";
 import { secretLines } from "../src/server/secret.ts";
 import { findFreePorts, isPortFree } from "./free-port.ts";
 import { sendCommand } from "./node-command.ts";
-import { askNode, fetchNodeStatus, isNodeWell, type NodeHttpOptions } from "./node-http.ts";
+import { askNode, fetchNodeStatus, type NodeHttpOptions } from "./node-http.ts";
 import { identifyProcess, type ProcessState, processState, signalProcess } from "./os-process.ts";
 import {
   type ClusterState,
@@ -63,6 +63,8 @@ export interface LocalNode {
 
 /** A node process that has not become ready by then is given up. A loaded machine needs a few seconds. */
 const READY_TIMEOUT_MS = 30_000;
+/** A node that joins may also wait until a dead one is evicted: a minute, as nodes are told by default. */
+const JOIN_TIMEOUT_MS = 90_000;
 /** The system takes a moment to give the port of a killed process free. */
 const PORT_TIMEOUT_MS = 1_000;
 /** SIGTERM is followed by SIGKILL after this long: a node that stops lets its calls finish, which takes a second or two. */
@@ -208,15 +210,31 @@ export class LocalCluster {
   }
 
   /** Waits until the node is ready. */
-  async untilReady(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async untilReady(
+    name: string,
+    options: {
+      readonly timeoutMs?: number;
+      /** Told what the node waits for, once for each thing. */
+      readonly onProgress?: ((line: string) => void) | undefined;
+      readonly signal?: AbortSignal | undefined;
+    } = {},
+  ): Promise<void> {
     const { address } = this.#demandNode(name);
-    await waitFor(() => this.#isReadyOrThrow(name, address), {
+    let waitsFor = "";
+    const look = async (): Promise<boolean> => {
+      const unready = await this.#unreadiness(name, address);
+      if (unready !== waitsFor && unready.includes("WAITING to join"))
+        options.onProgress?.(`${name} ${unready}`);
+      waitsFor = unready;
+      return unready === "";
+    };
+    await waitFor(look, {
       what: `${name} to be ready`,
-      timeoutMs: READY_TIMEOUT_MS,
+      timeoutMs: options.timeoutMs ?? READY_TIMEOUT_MS,
       // Looking costs the nodes time: the more of them there are, the less often.
       intervalMs: Math.max(40, 10 * this.nodes().length),
       signal: options.signal,
-      explain: () => `its log is ${this.logFile(name)}`,
+      explain: () => [waitsFor, `its log is ${this.logFile(name)}`].filter(Boolean).join("; "),
     });
   }
 
@@ -239,7 +257,7 @@ export class LocalCluster {
   }
 
   /** Starts one more node under the next free name and waits until it is ready. */
-  async add(): Promise<LocalNode> {
+  async add(options: { readonly onProgress?: (line: string) => void } = {}): Promise<LocalNode> {
     const state = this.#directory.demand();
     const entry: NodeEntry = {
       name: this.nextName(),
@@ -249,7 +267,7 @@ export class LocalCluster {
     this.#directory.update((now) => ({ ...now, nodes: [...now.nodes, entry] }));
     try {
       this.#spawn(entry);
-      await this.untilReady(entry.name);
+      await this.untilReady(entry.name, { timeoutMs: JOIN_TIMEOUT_MS, onProgress: options.onProgress });
     } catch (error) {
       await this.#end(entry.name, STOP_TIMEOUT_MS);
       this.#forget(entry.name);
@@ -400,9 +418,11 @@ export class LocalCluster {
     }
   }
 
-  async #isReadyOrThrow(name: string, address: string): Promise<boolean> {
-    if (await isNodeWell(address, "/readyz")) return true;
-    if (this.#stateOf(name) !== "gone") return false;
+  /** Why the node is not ready, in its own words; "" when it is. @throws {LocalClusterError} when it has ended */
+  async #unreadiness(name: string, address: string): Promise<string> {
+    const answer = await askNode(address, "/readyz").catch(() => undefined);
+    if (answer?.status === 200) return "";
+    if (this.#stateOf(name) !== "gone") return answer?.body.trim() ?? "no answer";
     throw new LocalClusterError(
       `${name} ended while it was starting: ${lastLine(this.logFile(name))} (its log is ${this.logFile(name)})`,
     );

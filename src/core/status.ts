@@ -109,6 +109,7 @@ export function nodeStatus(input: StatusInput): NodeStatus {
     isReady: self?.ringState === "active",
     isSafe,
     verdict: verdict({
+      isJoining: self?.ringState === "joining",
       copies,
       isSafe,
       slotsUnderReplicated,
@@ -176,6 +177,7 @@ export function countUnderReplicated(
 }
 
 function verdict(facts: {
+  readonly isJoining: boolean;
   readonly copies: number;
   readonly isSafe: boolean;
   readonly slotsUnderReplicated: number;
@@ -185,6 +187,9 @@ function verdict(facts: {
 }): string {
   const { copies, isSafe, slotsUnderReplicated, hints, members, replicas } = facts;
   if (copies === 0) return "WAITING: this node is not in a ring yet";
+  const dead = members.filter(({ ringState, liveness }) => isInRing(ringState) && liveness === "dead");
+  if (facts.isJoining && dead.length > 0)
+    return `WAITING to join: nobody does while a member is dead and not evicted (${dead.map(({ id }) => id).join(", ")})`;
   if (isSafe) {
     const note = copies < replicas ? ` (${replicas} wanted, add nodes)` : "";
     return `SAFE: every key has ${copies} copies${note}`;

@@ -81,7 +81,10 @@ export interface NodeOptions {
   readonly deadGrace?: number | string | undefined;
   /** Whether a stop hands the node's slots over for good, instead of expecting it back. @default false */
   readonly leaveOnStop?: boolean | undefined;
-  /** How long a start may take until the node answers, in milliseconds or as `"30s"`; 0 waits for ever. @default 30000 */
+  /**
+   * How long a start may take until the node answers, in milliseconds or as `"30s"`; 0 waits for ever. A new node also waits while another is
+   * dead and not evicted yet (`deadGrace`): a service that must start then all the same says more than that. @default 30000
+   */
   readonly readyTimeout?: number | string | undefined;
   /** Connections accepted at a time, HTTP included; further ones are dropped. 16 to 65,536. @default 10000 */
   readonly connectionsMax?: number | undefined;

@@ -137,6 +137,23 @@ describe("Cache on real nodes", () => {
     await expect(node!.cache().get("a")).rejects.toMatchObject({ code: "ERR_CLOSED" });
   });
 
+  test("startNode says for whom a node waits that may not join", async () => {
+    const [first, , third] = await startCluster(3);
+    await third!.stop();
+    await waitFor(() =>
+      first!.status().members.some(({ id, liveness }) => id === "n3" && liveness === "dead"),
+    );
+
+    const late = startNode({ listen: "127.0.0.1:0", join: first!.url, readyTimeout: 3_000 });
+
+    await expect(late).rejects.toMatchObject({
+      code: "ERR_TIMEOUT",
+      message: expect.stringMatching(
+        /within 3\.0 s: WAITING to join: nobody does while .* not evicted \(n3\)$/,
+      ),
+    });
+  });
+
   test("EmbeddedNode with one copy of each key does not ask for nodes that would not help", async () => {
     const node = await startNode({ listen: "127.0.0.1:0", replicas: 1 });
     nodes.push(node);

@@ -8,7 +8,7 @@ import { collectView, processesOf } from "../cluster-view.ts";
 import { renderMembers } from "../members-table.ts";
 import { namedCommand } from "../named-command.ts";
 import { option } from "../options.ts";
-import { paintFor, printJson, printLine } from "../output.ts";
+import { paintFor, printJson, printLine, tell } from "../output.ts";
 import { renderPlan } from "../ring-text.ts";
 import { type Simulated, simulate } from "../simulate.ts";
 import { clusterStartCommand } from "./cluster-start.ts";
@@ -45,7 +45,7 @@ export function clusterCommand(): Command {
       options.dryRun
         ? showPlan(options, (cluster) => ({ verb: "add", count: 1, names: [cluster.nextName()] }))
         : work(options, async (cluster) => {
-            const { name, address, pid } = await cluster.add();
+            const { name, address, pid } = await cluster.add({ onProgress: tell });
             return { added: name, address, pid };
           }),
     ),
