@@ -21,6 +21,11 @@ export interface RequestLimits {
   readonly requestBytesMax: number;
 }
 
+/**
+ * How lines of an HTTP request begin. A page of the web can make the browser of whoever visits it post to this machine's ports: the lines of its
+ * body must not be run as commands, so the connection ends at the first of these, as in Redis.
+ */
+const HTTP_WORDS = new Set(["post", "host:"]);
 /** A line without an end is refused past this, be it an inline command or a length. */
 export const INLINE_BYTES_MAX = 64 * 1024;
 
@@ -206,6 +211,7 @@ export class RequestParser {
     this.#start = this.#position;
     if (parts === undefined) return this.#fail("unbalanced quotes in request");
     if (parts.length > this.#limits.argumentsMax) return this.#fail("too many arguments");
+    if (HTTP_WORDS.has(parts[0]?.toString("latin1").toLowerCase() ?? "")) return this.#fail("this is HTTP");
     return parts.length === 0 ? CONTINUE : Request.of(parts);
   }
 
