@@ -374,7 +374,8 @@ export class LocalCluster {
     const [founder, ...others] = this.#directory.demand().nodes;
     this.#spawn(founder!, { seeds: [] });
     for (const node of others) this.#spawn(node, { seeds: [addressOf(founder!)] });
-    await Promise.all([founder!, ...others].map((node) => this.untilReady(node.name, { signal })));
+    // In turn: they are ready at about the same time, and who looks at all of them at once takes processor time from them.
+    for (const node of [founder!, ...others]) await this.untilReady(node.name, { signal });
   }
 
   /** Starts the node's process. Without seeds given, it joins the nodes that run; if none does, it founds the cluster anew. */

@@ -1,6 +1,6 @@
 // One source of a copy, as the node that copies sees it: which slots are to be asked for there, and how fast.
 //
-// One question at a time ("stop and wait"), a run of ascending slots. The time an answer takes is the measure of how busy both
+// One question at a time ("stop and wait"), of ascending slots. The time an answer takes is the measure of how busy both
 // ends are: what it takes beyond the quickest one has been waiting behind callers. So pauses grow with it, and a cluster with
 // nothing else to do copies as fast as it can (delay-based congestion control, as in LEDBAT, RFC 6817). Questions do not shrink: an answer
 // is bounded whatever was asked, and twice as many questions would be more work, not less. While
@@ -58,6 +58,7 @@ export class CopySource {
   nextMs = Number.NEGATIVE_INFINITY;
   /** How long to rest after the last answer while callers are served. */
   restMs = 0;
+  readonly #isUrgent: (slot: Slot) => boolean;
   #restShare = REST_SHARE_MAX;
   #todo: Slot[] = [];
   #head = 0;
@@ -66,8 +67,10 @@ export class CopySource {
   #slotsUseful = SLOTS_MAX;
   #quickestMs = Number.POSITIVE_INFINITY;
 
-  constructor(member: MemberId) {
+  /** @param isUrgent Whether callers wait for a slot. */
+  constructor(member: MemberId, isUrgent: (slot: Slot) => boolean = () => false) {
     this.member = member;
+    this.#isUrgent = isUrgent;
   }
 
   get hasWork(): boolean {
@@ -79,13 +82,24 @@ export class CopySource {
     this.#todo.push(slot);
   }
 
-  /** The slots to ask for next: an ascending run from the head of the queue. They stay queued until {@link taken}. */
+  /**
+   * The slots to ask for next, ascending, from the head of the queue: urgent ones or others. They stay queued until {@link taken}. They are
+   * put in order here, because they come in pieces from the sources asked before, and each piece would be a question of its own.
+   */
   next(): readonly Slot[] {
     const todo = this.#todo;
-    const slotsMax = Math.min(this.#slotsMax, this.#slotsUseful);
-    let end = this.#head + 1;
-    while (end < todo.length && end - this.#head < slotsMax && todo[end]! > todo[end - 1]!) end++;
-    return todo.slice(this.#head, end);
+    const head = this.#head;
+    const first = todo[head]!;
+    const isUrgent = this.#isUrgent(first);
+    const endMax = Math.min(todo.length, head + Math.min(this.#slotsMax, this.#slotsUseful));
+    let end = head + 1;
+    while (end < endMax && this.#isUrgent(todo[end]!) === isUrgent) end++;
+    const slots = todo.slice(head, end).sort((a, b) => a - b);
+    // A part of the first one has come: it stays the first.
+    const from = this.after === "" ? 0 : slots.indexOf(first);
+    const ordered = [...slots.slice(from), ...slots.slice(0, from)];
+    for (const [index, slot] of ordered.entries()) todo[head + index] = slot;
+    return slots.slice(from);
   }
 
   /** The first `count` queued slots are dealt with. */

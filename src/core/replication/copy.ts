@@ -384,7 +384,7 @@ export class Copy {
   #source(member: MemberId): CopySource {
     let source = this.#sources.get(member);
     if (source === undefined) {
-      source = new CopySource(member);
+      source = new CopySource(member, (slot) => this.#job.isUrgent(slot));
       source.isUsable = this.#parts.view.isUsable(member);
       source.isMember = this.#parts.view.isMember(member);
       this.#sources.set(member, source);

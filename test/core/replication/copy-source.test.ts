@@ -10,6 +10,12 @@ function makeSource(slots: number): CopySource {
   return source;
 }
 
+function sourceWith(slots: readonly number[], isUrgent?: (slot: Slot) => boolean): CopySource {
+  const source = new CopySource("a" as MemberId, isUrgent);
+  for (const slot of slots) source.queue(slot as Slot);
+  return source;
+}
+
 /** Asks, and answers the first `slotsDone` slots after `tookMs`. Returns how many were asked for. */
 function exchange(
   source: CopySource,
@@ -46,6 +52,34 @@ describe("CopySource", () => {
     const asked = [1, 2, 3, 4].map((ms) => exchange(source, ms, ms === 1 ? { slotsDone: 0 } : {}));
 
     expect(asked).toEqual([64, 4, 8, 16]);
+  });
+
+  test("asks for slots that came in pieces in one question, in order", () => {
+    const source = sourceWith([8, 9, 3, 4, 1]);
+
+    expect(source.next()).toEqual([1, 3, 4, 8, 9]);
+    source.taken(2);
+    expect(source.next()).toEqual([4, 8, 9]);
+    expect(source.giveBack()).toEqual([4, 8, 9]);
+  });
+
+  test("goes on first with the slot of which a part has come, and with those before it afterwards", () => {
+    const source = sourceWith([5, 7]);
+    expect(source.next()).toEqual([5, 7]);
+    source.after = "key";
+    for (const slot of [6, 2]) source.queue(slot as Slot);
+
+    expect(source.next()).toEqual([5, 6, 7]);
+    source.taken(3);
+    expect(source.next()).toEqual([2]);
+  });
+
+  test("asks for urgent slots by themselves", () => {
+    const source = sourceWith([2, 9, 1, 5], (slot) => slot === 2 || slot === 9);
+
+    expect(source.next()).toEqual([2, 9]);
+    source.taken(2);
+    expect(source.next()).toEqual([1, 5]);
   });
 
   test("waits when answers take longer than the quickest", () => {
