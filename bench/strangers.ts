@@ -3,7 +3,10 @@
 //
 // One node as a process of its own, an honest client here (500 gets a second, open loop), attackers in a third process.
 //
-//   npm run build && node dist/bench/strangers.js [flood | strangers | readers | descriptors]
+//   npm run build && node dist/bench/strangers.js [flood | strangers | readers | descriptors | timing]
+//
+// `timing` asks what the time of a refusal tells: of user names that exist and that do not, of secrets that are wrong at their first and at their last
+// byte, over HTTP and in the handshake of links, each try from an address of its own so that none is held back. |Welch's t| above 4.5 tells something.
 //
 // The machine's noise is in the honest client's times; quiet and attacked times are taken one after the other.
 
@@ -21,6 +24,7 @@ import { type Cache, connect } from "../src/index.ts";
 import type { LocalIdentity } from "../src/io/link.ts";
 import { DialerHandshake } from "../src/io/link-handshake.ts";
 import { encodeFrame } from "../src/wire/codec.ts";
+import { welchT } from "./welch.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
 const IDENTITY: LocalIdentity = {
@@ -42,11 +46,13 @@ interface RunningNode {
   readonly address: string;
 }
 
-async function startNode(folder: string): Promise<RunningNode> {
+async function startNode(folder: string, more: readonly string[] = []): Promise<RunningNode> {
   writeFileSync(join(folder, "secret"), SECRET);
   const args = [COMMAND, "node", "--listen", "127.0.0.1:0", "--secret-file", join(folder, "secret")];
   const options = ["--log-level", "error", "--memory", "512mb", "--value-bytes-max", "8mb"];
-  const child = spawn(process.execPath, [...args, ...options], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [...args, ...options, ...more], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
@@ -177,6 +183,90 @@ async function descriptors(): Promise<void> {
   rmSync(folder, { recursive: true });
 }
 
+// ---- what refusals tell
+
+const TRIES = 20_000;
+/** Addresses that the tries come from. */
+const HOST_COUNT = 60_000;
+
+/** A loopback address that was not used for long. */
+function hostOf(index: number): string {
+  const host = index % HOST_COUNT;
+  return `127.1.${host >> 8}.${host & 255 || 1}`;
+}
+
+/** Milliseconds from the request to the first byte of its refusal. */
+async function timeOfPage(port: number, localAddress: string, authorization: string): Promise<number> {
+  const socket = connectTcp({ port, host: "127.0.0.1", localAddress, noDelay: true });
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  const startMs = performance.now();
+  socket.write(`GET /status HTTP/1.1\r\nHost: a\r\nAuthorization: ${authorization}\r\n\r\n`);
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  const ms = performance.now() - startMs;
+  socket.destroy();
+  if (!answer.toString("latin1").startsWith("HTTP/1.1 401")) throw new Error(`Not refused: ${answer}`);
+  return ms;
+}
+
+/** Milliseconds from a user's proof to its refusal. */
+async function timeOfProof(address: string, localAddress: string, user: string): Promise<number> {
+  const webSocket = new WebSocket(`ws://${address}/client`, { perMessageDeflate: false, localAddress });
+  const handshake = new DialerHandshake(IDENTITY, "client", { secret: "wrong secret of many bytes", user });
+  await once(webSocket, "open");
+  webSocket.send(handshake.hello);
+  const [challenge] = (await once(webSocket, "message")) as [Buffer];
+  const step = handshake.receive(new Uint8Array(challenge));
+  if (step.kind !== "send") throw new Error(`Not asked for a proof: ${step.kind}`);
+  const startMs = performance.now();
+  webSocket.send(step.frame);
+  await once(webSocket, "message");
+  const ms = performance.now() - startMs;
+  webSocket.terminate();
+  return ms;
+}
+
+/** Two kinds of tries in an order that follows nothing else; prints their medians and Welch's t. */
+async function compare(what: string, tries: number, kinds: readonly Try[]): Promise<void> {
+  const times: [number[], number[]] = [[], []];
+  for (let index = 0; index < 2 * tries; index++) {
+    const kind = (index * 7 + (index >> 3)) & 1;
+    times[kind]!.push(await kinds[kind]!(hostOf(index)));
+  }
+  const middle = (sample: readonly number[]) => [...sample].sort((a, b) => a - b)[sample.length >> 1]!;
+  const t = welchT(...times).toFixed(2);
+  console.log(
+    `timing, ${what}: medians ${times.map((each) => middle(each).toFixed(4)).join(", ")} ms; t ${t}`,
+  );
+}
+
+type Try = (localAddress: string) => Promise<number>;
+
+async function timing(tries: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "ringhold-strangers-"));
+  const users = join(folder, "users.json");
+  const added = ["user", "set", "ada", "--allow", "read", "--prefix", "a:", "--users-file", users];
+  execFileSync(process.execPath, [COMMAND, ...added]);
+  const { child, address } = await startNode(folder, ["--users-file", users]);
+  const port = Number(address.split(":")[1]);
+  const basic = (user: string): Try => {
+    const pair = Buffer.from(`${user}:wrong secret of many bytes`).toString("base64");
+    return (host) => timeOfPage(port, host, `Basic ${pair}`);
+  };
+  const bearer = (secret: string): Try => {
+    return (host) => timeOfPage(port, host, `Bearer ${secret}`);
+  };
+  const proof = (user: string): Try => {
+    return (host) => timeOfProof(address, host, user);
+  };
+  await compare("user of a page, known and unknown", tries, [basic("ada"), basic("bob")]);
+  const [first, last] = [`x${SECRET.slice(1)}`, `${SECRET.slice(0, -1)}x`];
+  await compare("secret of a page, wrong at first and last byte", tries, [bearer(first), bearer(last)]);
+  await compare("user of a link, known and unknown", tries, [proof("ada"), proof("bob")]);
+  child.kill("SIGKILL");
+  rmSync(folder, { recursive: true });
+}
+
 // ---- the attackers' process
 
 async function runAttack(kind: string, address: string): Promise<void> {
@@ -275,5 +365,6 @@ else {
   if (role === "all" || role === "strangers") await measure("strangers", 10);
   if (role === "all" || role === "readers") await measure("readers", 15);
   if (role === "all" || role === "descriptors") await descriptors();
+  if (role === "all" || role === "timing") await timing(Number(rest[0] ?? TRIES));
 }
 process.exit(0);

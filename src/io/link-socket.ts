@@ -12,7 +12,9 @@
 //
 // Bounds: output that the other side does not take is cut off at `outputBytesMax` (a slow reader). On the client path a node
 // also stops reading requests while more than a megabyte of answers waits, and hands on a large batch in portions, so that a client
-// that asks for much at once is served at the pace at which it reads instead of being cut.
+// that asks for much at once is served at the pace at which it reads instead of being cut. Connections with large answers take turns
+// (`turn-taking.ts`). Otherwise a hundred of them that read nothing would hold everybody up for half a second, while what
+// they may have waiting is made for all at once.
 
 import type { Socket } from "node:net";
 import type WebSocket from "ws";
@@ -21,6 +23,7 @@ import { decodeFrame, encodeFrame, releaseFrame } from "../wire/codec.ts";
 import { FRAME_ITEMS_MAX, type LinkLimits } from "../wire/limits.ts";
 import { costOf, type FrameCost } from "../wire/size.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "./link.ts";
+import type { TurnTaking } from "./turn-taking.ts";
 
 /** Close codes of RFC 6455, section 7.4.1. */
 export const CLOSE_CODES = { normal: 1000, protocolError: 1002, notBinary: 1003, policy: 1008 } as const;
@@ -39,8 +42,11 @@ const OUTPUT_HIGH_BYTES = 1024 * 1024;
 const OUTPUT_LOW_BYTES = 256 * 1024;
 
 // Requests handed on between two looks at the waiting output: the fewer, the larger their answers have been.
-const PORTION_MESSAGES_MIN = 16;
 const PORTION_MESSAGES_MAX = 1_024;
+/** Answers above this are large: copying and sending one costs as much as some twenty small requests. */
+const LARGE_ANSWER_BYTES = 16 * 1024;
+/** What an answer leaves of the memory of larger ones before it. */
+const ANSWER_MEMORY = 0.95;
 
 /** Messages that make a frame worth sending although the one before it is not answered. */
 const GATHERED_MESSAGES = 64;
@@ -78,8 +84,8 @@ export interface LinkParts {
   readonly path: Path;
   readonly remote: RemoteIdentity;
   readonly limits: LinkLimits;
-  /** Whether this side answers requests: then it reads no faster than it is read. */
-  readonly isPaced: boolean;
+  /** For a side that answers requests, and reads no faster than it is read: those that it takes turns with. */
+  readonly turns: TurnTaking | undefined;
   /** Whether this side only asks, and is answered: then small frames wait for answers. */
   readonly isAsking: boolean;
 }
@@ -105,7 +111,9 @@ export class WebSocketLink implements Link {
   /** Messages in the last frame, until anything comes back. */
   #unanswered = 0;
   #gatherTimer: NodeJS.Timeout | undefined;
-  #portion = PORTION_MESSAGES_MIN;
+  #portion = 1;
+  /** The largest answer of late, in bytes. */
+  #answerBytes = 0;
   /** Received messages that wait for output to be read; only on a paced link. */
   #inbox: readonly Message[] = [];
   #isDelivering = false;
@@ -141,6 +149,7 @@ export class WebSocketLink implements Link {
   send(message: Message): void {
     if (this.#state !== "open") return;
     const { bytes, items } = costOf(message);
+    if (message.kind !== "topology") this.#answerBytes = Math.max(bytes, ANSWER_MEMORY * this.#answerBytes);
     const count = this.#queue.push(message);
     this.#queuedBytes += bytes;
     this.#queuedItems += items;
@@ -253,7 +262,7 @@ export class WebSocketLink implements Link {
   /** The operating system took a frame: there may be room for more answers. */
   readonly #onSent = (): void => {
     this.#stallTimer?.refresh();
-    if (this.#parts.webSocket.isPaused && this.bufferedBytes <= OUTPUT_LOW_BYTES) this.#deliver();
+    if (this.#parts.webSocket.isPaused && this.bufferedBytes <= OUTPUT_LOW_BYTES) this.#goOn();
   };
 
   #receive(data: Uint8Array, isBinary: boolean): void {
@@ -276,38 +285,61 @@ export class WebSocketLink implements Link {
     const decoded = decodeFrame(data, { path: this.path, from: this.remote.role });
     if (!decoded.ok) {
       this.#close(CLOSE_CODES.protocolError, `protocol: ${decoded.reason}`);
-    } else if (this.#parts.isPaced) {
+    } else if (this.#parts.turns !== undefined) {
       if (this.#inbox.length === 0) this.#inbox = decoded.messages;
       else this.#inbox = [...this.#inbox, ...decoded.messages];
-      this.#deliver();
+      this.#goOn();
     } else if (decoded.messages.length > 0) {
       this.#handlers?.onMessages(decoded.messages);
     }
   }
 
-  /** Hands on what has been received, in portions, for as long as the answers are being read. */
-  #deliver(): void {
-    if (this.#isDelivering) return;
+  get #isLarge(): boolean {
+    return this.#answerBytes > LARGE_ANSWER_BYTES;
+  }
+
+  /** Hands on what has been received, now or when it is this link's turn. */
+  #goOn(): void {
+    const { turns } = this.#parts;
+    if (turns === undefined || !this.#isLarge) {
+      this.#deliver();
+      return;
+    }
+    // Until then no more is read.
+    this.#setPaused(true);
+    turns.next(this.#deliver);
+  }
+
+  /** In portions, for as long as the answers are being read; where they are large, one portion at a time. Returns the bytes of answers so far. */
+  readonly #deliver = (): number => {
+    if (this.#isDelivering || this.#state !== "open") return 0;
     this.#isDelivering = true;
+    const bytesBefore = this.#queuedBytes;
     let start = 0;
-    while (start < this.#inbox.length && this.#state === "open" && this.bufferedBytes <= OUTPUT_HIGH_BYTES) {
+    do {
+      if (start >= this.#inbox.length || !this.#hasRoom) break;
       const isAll = start === 0 && this.#inbox.length <= this.#portion;
       const portion = isAll ? this.#inbox : this.#inbox.slice(start, start + this.#portion);
-      const queuedBytes = this.#queuedBytes;
       start += portion.length;
       this.#handlers?.onMessages(portion);
-      this.#choosePortion((this.#queuedBytes - queuedBytes) / portion.length);
-    }
+      this.#choosePortion();
+    } while (!this.#isLarge);
     this.#inbox = start < this.#inbox.length ? this.#inbox.slice(start) : NO_MESSAGES;
     this.#isDelivering = false;
-    this.#setPaused(this.#inbox.length > 0 || this.bufferedBytes > OUTPUT_HIGH_BYTES);
+    const bytes = this.#queuedBytes - bytesBefore;
+    if (this.#inbox.length > 0 && this.#hasRoom) this.#goOn();
+    else this.#setPaused(this.#inbox.length > 0 || !this.#hasRoom);
+    return bytes;
+  };
+
+  get #hasRoom(): boolean {
+    return this.#state === "open" && this.bufferedBytes <= OUTPUT_HIGH_BYTES;
   }
 
   /** So many requests that answers of this size stay far from the bound; grows slowly, shrinks at once. */
-  #choosePortion(answerBytes: number): void {
-    const portion = Math.floor(OUTPUT_LOW_BYTES / Math.max(1, answerBytes));
-    const grown = Math.min(PORTION_MESSAGES_MAX, 2 * this.#portion);
-    this.#portion = Math.max(PORTION_MESSAGES_MIN, Math.min(grown, portion));
+  #choosePortion(): void {
+    const portion = Math.floor(OUTPUT_LOW_BYTES / Math.max(1, this.#answerBytes));
+    this.#portion = Math.max(1, Math.min(PORTION_MESSAGES_MAX, 2 * this.#portion, portion));
   }
 
   #setPaused(isPaused: boolean): void {
@@ -339,6 +371,7 @@ export class WebSocketLink implements Link {
     this.#queuedBytes = 0;
     this.#queuedItems = 0;
     this.#inbox = NO_MESSAGES;
+    this.#parts.turns?.leave(this.#deliver);
     clearTimeout(this.#stallTimer);
     clearTimeout(this.#gatherTimer);
   }

@@ -18,6 +18,7 @@ import { CLOSE_CODES, hardening, WebSocketLink } from "./link-socket.ts";
 import { isCertifiedFor, isNodeCertified } from "./node-certificate.ts";
 import type { FindUser, SecretBytes, SecretRing } from "./proofs.ts";
 import { tlsBinding } from "./tls-binding.ts";
+import { TurnTaking } from "./turn-taking.ts";
 
 /** What this process says of itself in the handshake. Protocol range, capabilities and ring parameters are added inside. */
 export interface LocalIdentity {
@@ -183,6 +184,7 @@ export class LinkAcceptor {
   readonly #httpServers = new Set<Server | SecureServer>();
   readonly #handshakes = new Set<WebSocket>();
   readonly #links = new Set<Link>();
+  readonly #turns = new TurnTaking();
   #isClosed = false;
 
   constructor(options: AcceptorOptions) {
@@ -291,11 +293,9 @@ export class LinkAcceptor {
       if (step.kind === "send") return;
       end();
       const { remote } = step;
-      const isPaced = path === "client";
+      const turns = path === "client" ? this.#turns : undefined;
       const limits = this.#limits;
-      this.#establish(
-        new WebSocketLink({ webSocket, socket, path, remote, limits, isPaced, isAsking: false }),
-      );
+      this.#establish(new WebSocketLink({ webSocket, socket, path, remote, limits, turns, isAsking: false }));
     };
     const timer = setTimeout(() => {
       refuse("ERR_TIMEOUT", `It did not finish the handshake within ${this.#limits.handshakeMs} ms`);

@@ -1,4 +1,4 @@
-// `npm run fuzz [-- --frames N --seed S]`: the fuzz at full length, against a node process of its own: frames of clients, HTTP, arguments of the SDK, the
+// `npm run fuzz [-- --frames N --seed S --only PART]`: the fuzz at full length, against a node process of its own: frames of clients, HTTP, arguments of the SDK, the
 // core by itself, the Redis door, and last what a hostile member may send. Prints one line of JSON for each and ends with 1 if anything was
 // wrong: run it again with the seed of that line.
 
@@ -16,7 +16,11 @@ import { fuzzDecoder, fuzzFrames } from "./frames.ts";
 import { fuzzHttp } from "./http.ts";
 
 const { values } = parseArgs({
-  options: { frames: { type: "string", default: "100000" }, seed: { type: "string", default: "1" } },
+  options: {
+    frames: { type: "string", default: "100000" },
+    seed: { type: "string", default: "1" },
+    only: { type: "string", default: "" },
+  },
 });
 const seed = Number(values.seed);
 const frames = Number(values.frames);
@@ -64,6 +68,7 @@ async function isAlive(): Promise<string | undefined> {
 
 let isGood = true;
 async function part(name: string, run: () => Promise<{ readonly wrong: readonly string[] }>): Promise<void> {
+  if (!name.includes(values.only)) return;
   const startMs = performance.now();
   const report = await run();
   const growthBytes = rss() - startBytes;

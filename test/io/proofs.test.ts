@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import { describe, expect, test } from "vitest";
+import { welchT } from "../../bench/welch.ts";
 import {
   deriveUserKey,
   isNodeOfUser,
@@ -14,7 +15,6 @@ import {
   userKeyOf,
   userKeyProved,
 } from "../../src/io/proofs.ts";
-import { welchT } from "../support/welch.ts";
 
 const INPUT = Uint8Array.from({ length: 600 }, (_, index) => index % 251);
 const GRANTS = { classes: ["read"], prefixes: [""] } as const;
