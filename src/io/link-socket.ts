@@ -13,8 +13,7 @@
 // Bounds: output that the other side does not take is cut off at `outputBytesMax` (a slow reader). On the client path a node
 // also stops reading requests while more than a megabyte of answers waits, and hands on a large batch in portions, so that a client
 // that asks for much at once is served at the pace at which it reads instead of being cut. Connections with large answers take turns
-// (`turn-taking.ts`). Otherwise a hundred of them that read nothing would hold everybody up for half a second, while what
-// they may have waiting is made for all at once.
+// (`turn-taking.ts`).
 
 import type { Socket } from "node:net";
 import type WebSocket from "ws";
@@ -43,8 +42,8 @@ const OUTPUT_LOW_BYTES = 256 * 1024;
 
 // Requests handed on between two looks at the waiting output: the fewer, the larger their answers have been.
 const PORTION_MESSAGES_MAX = 1_024;
-/** Answers above this are large: copying and sending one costs as much as some twenty small requests. */
-const LARGE_ANSWER_BYTES = 16 * 1024;
+/** Values above this are large: copying and sending one costs as much as a hundred small requests. */
+const LARGE_ANSWER_BYTES = 64 * 1024;
 /** What an answer leaves of the memory of larger ones before it. */
 const ANSWER_MEMORY = 0.95;
 
@@ -112,7 +111,7 @@ export class WebSocketLink implements Link {
   #unanswered = 0;
   #gatherTimer: NodeJS.Timeout | undefined;
   #portion = 1;
-  /** The largest answer of late, in bytes. */
+  /** The largest value answered with of late, in bytes. */
   #answerBytes = 0;
   /** Received messages that wait for output to be read; only on a paced link. */
   #inbox: readonly Message[] = [];
@@ -149,7 +148,7 @@ export class WebSocketLink implements Link {
   send(message: Message): void {
     if (this.#state !== "open") return;
     const { bytes, items } = costOf(message);
-    if (message.kind !== "topology") this.#answerBytes = Math.max(bytes, ANSWER_MEMORY * this.#answerBytes);
+    if (message.kind === "got") this.#answerBytes = Math.max(bytes, ANSWER_MEMORY * this.#answerBytes);
     const count = this.#queue.push(message);
     this.#queuedBytes += bytes;
     this.#queuedItems += items;
