@@ -271,7 +271,7 @@ export class WebSocketLink implements Link {
     this.#isReceiving = false;
     this.#unanswered = 0;
     if (this.#queue.length === 0) return;
-    if (this.#parts.isPaced) this.#flush();
+    if (this.#parts.turns !== undefined) this.#flush();
     // On an asking side this is what has been waiting, and leaves with what the answers lead to.
     else if (!this.#isFlushDue) this.#scheduleFlush();
   }
