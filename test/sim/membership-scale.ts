@@ -19,7 +19,7 @@ const QUIET_MS = 10_000;
 const CRASH_MS_MAX = 60_000;
 const STALLS_MS = 60_000;
 
-/** Measures one seed. Cost grows with the square of the nodes: a minute at 1,000. */
+/** Measures one seed. Cost grows with the square of the nodes: two minutes at 1,000. */
 export function measureMembership(nodes: number, seed: number): MembershipFigures {
   const sim = new SwimSim({ seed, nodes });
   sim.runUntilTrue(() => sim.nodes.every(({ membership }) => membership.records().length === nodes), 120_000);
