@@ -4,6 +4,7 @@
 // (fault-tour.ts), and a table of what each did. Both exit 0 only when every promise was kept.
 
 import { parseArgs, styleText } from "node:util";
+import { deletesWhileAway, expiryThroughFailover } from "./aging.ts";
 import { isTourRowKept, runTour, TOUR_KINDS, type TourResult, type TourRow } from "./fault-tour.ts";
 import {
   type Check,
@@ -25,6 +26,8 @@ const SCENARIOS: Readonly<Record<string, (options: ScenarioOptions) => Promise<S
   "rolling-restart": rollingRestart,
   "rolling-kill": rollingKill,
   "all-dead": killAll,
+  deletes: deletesWhileAway,
+  ttl: expiryThroughFailover,
 };
 
 /** Runs what was asked for and returns the exit code. */

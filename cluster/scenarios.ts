@@ -49,9 +49,9 @@ export interface ScenarioResult {
   readonly failures: readonly string[];
 }
 
-const NODES = 5;
+export const NODES = 5;
 /** Nobody may be evicted while its round lasts: the rounds are about failover, not about moving data. */
-const NODE_ARGUMENTS = ["--dead-grace", "10m"];
+export const NODE_ARGUMENTS = ["--dead-grace", "10m"];
 /** Generous, so that a busy machine fails no call: how long callers may wait has limits of its own. */
 const CALL_TIMEOUT_MS = 5_000;
 /** The promise for a crash: the kernel closes its sockets, so everybody knows at once. */
@@ -266,7 +266,8 @@ function deadChecks(rounds: readonly Round[]): Check[] {
   return times.length === 0 ? [] : [check("dead everywhere after, ms", Math.max(...times), DEAD_MS_MAX)];
 }
 
-function check(what: string, seen: number, limit: number | undefined): Check {
+/** One promise beside what was seen; without a limit it is kept. */
+export function check(what: string, seen: number, limit: number | undefined): Check {
   return { what, seen, limit, isKept: limit === undefined || seen <= limit };
 }
 
