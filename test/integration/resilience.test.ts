@@ -1,6 +1,7 @@
 // Faults on real processes under load, in short: `npm run chaos` runs the same scenarios at full length.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import { deletesWhileAway, expiryThroughFailover } from "../../cluster/aging.ts";
 import { LoadGenerator } from "../../cluster/load.ts";
 import { withLocalSession } from "../../cluster/local-session.ts";
 import {
@@ -47,6 +48,16 @@ describe("five nodes under 2,000 calls a second", () => {
   test("lose nothing when all are killed in turn, each as soon as the cluster is safe", async () => {
     expect(broken(await rollingKill(SHORT))).toEqual([]);
   }, 240_000);
+});
+
+describe("what ought to be gone", () => {
+  test("stays gone when an owner comes back that was away while keys were deleted", async () => {
+    expect(broken(await deletesWhileAway({ keys: 1_000, awayMs: 1_000 }))).toEqual([]);
+  }, 120_000);
+
+  test("goes in time, and not before, while nodes fail and join", async () => {
+    expect(broken(await expiryThroughFailover({ keys: 1_000, ttlMsMax: 4_000 }))).toEqual([]);
+  }, 120_000);
 });
 
 describe("the verdict on a load", () => {
