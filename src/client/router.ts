@@ -47,7 +47,7 @@ export class Router {
       const link = member === undefined ? undefined : this.#links.get(member.address);
       if (member === undefined || link?.phase !== "up" || call.hasTried(link)) continue;
       if (!link.isResponsive) silent ??= link;
-      else if (member.liveness !== "alive" || member.ringState === "warming") doubted ??= link;
+      else if (!this.#view.isWell(id)) doubted ??= link;
       else return link;
     }
     return (
@@ -61,8 +61,8 @@ export class Router {
     for (const id of list) {
       const member = this.#view.member(id);
       const link = member === undefined ? undefined : this.#links.get(member.address);
-      const isWell = member?.liveness === "alive" && member.ringState !== "warming";
-      if (isWell && link?.phase === "up" && link.isResponsive && !call.hasTried(link)) links.push(link);
+      if (this.#view.isWell(id) && link?.phase === "up" && link.isResponsive && !call.hasTried(link))
+        links.push(link);
     }
     if (links.length < 2) return links[0];
     const first = this.#prng.below(links.length);

@@ -3,6 +3,9 @@
 // Which push wins: the latest to arrive, whoever sent it, unless it has no ring while we have one (a node that has not joined
 // yet). Pushes carry no order, and none is needed: any node accepts any key, so an outdated view costs a forward, not a wrong
 // answer, and the node that holds the newer view pushes it as soon as it has it.
+//
+// Who is well is another matter: a node that takes half of the ring for gone is most likely the one that is cut off, and whoever
+// asked it first would read what it held before. So that is told by the latest push of a node that has a majority.
 
 import type { Hashes } from "../base/hash.ts";
 import { compareIds, type MemberId, type RingId, type Slot } from "../base/ids.ts";
@@ -24,6 +27,8 @@ export class TopologyView {
   #ring: Ring | undefined;
   #members: ReadonlyMap<MemberId, TopologyMember> = new Map();
   #topology: Topology | undefined;
+  /** Members that are not alive, as a node with a majority told. */
+  #unwell: ReadonlySet<MemberId> = new Set();
 
   constructor(hashes: Hashes) {
     this.#hashes = hashes;
@@ -65,6 +70,12 @@ export class TopologyView {
     return this.#members.get(id);
   }
 
+  /** Whether the member is alive and done with filling up; see the rule at the top. False for strangers. */
+  isWell(id: MemberId): boolean {
+    const member = this.#members.get(id);
+    return member !== undefined && member.ringState !== "warming" && !this.#unwell.has(id);
+  }
+
   /**
    * Takes a push; see the rule at the top. Returns false when it is no usable view: no ring, or not the ring its id names (a
    * node that computes rings in another way). The table is built only when the ring is another.
@@ -80,6 +91,8 @@ export class TopologyView {
     const sorted = [...topology.members].sort((a, b) => compareIds(a.id, b.id));
     this.#members = new Map(sorted.map((member) => [member.id, member]));
     this.#topology = topology;
+    const unwell = inRing.filter(({ liveness }) => liveness !== "alive").map(({ id }) => id);
+    if (2 * unwell.length < inRing.length) this.#unwell = new Set(unwell);
     return true;
   }
 

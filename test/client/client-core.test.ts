@@ -170,6 +170,19 @@ describe("ClientCore routing", () => {
     expect(harness.requestsOf("a").map(({ node }) => node)).toEqual([second!.id]);
   });
 
+  test("ClientCore does not turn to a node that takes the others for gone", () => {
+    const harness = Harness.connected();
+    const [first, second] = harness.replicasOf("a");
+    for (const node of harness.nodes) if (node !== second) node.liveness = "dead";
+    harness.pushTopology(second!);
+    harness.advance(5);
+
+    harness.get("a");
+    harness.advance(5);
+
+    expect(harness.requestsOf("a").map(({ node }) => node)).toEqual([first!.id]);
+  });
+
   test("ClientCore fills in the cluster's modes unless the call has its own", () => {
     const harness = Harness.connected();
     harness.get("a");
