@@ -1,4 +1,4 @@
-// `npm run chaos [-- --rounds N] [--only NAME,...] [--json]`: every scenario against real processes, ten rounds each, and a table of
+// `npm run chaos [-- --rounds N] [--keys N] [--only NAME,...] [--json]`: every scenario against real processes, ten rounds each, and a table of
 // what was promised and what was seen. It takes about ten minutes.
 // `npm run chaos -- --minutes N [--seed S] [--faults NAME,...] [--plain] [--json]`: a tour of faults of hosts, network and clocks
 // (fault-tour.ts), and a table of what each did. Both exit 0 only when every promise was kept.
@@ -35,6 +35,7 @@ async function runChaos(): Promise<number> {
   const { values } = parseArgs({
     options: {
       rounds: { type: "string" },
+      keys: { type: "string" },
       only: { type: "string" },
       json: { type: "boolean", default: false },
       minutes: { type: "string" },
@@ -46,10 +47,10 @@ async function runChaos(): Promise<number> {
   if (values.minutes !== undefined) return tour({ ...values, minutes: values.minutes });
   const names = values.only?.split(",") ?? Object.keys(SCENARIOS);
   const unknown = names.find((name) => SCENARIOS[name] === undefined);
-  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-  if (unknown !== undefined || (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))) {
+  const [rounds, keys] = [countOf(values.rounds), countOf(values.keys)];
+  if (unknown !== undefined || rounds === 0 || keys === 0) {
     process.stderr.write(
-      `usage: chaos [--rounds COUNT] [--only ${Object.keys(SCENARIOS).join(",")}] [--json]\n`,
+      `usage: chaos [--rounds COUNT] [--keys COUNT] [--only ${Object.keys(SCENARIOS).join(",")}] [--json]\n`,
     );
     return 2;
   }
@@ -58,6 +59,7 @@ async function runChaos(): Promise<number> {
     results.push(
       await SCENARIOS[name]!({
         ...(rounds === undefined ? {} : { rounds }),
+        ...(keys === undefined ? {} : { keys }),
         onProgress: (line) => process.stderr.write(`${line}\n`),
       }),
     );
@@ -66,6 +68,13 @@ async function runChaos(): Promise<number> {
     values.json ? `${JSON.stringify(results)}\n` : `${renderResults(results).join("\n")}\n`,
   );
   return results.every((result) => result.checks.every((check) => check.isKept)) ? 0 : 1;
+}
+
+/** A whole number from 1 on; 0 for anything else that was given. */
+function countOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  return Number.isInteger(count) && count > 0 ? count : 0;
 }
 
 async function tour(values: {
