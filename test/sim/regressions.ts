@@ -141,4 +141,10 @@ export const REGRESSIONS: readonly Regression[] = [
     seed: 72043,
     cause: "a walk over all keys believed a first replica that was cut off from those who acknowledged",
   },
+  {
+    scenario: "ring-changes",
+    seed: 41671,
+    cause:
+      "a reader that had met a dead version spread the next one as if it were a write of its own; the fence refused that, and the reader took it for dead as well",
+  },
 ];

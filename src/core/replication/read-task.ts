@@ -109,10 +109,11 @@ export class ReadTask implements Task {
 
   #settle(newest: Entry | undefined, now: Now, over?: number): void {
     if (this.#request.mode === "degraded") this.#finish({ status: "ok", entry: newest }, now);
-    else this.#writeBack(newest, over ?? (newest?.version ?? 0) - 1, now);
+    else this.#writeBack(newest, over, now);
   }
 
-  #writeBack(newest: Entry | undefined, over: number, now: Now): void {
+  /** @param over The version that a write of this read's own is to replace; without, what is there already is spread. */
+  #writeBack(newest: Entry | undefined, over: number | undefined, now: Now): void {
     const { view, outbox, replica } = this.#context;
     const ring = view.ring;
     const list = ring?.preferenceList(this.#request.slot) ?? [];
@@ -129,14 +130,13 @@ export class ReadTask implements Task {
       this,
       Math.min(now.monoMs + this.#context.options.replicaTimeoutMs, this.#request.deadlineMs),
     );
-    const purpose = this.#dead.size > 0 ? "client" : "repair";
     const message = {
       kind: "replicate",
       id,
       ringId: ring.id,
-      purpose,
+      purpose: over === undefined ? "repair" : "client",
       entry: newest,
-      over,
+      over: over ?? newest.version - 1,
       notAfter: 0,
     } as const;
     outbox.event({ type: "readRepaired", replicas: lacking.length });

@@ -195,6 +195,27 @@ describe("ReadTask", () => {
       expect(textOf(trio.reply(id))).toBe("acknowledged");
     });
 
+    test("spreads a write that came in between, although a later attempt of that asks who knows it", () => {
+      const trio = withDeadVersion();
+      trio.lost.add("b");
+      const { replica, operations } = trio.a;
+      const replicate = replica.replicate.bind(replica);
+      replica.replicate = (message, from, now) => {
+        const reply = replicate(message, from, now);
+        if (reply.status === "fenced" && message.entry.version === version(9)) {
+          trio.put("c", entry({ ...valued("k", "new", 20), opClient: 5, opSeq: 1, opAttempt: 1 }));
+          operations.fence(5, 1, 2);
+        }
+        return reply;
+      };
+
+      const id = trio.get("k");
+      trio.run(1_000);
+
+      expect(textOf(trio.reply(id))).toBe("new");
+      expect(trio.entryIn("a", "k")?.version).toBe(version(20));
+    });
+
     test("does not bring back what was cleared", () => {
       const trio = withDeadVersion();
       trio.put("b", entry({ key: "k", version: version(3), value: bytes("cleared"), format: 1 }));
