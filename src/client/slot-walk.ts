@@ -6,7 +6,9 @@
 // replicas that count, one of which has whatever was acknowledged. Then a key may come twice. What was acknowledged since a cut that the
 // first replica has not noticed yet may be missed.
 
+import { batchesOf } from "../base/batches.ts";
 import { SLOT_COUNT, type Slot } from "../base/ids.ts";
+import { sourcesNeeded } from "../core/replication/cluster-view.ts";
 import { SLOTS_MAX } from "../wire/limits.ts";
 import type { ClientCore } from "./client-core.ts";
 
@@ -74,14 +76,14 @@ export class SlotWalk {
     const rounds = Math.max(1, ...batch.slots.map((slot) => this.#needed(slot)));
     for (let round = 0; round < rounds; round++) {
       const open = batch.slots.filter((slot) => (this.#chosen.get(slot)?.size ?? 0) < this.#needed(slot));
-      const batches = batchesOf(open, (slot) => this.#choose(slot));
+      const batches = slotBatches(open, (slot) => this.#choose(slot));
       this.#batches.unshift(...batches.map((each) => ({ ...each, isAlone: false })));
     }
   }
 
-  /** N - W + 1. */
+  /** One is asked, in vain, also where no replica is known. */
   #needed(slot: Slot): number {
-    return Math.max(1, Math.ceil(this.#routing.view.preferenceList(slot).length / 2));
+    return Math.max(1, sourcesNeeded(this.#routing.view.preferenceList(slot).length));
   }
 
   /** A further replica. When there is none that can be asked, whoever is asked in vain says so. */
@@ -110,7 +112,7 @@ export function planSlots(
 ): readonly SlotBatch[] {
   // Equal preference lists are one array, so there are few to choose for.
   const chosen = new Map<readonly string[], string>();
-  return batchesOf(slots, (slot) => {
+  return slotBatches(slots, (slot) => {
     const list = routing.view.preferenceList(slot);
     const address = chosen.get(list) ?? chooseAddress(routing, list, avoided, NOBODY);
     chosen.set(list, address);
@@ -120,21 +122,8 @@ export function planSlots(
 
 const NOBODY: ReadonlySet<string> = new Set();
 
-function batchesOf(slots: readonly Slot[], addressOf: (slot: Slot) => string): readonly SlotBatch[] {
-  const open = new Map<string, Slot[]>();
-  const batches: { address: string; slots: Slot[] }[] = [];
-  for (const slot of slots) {
-    const address = addressOf(slot);
-    const current = open.get(address);
-    if (current !== undefined && current.length < SLOTS_MAX) {
-      current.push(slot);
-      continue;
-    }
-    const batch = { address, slots: [slot] };
-    open.set(address, batch.slots);
-    batches.push(batch);
-  }
-  return batches;
+function slotBatches(slots: readonly Slot[], addressOf: (slot: Slot) => string): readonly SlotBatch[] {
+  return batchesOf(slots, addressOf, SLOTS_MAX).map(({ to, items }) => ({ address: to, slots: items }));
 }
 
 function chooseAddress(

@@ -652,6 +652,11 @@ export function wantedPlace({ placeSeq, wanted, zone, weight }: MemberRecord): P
   return wanted.zone === zone && wanted.weight === weight ? undefined : wanted;
 }
 
+/** The record of a member that got the place. */
+export function placed(record: MemberRecord, { zone, weight, seq }: Place): MemberRecord {
+  return { ...record, zone, weight, placeSeq: seq };
+}
+
 /** Whether a member in this state owns slots. */
 export function isInRing(state: RingState): boolean {
   return state === "warming" || state === "active" || state === "leaving" || state === "condemned";

@@ -20,7 +20,7 @@
 // A restart is no ring change: the node comes back as `warming` at once.
 
 import { compareIds, type MemberId, type RingId } from "../base/ids.ts";
-import { isInRing, type MemberRecord, type Place, type RingState, wantedPlace } from "./messages.ts";
+import { isInRing, type MemberRecord, type Place, placed, type RingState, wantedPlace } from "./messages.ts";
 
 /** What becomes of one member. */
 export interface RingStateChange {
@@ -67,7 +67,7 @@ export function planOf(records: readonly MemberRecord[], replicas: number): Ring
   if (leaving.length + joining.length + moving.length === 0) return undefined;
   const members = [...staying, ...joining].map((record) => {
     const place = moving.find(({ id }) => id === record.id)?.place;
-    return place === undefined ? record : { ...record, zone: place.zone, weight: place.weight };
+    return place === undefined ? record : placed(record, place);
   });
   // When everybody leaves, the lowest id alive of them stays until it is alone: there is no empty ring.
   const last = members.length === 0 ? lowestAlive(leaving) : undefined;

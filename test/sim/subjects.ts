@@ -1,10 +1,9 @@
 // The real things under test, fitted to the simulator's sockets: NodeCore, ClientCore and the wire codec.
 
 import { CacheError } from "../../src/base/errors.ts";
-import { SLOT_COUNT, type Slot } from "../../src/base/ids.ts";
 import { ClientCore } from "../../src/client/client-core.ts";
 import type { CallReply, CallRequest } from "../../src/client/client-machine.ts";
-import { SlotWalk } from "../../src/client/slot-walk.ts";
+import { allSlots, SlotWalk } from "../../src/client/slot-walk.ts";
 import type { Now } from "../../src/core/machine.ts";
 import { VALUE_FORMAT } from "../../src/core/messages.ts";
 import { NodeCore } from "../../src/core/node-core.ts";
@@ -33,9 +32,6 @@ interface Walking {
   /** The next question waits until then. */
   askAtMs: number;
 }
-
-/** At most as many as one message takes, in the scaled-down build. */
-const ALL_SLOTS = Array.from({ length: SLOT_COUNT }, (_, slot) => slot as Slot);
 
 export const createCoreNode: NodeFactory = (options, ports, now) => new NodeCore(options, ports, now);
 
@@ -178,7 +174,7 @@ export class CoreClient implements ClientMachine {
         return { kind: "write", key, change, write: operation.write };
       }
       case "clear":
-        return { kind: "clear", slots: ALL_SLOTS };
+        return { kind: "clear", slots: allSlots() };
       case "increment":
         return {
           kind: "write",

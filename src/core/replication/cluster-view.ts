@@ -31,3 +31,8 @@ export function toPeerBegunAt(view: ClusterView, member: MemberId, begunAt: numb
 export function majorityOf(replicas: number): number {
   return Math.floor(replicas / 2) + 1;
 }
+
+/** N - W + 1: so many members of a preference list that one of them holds any acknowledged write. */
+export function sourcesNeeded(replicas: number): number {
+  return replicas - majorityOf(replicas) + 1;
+}

@@ -12,7 +12,7 @@ import type { Now } from "../machine.ts";
 import type { Entry, PullReply } from "../messages.ts";
 import { rememberByLists } from "../ring/list-pairs.ts";
 import type { Ring } from "../ring/ring.ts";
-import { majorityOf } from "./cluster-view.ts";
+import { majorityOf, sourcesNeeded } from "./cluster-view.ts";
 import { Copy, type CopyParts } from "./copy.ts";
 import type { SlotStates } from "./slot-states.ts";
 
@@ -67,11 +67,6 @@ export class Fill {
   /** The planned ring that has been rehearsed; "" for none. */
   get preparedRingId(): RingId | "" {
     return this.#preparedRingId;
-  }
-
-  /** The planned ring that is being, or has been, rehearsed. */
-  get rehearsalRing(): Ring | undefined {
-    return this.#rehearsalRing;
   }
 
   /** How much of the planned ring has been rehearsed; `undefined` without one. */
@@ -305,11 +300,6 @@ function othersThan(self: MemberId) {
   return rememberByLists((list, earlier) =>
     [...new Set([...list, ...earlier])].filter((member) => member !== self),
   );
-}
-
-/** N - W + 1: so many members of a list that one of them holds any acknowledged write. */
-function sourcesNeeded(replicas: number): number {
-  return replicas - majorityOf(replicas) + 1;
 }
 
 function slotsWhere(predicate: (slot: Slot) => boolean): readonly Slot[] {

@@ -15,6 +15,7 @@ import type { ClearReplicaReply, ReplicateReply } from "../messages.ts";
 import type { ReplicationOptions } from "../options.ts";
 import type { Store } from "../store/store.ts";
 import type { ClusterView } from "./cluster-view.ts";
+import { NO_OPERATION } from "./operations.ts";
 import type { Outbox } from "./outbox.ts";
 
 /** Accounted bytes of a hint beside its key: map entry, object, numbers; measured, with the map's room to grow. */
@@ -316,8 +317,6 @@ export class Hints {
     return [...this.#targets.keys()].sort(compareIds);
   }
 }
-
-const NO_OPERATION = Object.freeze({ opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 });
 
 function bytesOf(key: string): number {
   return key.length * 2 + HINT_OVERHEAD_BYTES;

@@ -27,6 +27,9 @@ export interface KnownOperation {
 
 const NOTHING: KnownOperation = Object.freeze({ fence: 0, version: 0, attempt: 0, number: 0 });
 
+/** In a message about no operation at all. */
+export const NO_OPERATION = Object.freeze({ opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 });
+
 const CAPACITY_MIN = 64;
 
 // The fields of a record, side by side.

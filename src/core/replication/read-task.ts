@@ -16,6 +16,7 @@ import type { Entry, ReplicateReply } from "../messages.ts";
 import { compareVersions } from "../store/entry.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { type Answer, Gather, type GatherResult, newestOf } from "./gather.ts";
+import { NO_OPERATION } from "./operations.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
 
 /** Gathers again at most this often before giving up: each round lost to a concurrent write. */
@@ -68,10 +69,7 @@ export class ReadTask implements Task {
       slot,
       mode,
       deadlineMs,
-      opClient: 0,
-      opSeq: 0,
-      attempt: 0,
-      begunAt: 0,
+      ...NO_OPERATION,
       except,
       ...(patienceMs === undefined ? {} : { wantsAll: true, patienceMs }),
     } as const;

@@ -23,6 +23,7 @@ import { majorityOf } from "./cluster-view.ts";
 import { decide, needsCurrent, outcomeOf } from "./decide.ts";
 import { type Answer, askAgainMs, Gather, type GatherResult, newestOf } from "./gather.ts";
 import { MemberSet } from "./member-set.ts";
+import { NO_OPERATION } from "./operations.ts";
 import { type ReadResult, ReadTask } from "./read-task.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
 
@@ -142,12 +143,11 @@ export class WriteTask implements Task {
    */
   #lookForAny(now: Now): void {
     const { key } = this.#request;
-    const operation = { opClient: 0, opSeq: 0, attempt: 0, begunAt: 0 };
     const request = {
       key,
       slot: this.#slot,
       mode: "quorum",
-      ...operation,
+      ...NO_OPERATION,
       deadlineMs: this.#deadlineMs,
       wantsAll: true,
       patienceMs: EVERYBODY_MS,

@@ -5,6 +5,7 @@
 // stays is returned, wherever the next page is asked and whatever nodes come and go; a key may come twice. Where in a slot the last
 // page ended is also remembered (bounded): only a node that was not asked before has to look the key up by its hash.
 
+import { batchesOf } from "../../base/batches.ts";
 import type { Hashes } from "../../base/hash.ts";
 import { slotOfKey } from "../../base/hash.ts";
 import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
@@ -214,9 +215,9 @@ export class SlotSweep {
     for (let round = 0; left.length > 0; round++) {
       const failed: Slot[] = [];
       let problem: Answer | undefined;
-      const batches = this.#plan(left, avoided);
+      const batches = batchesOf(left, (slot) => this.#replicaOf(slot, avoided), SLOTS_MAX);
       await Promise.all(
-        batches.map(async ({ member, slots: batch }) => {
+        batches.map(async ({ to: member, items: batch }) => {
           const answer = await ask((waiter) => start(member, batch, waiter));
           if (answer.kind !== "failed") {
             take(answer, batch);
@@ -232,23 +233,6 @@ export class SlotSweep {
       left = failed.sort((a, b) => a - b);
       if (left.length > 0) await new Promise((resolve) => setTimeout(resolve, ROUND_PAUSE_MS));
     }
-  }
-
-  #plan(slots: readonly Slot[], avoided: Set<MemberId>): { member: MemberId; slots: Slot[] }[] {
-    const open = new Map<MemberId, Slot[]>();
-    const batches: { member: MemberId; slots: Slot[] }[] = [];
-    for (const slot of slots) {
-      const member = this.#replicaOf(slot, avoided);
-      const batch = open.get(member);
-      if (batch !== undefined && batch.length < SLOTS_MAX) {
-        batch.push(slot);
-        continue;
-      }
-      const fresh = { member, slots: [slot] };
-      open.set(member, fresh.slots);
-      batches.push(fresh);
-    }
-    return batches;
   }
 
   /** This node when it is one, otherwise the first that can be reached; when all are to be avoided, they are tried again. */
