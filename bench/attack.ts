@@ -20,7 +20,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import WebSocket from "ws";
 import { type Cache, connect } from "../src/index.ts";
-import { dialLink, type Link } from "../src/io/link.ts";
+import { clientIdentity, dialLink, type Link } from "../src/io/link.ts";
 import { Histogram } from "./histogram.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
@@ -94,10 +94,7 @@ function slowReaders(port: number): void {
       address: `127.0.0.1:${port}`,
       path: "client",
       secret: SECRET,
-      identity: {
-        ...{ role: "client", clusterName: "", genesisId: "", id: "", generation: 0 },
-        ...{ address: "", clientId: 9, replicas: 0 },
-      },
+      identity: clientIdentity({ clientId: 9 }),
       timeoutMs: 5_000,
       onLink: () => ({ onMessages: () => {}, onClose: () => void setTimeout(begin, 200) }),
     });

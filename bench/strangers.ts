@@ -21,22 +21,13 @@ import { fileURLToPath } from "node:url";
 import WebSocket from "ws";
 import type { GetRequest } from "../src/core/messages.ts";
 import { type Cache, connect } from "../src/index.ts";
-import type { LocalIdentity } from "../src/io/link.ts";
+import { clientIdentity } from "../src/io/link.ts";
 import { DialerHandshake } from "../src/io/link-handshake.ts";
 import { encodeFrame } from "../src/wire/codec.ts";
 import { welchT } from "./welch.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
-const IDENTITY: LocalIdentity = {
-  role: "client",
-  clusterName: "ringhold",
-  genesisId: "",
-  id: "",
-  generation: 0,
-  address: "",
-  clientId: 7,
-  replicas: 0,
-};
+const IDENTITY = clientIdentity({ clusterName: "ringhold", clientId: 7 });
 const HERE = fileURLToPath(import.meta.url);
 const COMMAND = join(dirname(HERE), "..", "src", "cli", "main.js");
 const TICKS_PER_SECOND = 100;

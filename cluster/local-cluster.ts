@@ -11,6 +11,7 @@ import { spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PORT_MAX } from "../src/base/address.ts";
 import type { NodeStatus } from "../src/core/status.ts";
 import { secretLines } from "../src/server/secret.ts";
 import { findFreePorts, isPortFree } from "./free-port.ts";
@@ -509,9 +510,9 @@ function nodeEnvironment(): NodeJS.ProcessEnv {
 
 async function choosePorts(count: number, basePort: number): Promise<number[]> {
   if (basePort === 0) return findFreePorts(count);
-  if (basePort + count - 1 > 65_535) {
+  if (basePort + count - 1 > PORT_MAX) {
     throw new LocalClusterError(
-      `${count} ports from ${basePort} on do not fit below 65536: choose a lower --port`,
+      `${count} ports from ${basePort} on do not fit below ${PORT_MAX + 1}: choose a lower --port`,
     );
   }
   const ports = Array.from({ length: count }, (_, index) => basePort + index);
@@ -523,8 +524,8 @@ async function nextPort(state: ClusterState, kind: "port" | "redisPort"): Promis
   const basePort = (kind === "port" ? state.basePort : state.redisBasePort) ?? 0;
   if (basePort === 0) return (await findFreePorts(1))[0]!;
   let port = Math.max(...state.nodes.map((node) => node[kind] ?? 0), basePort - 1) + 1;
-  while (port <= 65_535 && !(await isPortFree(port))) port++;
-  if (port > 65_535) throw new LocalClusterError("No port above the cluster's others is free");
+  while (port <= PORT_MAX && !(await isPortFree(port))) port++;
+  if (port > PORT_MAX) throw new LocalClusterError("No port above the cluster's others is free");
   return port;
 }
 

@@ -1,8 +1,8 @@
-// Telling a node to leave, to evict a member that is gone for good, or to take another place in the ring. Operators' commands travel on the client path; the public
-// client does not offer them, because no application has any business removing nodes.
+// Telling a node to leave, to evict a member that is gone for good, or to take another place in the ring. Operators' commands travel on
+// the client path; the public client does not offer them, because no application has any business removing nodes.
 
 import type { ClientRequest, CommandReply, Failure } from "../src/core/messages.ts";
-import { dialLink, type LocalIdentity, type TlsOptions } from "../src/io/link.ts";
+import { clientIdentity, dialLink, type TlsOptions } from "../src/io/link.ts";
 
 /** What to tell: `member` is whom to evict, and for `leave` the node itself; what is `undefined` of a place stays as it is. */
 export type NodeCommand =
@@ -19,17 +19,6 @@ export interface NodeCommandOptions {
   /** @default 5000 ms for connection and answer each */
   readonly timeoutMs?: number;
 }
-
-const IDENTITY: LocalIdentity = {
-  role: "client",
-  clusterName: "",
-  genesisId: "",
-  id: "",
-  generation: 0,
-  address: "",
-  clientId: 1,
-  replicas: 0,
-};
 
 /**
  * Resolves once the node has taken the command. Leaving itself takes as long as handing over the slots does.
@@ -52,7 +41,7 @@ export async function sendCommand(
   const link = await dialLink({
     address,
     path: "client",
-    identity: { ...IDENTITY, clientId: randomClientId() },
+    identity: clientIdentity({ clientId: randomClientId() }),
     ...{ secret, user, tls, timeoutMs },
     onLink: () => ({
       onMessages: (messages) => {

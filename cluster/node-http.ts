@@ -68,19 +68,6 @@ export async function askNode(
   });
 }
 
-/** Whether the node answers this path with 200. A node that does not answer at all is not well either. */
-export async function isNodeWell(
-  address: string,
-  path: "/healthz" | "/readyz" | "/safez",
-  options: NodeHttpOptions = {},
-): Promise<boolean> {
-  try {
-    return (await askNode(address, path, options)).status === 200;
-  } catch {
-    return false;
-  }
-}
-
 /**
  * What the node sees of itself and the cluster.
  *

@@ -13,6 +13,9 @@ export interface Address {
   readonly port: number;
 }
 
+/** The highest port. */
+export const PORT_MAX = 65_535;
+
 const ADDRESS = /^(?:\[([0-9A-Fa-f:.]{2,64})\]|([A-Za-z0-9._-]{1,253}))(?::(\d{1,5}))?$/;
 
 /** Parses `host`, `host:port` or `[ipv6]:port`; without a port it is {@link DEFAULT_PORT}. `undefined` for anything else. */
@@ -20,7 +23,7 @@ export function parseAddress(text: string): Address | undefined {
   const match = ADDRESS.exec(text.trim());
   if (match === null) return undefined;
   const port = match[3] === undefined ? DEFAULT_PORT : Number(match[3]);
-  return port > 65_535 ? undefined : { host: match[1] ?? match[2] ?? "", port };
+  return port > PORT_MAX ? undefined : { host: match[1] ?? match[2] ?? "", port };
 }
 
 /** `host:port`, an IPv6 host in brackets. */

@@ -23,6 +23,13 @@ export function isMemberId(text: string): text is MemberId {
   return MEMBER_ID.test(text);
 }
 
+const ZONE = /^[A-Za-z0-9._-]{0,64}$/;
+
+/** Whether `text` may name a zone; "" is for none. */
+export function isZone(text: string): boolean {
+  return ZONE.test(text);
+}
+
 /** Byte-wise order of two ids (ids are ASCII, so code units are bytes): the order used wherever order must not depend on chance. */
 export function compareIds(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;

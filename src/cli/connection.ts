@@ -76,14 +76,18 @@ export function httpOptions(options: ConnectionOptions): NodeHttpOptions {
   return {
     timeoutMs: options.timeout,
     ...httpLogin(options),
-    tls: readTls(options) ?? (options.server.isTls ? {} : undefined),
+    tls: tlsFor(options),
   };
 }
 
 /** How to send a node a command. */
 export function commandOptions(options: ConnectionOptions): NodeCommandOptions {
-  const tls = readTls(options) ?? (options.server.isTls ? {} : undefined);
-  return { ...readLogin(options), tls, timeoutMs: options.timeout };
+  return { timeoutMs: options.timeout, ...readLogin(options), tls: tlsFor(options) };
+}
+
+/** `undefined` for plain connections. */
+function tlsFor(options: ConnectionOptions): NodeHttpOptions["tls"] {
+  return readTls(options) ?? (options.server.isTls ? {} : undefined);
 }
 
 /** Who one is: from the flags, or from a URL in the environment. */

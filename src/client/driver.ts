@@ -16,7 +16,7 @@ import { TurnWatch } from "../base/turn-watch.ts";
 import type { Now } from "../core/machine.ts";
 import type { ClientReply, ClientRequest, Message } from "../core/messages.ts";
 import { readNow } from "../io/clock.ts";
-import { type DialOptions, dialLink, type Link, type LinkHandlers } from "../io/link.ts";
+import { clientIdentity, type DialOptions, dialLink, type Link, type LinkHandlers } from "../io/link.ts";
 import type { SecretRing } from "../io/proofs.ts";
 import { shareSignal } from "../io/shared-signal.ts";
 import { resolveLinkLimits, VALUE_BYTES_MAX_DEFAULT } from "../wire/limits.ts";
@@ -337,16 +337,11 @@ export class ClientDriver {
     const dialled = this.#dial({
       address,
       path: "client",
-      identity: {
-        role: "client",
+      identity: clientIdentity({
         clusterName: cluster,
         genesisId: this.#genesisId(),
-        id: "",
-        generation: 0,
-        address: "",
         clientId: this.#clientId,
-        replicas: 0,
-      },
+      }),
       secret: secret.length === 0 ? undefined : secret,
       user,
       tls,

@@ -1,7 +1,7 @@
 // What a node's core is told at birth, with the defaults. `resolveNodeCoreOptions` is the only place that checks them.
 
 import { invalidOption } from "../base/errors.ts";
-import { isMemberId, type MemberId } from "../base/ids.ts";
+import { isMemberId, isZone, type MemberId } from "../base/ids.ts";
 import { READ_MODES, type ReadMode, WRITE_MODES, type WriteMode } from "./messages.ts";
 
 /** Timing and limits of failure detection (see `membership/membership.ts` for the formulas). */
@@ -152,7 +152,7 @@ export function resolveNodeCoreOptions(input: NodeCoreInput): NodeCoreOptions {
   checkInteger("valueBytesMax", options.valueBytesMax, 1, 256 * 1024 * 1024);
   checkOneOf("write", options.defaultWrite, WRITE_MODES);
   checkOneOf("read", options.defaultRead, READ_MODES);
-  if (!/^[A-Za-z0-9._-]{0,64}$/.test(options.zone)) {
+  if (!isZone(options.zone)) {
     throw invalidOption("zone", "at most 64 characters of A-Z a-z 0-9 . _ -", options.zone);
   }
   if (!/^[A-Za-z0-9._-]{1,64}$/.test(options.clusterName)) {

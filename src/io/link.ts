@@ -39,6 +39,17 @@ export interface LocalIdentity {
   readonly replicas: number;
 }
 
+/** What a client says of itself. Without a cluster's name it is content with any, without a genesis id likewise. */
+export function clientIdentity({
+  clientId,
+  clusterName = "",
+  genesisId = "",
+}: Pick<LocalIdentity, "clientId"> &
+  Partial<Pick<LocalIdentity, "clusterName" | "genesisId">>): LocalIdentity {
+  const noNode = { id: "", generation: 0, address: "", replicas: 0 };
+  return { role: "client", clusterName, genesisId, clientId, ...noNode };
+}
+
 /** What the other side said of itself, and, where a secret is set, proved. */
 export interface RemoteIdentity extends LocalIdentity {
   /** The protocol version both sides speak on this link. */

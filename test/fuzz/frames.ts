@@ -7,7 +7,7 @@ import fc from "fast-check";
 import WebSocket from "ws";
 import { Prng } from "../../src/base/prng.ts";
 import type { Message, Path } from "../../src/core/messages.ts";
-import type { LocalIdentity } from "../../src/io/link.ts";
+import { clientIdentity, type LocalIdentity } from "../../src/io/link.ts";
 import { DialerHandshake } from "../../src/io/link-handshake.ts";
 import { decodeFrame, encodeFrame } from "../../src/wire/codec.ts";
 import { clientRequestArbitrary, gossipMessageArbitrary, peerMessageArbitrary } from "../wire/arbitraries.ts";
@@ -182,17 +182,12 @@ async function greet({ address, path, genesisId }: FrameFuzz): Promise<WebSocket
   const webSocket = new WebSocket(`ws://${address}/${path}`, { perMessageDeflate: false });
   webSocket.on("error", () => {});
   await once(webSocket, "open");
-  const isClient = path === "client";
-  const identity: LocalIdentity = {
-    role: isClient ? "client" : "node",
-    clusterName: "ringhold",
-    genesisId: isClient ? "" : genesisId,
-    id: isClient ? "" : "hostile",
-    generation: isClient ? 0 : 1,
-    address: isClient ? "" : "127.0.0.1:1",
-    clientId: isClient ? 7 : 0,
-    replicas: isClient ? 0 : 1,
-  };
+  const clusterName = "ringhold";
+  const place = { id: "hostile", generation: 1, address: "127.0.0.1:1", replicas: 1 };
+  const identity: LocalIdentity =
+    path === "client"
+      ? clientIdentity({ clusterName, clientId: 7 })
+      : { role: "node", clusterName, genesisId, clientId: 0, ...place };
   const handshake = new DialerHandshake(identity, path);
   webSocket.send(handshake.hello);
   const [data] = (await once(webSocket, "message")) as [Buffer];

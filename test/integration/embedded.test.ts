@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { CacheError } from "../../src/base/errors.ts";
 import type { NodeEvent } from "../../src/core/events.ts";
 import type { ClientReply, ClientRequest } from "../../src/core/messages.ts";
-import { dialLink, type Link, type TlsOptions } from "../../src/io/link.ts";
+import { clientIdentity, dialLink, type Link, type TlsOptions } from "../../src/io/link.ts";
 import { type RunningServer, startServer } from "../../src/server/node.ts";
 import type { NodeOptions } from "../../src/server/options.ts";
 import {
@@ -80,16 +80,7 @@ class Caller {
       secret,
       tls,
       timeoutMs: 2_000,
-      identity: {
-        role: "client",
-        clusterName: "ringhold",
-        genesisId: "",
-        id: "",
-        generation: 0,
-        address: "",
-        clientId: 1 + callers.length,
-        replicas: 0,
-      },
+      identity: clientIdentity({ clusterName: "ringhold", clientId: 1 + callers.length }),
       onLink: () => ({
         onMessages: (messages) => {
           for (const message of messages as readonly ClientReply[]) {

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { askNode } from "../../cluster/node-http.ts";
 import type { ClientRequest, GossipMessage, Message, Path, PeerMessage } from "../../src/core/messages.ts";
 import { type Cache, type CacheError, connect, type EmbeddedNode, startNode } from "../../src/index.ts";
-import { dialLink, type LocalIdentity } from "../../src/io/link.ts";
+import { clientIdentity, dialLink, type LocalIdentity } from "../../src/io/link.ts";
 import { DialerHandshake, type DialerProof } from "../../src/io/link-handshake.ts";
 import { openServer } from "../../src/server/node.ts";
 import { COMMANDS } from "../../src/server/redis/command-table.ts";
@@ -43,16 +43,7 @@ afterAll(async () => {
   await Promise.all([node.stop(), other.stop()]);
 });
 
-const CLIENT: LocalIdentity = {
-  role: "client",
-  clusterName: CLUSTER,
-  genesisId: "",
-  id: "",
-  generation: 0,
-  address: "",
-  clientId: 77,
-  replicas: 0,
-};
+const CLIENT = clientIdentity({ clusterName: CLUSTER, clientId: 77 });
 const PEER: LocalIdentity = {
   ...CLIENT,
   role: "node",

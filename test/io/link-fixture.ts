@@ -7,6 +7,7 @@ import WebSocket from "ws";
 import type { Message, Path } from "../../src/core/messages.ts";
 import {
   type AcceptorOptions,
+  clientIdentity,
   type DialOptions,
   dialLink,
   type Link,
@@ -28,16 +29,7 @@ export const NODE: LocalIdentity = {
   replicas: 3,
 };
 export const OTHER_NODE: LocalIdentity = { ...NODE, id: "n2", generation: 20, address: "127.0.0.1:7402" };
-export const CLIENT: LocalIdentity = {
-  ...NODE,
-  role: "client",
-  genesisId: "",
-  id: "",
-  generation: 0,
-  address: "",
-  clientId: 77,
-  replicas: 0,
-};
+export const CLIENT = clientIdentity({ clusterName: NODE.clusterName, clientId: 77 });
 
 /** One end of a link, and all it has been told. */
 export class End implements LinkHandlers {

@@ -3,7 +3,7 @@
 
 import { Command } from "commander";
 import type { LocalCluster } from "../../../cluster/local-cluster.ts";
-import { DEFAULT_PORT } from "../../base/address.ts";
+import { DEFAULT_PORT, PORT_MAX } from "../../base/address.ts";
 import { collectView, processesOf } from "../cluster-view.ts";
 import { EXIT, QuietExit, UsageError } from "../failure.ts";
 import { redraw } from "../live-view.ts";
@@ -12,8 +12,6 @@ import { type SharedNodeFlags, sharedNodeArguments, withSharedNodeFlags } from "
 import { integer, option } from "../options.ts";
 import { paintFor, printJson, printLine, tell } from "../output.ts";
 import { untilInterrupted } from "../signals.ts";
-
-const PORT_MAX = 65_535;
 
 interface StartOptions extends SharedNodeFlags {
   readonly nodes: number;
@@ -33,7 +31,7 @@ export function clusterStartCommand(): Command {
     .addOption(option("--nodes <count>", "how many nodes, 1 to 64", { parse: integer(1, 64), fallback: 5 }))
     .addOption(
       option("--port <port>", "the first node's port, the others follow; 0 for any free ones", {
-        parse: integer(0, 65_535),
+        parse: integer(0, PORT_MAX),
         fallback: DEFAULT_PORT,
       }),
     )
@@ -42,7 +40,7 @@ export function clusterStartCommand(): Command {
         "--redis-port <port>",
         "let Redis clients in: the first node's port, the others follow; 0 for any free ones",
         {
-          parse: integer(0, 65_535),
+          parse: integer(0, PORT_MAX),
         },
       ),
     )

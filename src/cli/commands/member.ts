@@ -3,6 +3,7 @@
 
 import { Command } from "commander";
 import { sendCommand } from "../../../cluster/node-command.ts";
+import { isZone } from "../../base/ids.ts";
 import { isInRing } from "../../core/messages.ts";
 import { collectView } from "../cluster-view.ts";
 import { type ConnectionOptions, commandOptions, httpOptions, withConnectionOptions } from "../connection.ts";
@@ -18,9 +19,6 @@ interface SetOptions extends ConnectionOptions {
   readonly zone?: string;
   readonly dryRun?: boolean;
 }
-
-/** What the node takes as a zone's name. */
-const ZONE = /^[A-Za-z0-9._-]{0,64}$/;
 
 /** See the top of the file. */
 export function memberCommand(): Command {
@@ -40,7 +38,7 @@ export function memberCommand(): Command {
 async function setPlace(name: string, options: SetOptions): Promise<void> {
   const { weight, zone } = options;
   if (weight === undefined && zone === undefined) throw new UsageError("say what: --weight, --zone or both");
-  if (zone !== undefined && !ZONE.test(zone))
+  if (zone !== undefined && !isZone(zone))
     throw new UsageError(`--zone takes at most 64 characters of A-Z a-z 0-9 . _ -, received ${zone}`);
   const view = await collectView(options.server.seeds, httpOptions(options));
   if (options.dryRun) {
