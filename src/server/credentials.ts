@@ -82,10 +82,6 @@ export class Credentials {
     return this.#secret?.fingerprints() ?? [];
   }
 
-  get userCount(): number {
-    return this.#users.size;
-  }
-
   get tls(): NodeTls | undefined {
     return this.#tls;
   }

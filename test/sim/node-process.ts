@@ -125,12 +125,6 @@ export class NodeProcess implements Endpoint {
     return this.#core?.status(this.loop.now);
   }
 
-  /** Host of the client behind a handle, for checkers. */
-  clientHost(client: ClientHandle): string | undefined {
-    const entry = this.#clients.get(client);
-    return entry?.connection.sides[entry.side === 0 ? 1 : 0].endpoint.host;
-  }
-
   /** Starts a process with empty memory. Its generation is greater than at any start before. */
   start(input: Omit<NodeCoreInput, "id" | "generation">): void {
     if (this.isRunning) throw new Error(`${this.id} is running`);

@@ -19,6 +19,7 @@ import {
   type Place,
   type Probe,
   type ProbeRequest,
+  placed,
   type RingState,
   type Update,
   wantedPlace,
@@ -617,10 +618,6 @@ function initialRecord(config: MembershipConfig): MemberRecord {
   const life = { generation, incarnation: 0, liveness: "alive" } as const;
   const place = { zone, weight, placeSeq: 0, wanted: undefined };
   return { id, address, ...place, ...life, ringSeq: 0, ringState, settledRingId: "", preparedRingId: "" };
-}
-
-function placed(record: MemberRecord, { zone, weight, seq }: Place): MemberRecord {
-  return { ...record, zone, weight, placeSeq: seq };
 }
 
 function probeView(table: MemberTable, awareness: Awareness): ProbeView {

@@ -16,13 +16,6 @@ export function parseInt64(text: string): bigint | undefined {
   return isInt64(value) ? value : undefined;
 }
 
-/** Like {@link parseInt64}, for what must also be a number that a double holds exactly. */
-export function parseSafeInteger(text: string): number | undefined {
-  if (!/^(?:0|-?[1-9]\d{0,15})$/.test(text)) return undefined;
-  const value = Number(text);
-  return Number.isSafeInteger(value) ? value : undefined;
-}
-
 /** A decimal number: `units` / 10^`scale`. */
 export interface Decimal {
   readonly units: bigint;
