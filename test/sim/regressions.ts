@@ -147,4 +147,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a reader that had met a dead version spread the next one as if it were a write of its own; the fence refused that, and the reader took it for dead as well",
   },
+  {
+    scenario: "swarm",
+    seed: 50148,
+    cause:
+      "a conditional write that all replicas had refused was told to the newcomers of a rehearsal when its answer was no",
+  },
 ];

@@ -177,6 +177,7 @@ export class WriteTask implements Task {
         this.#ringId = this.#context.view.ring?.id;
         this.#list = this.#context.view.ring?.preferenceList(this.#slot) ?? [];
         for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
+        this.#tellNewcomers();
         this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
       } else if (result.entry === undefined && mode === "quorum" && this.#request.change.type === "delete") {
         // Somebody holds something, or cannot be asked.
@@ -540,6 +541,7 @@ export class WriteTask implements Task {
         this.#context.wake(this, this.#issuedMs + FIRST_REPLICA_MS);
         return;
       }
+      this.#tellNewcomers();
       this.#succeed(this.#outcome, now);
     }
     if (this.#isOver) return;
@@ -644,14 +646,15 @@ export class WriteTask implements Task {
 
   #succeed(outcome: Outcome, now: Now): void {
     this.#answer({ status: "ok", outcome }, now);
-    this.#tellNewcomers();
     if (this.#entry === undefined || this.#waiting.size === 0) this.#end(now);
   }
 
-  /** What is written while the next ring is rehearsed goes to its replicas as well. What they miss is found by the final comparison. */
+  /**
+   * What is stored while the next ring is rehearsed goes to its replicas as well. What they miss is found by the final comparison. Only what
+   * enough replicas stored: a write that ends without may have issued what all of them refused, and to a newcomer it would be the newest.
+   */
   #tellNewcomers(): void {
     const { view, outbox } = this.#context;
-    if (this.#entry === undefined) return;
     for (const member of view.newcomers(this.#slot)) {
       if (member === view.self || !view.isUsable(member)) continue;
       outbox.peer(member, { ...this.#messageTo(member), purpose: "rehearsal" });

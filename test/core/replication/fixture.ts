@@ -53,7 +53,7 @@ export function makeFixture(
   const ring = Ring.build(ringMembers, ringParameters(replicas), hashes);
   const usable = new Set<string>(members);
   const gone = new Set<string>();
-  const change = { isSettled: true };
+  const change = { isSettled: true, newcomers: [] as readonly MemberId[] };
   const view: ClusterView = {
     self,
     ring,
@@ -62,7 +62,7 @@ export function makeFixture(
     get isSettled() {
       return change.isSettled;
     },
-    newcomers: () => [],
+    newcomers: () => change.newcomers,
     isMember: (member) => !gone.has(member),
     toPeerMono: () => 0,
   };

@@ -149,6 +149,28 @@ describe("WriteTask", () => {
     });
 
     test.each([
+      ["what was stored, when it is", 0, ["w"]],
+      ["nothing when others held what forbids it", 900, []],
+    ] as const)("tells the next ring's newcomers %s", (_what, heldAt, told) => {
+      const trio = new Trio(hashes, ["a", "b", "c", "d"]);
+      const key = trio.keyOf("a", "b", "c");
+      trio.a.change.newcomers = ["d" as MemberId];
+      const held = entry({ key, format: 1, value: bytes("v"), version: version(heldAt) });
+      if (heldAt > 0) for (const member of ["b", "c"]) trio.put(member, held);
+
+      const id = trio.write(key, setTo("w", { condition: "absent" }));
+      trio.run(100);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: told.length > 0 });
+      const rehearsed = trio.sent.flatMap(({ message }) =>
+        message.kind === "replicate" && message.purpose === "rehearsal"
+          ? [new TextDecoder().decode(message.entry.value)]
+          : [],
+      );
+      expect(rehearsed).toEqual(told);
+    });
+
+    test.each([
       ["delete", DELETE, true],
       ["set if absent", setTo("w", { condition: "absent" }), false],
     ] as const)(
