@@ -8,10 +8,10 @@
 //
 // Run with `npm run bench:attack`, or `npm run bench:attack -- --only half-open --rounds 3`.
 
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,9 +19,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import WebSocket from "ws";
+import { type NodeProcess, startNodeProcess } from "../cluster/node-process.ts";
+import { residentBytesOf } from "../cluster/os-process.ts";
 import { type Cache, connect } from "../src/index.ts";
 import { clientIdentity, dialLink, type Link } from "../src/io/link.ts";
-import { Histogram } from "./histogram.ts";
+import { callAtRate } from "./call-at-rate.ts";
+import { median } from "./median.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
 const SLOW_READERS = "100 readers of 1 MiB that never read";
@@ -129,55 +132,15 @@ interface Heard {
   readonly failed: number;
 }
 
-/** Half sets and half gets at a fixed rate, timed from the instant each was due. */
+/** Half sets and half gets. */
 async function call(cache: Cache, ms: number): Promise<Heard> {
-  const times = new Histogram();
-  const startMs = performance.now();
-  let failed = 0;
-  let open = 0;
-  for (let started = 0; performance.now() - startMs < ms; ) {
-    const dueMs = startMs + (started * 1000) / RATE;
-    if (dueMs > performance.now()) {
-      await sleep(1);
-      continue;
-    }
-    started++;
-    open++;
-    const key = `key:${started % 1_000}`;
-    const made: Promise<unknown> = started % 2 === 0 ? cache.set(key, "v".repeat(100)) : cache.get(key);
-    void made
-      .catch(() => {
-        failed++;
-      })
-      .finally(() => {
-        open--;
-        times.record(performance.now() - dueMs);
-      });
-  }
-  while (open > 0) await sleep(5);
-  return { p99Ms: times.percentileMs(99), maxMs: times.maxMs, calls: times.count, failed };
-}
-
-function residentMb(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
-}
-
-interface RunningNode {
-  readonly pid: number;
-  readonly port: number;
-  stop(): void;
-}
-
-async function startNode(secretFile: string): Promise<RunningNode> {
-  const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
-  const flags = ["--listen", "127.0.0.1:0", "--secret-file", secretFile, "--json", "--log-level", "error"];
-  const node = spawn(process.execPath, [main, "node", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
-  const line = await new Promise<string>((resolve, reject) => {
-    node.stdout.once("data", (data: Buffer) => resolve(String(data)));
-    node.once("exit", () => reject(new Error("The node ended: has it been built?")));
-  });
-  const port = Number(/:(\d+)"/.exec(line)?.[1]);
-  return { pid: node.pid!, port, stop: () => node.kill("SIGKILL") };
+  const make = (index: number): Promise<unknown> => {
+    const key = `key:${index % 1_000}`;
+    return index % 2 === 0 ? cache.get(key) : cache.set(key, "v".repeat(100));
+  };
+  const { times, failed } = await callAtRate({ ms, rate: RATE, make });
+  const failures = Object.values(failed).reduce((sum, count) => sum + count, 0);
+  return { p99Ms: times.percentileMs(99), maxMs: times.maxMs, calls: times.count, failed: failures };
 }
 
 /** A server that does as little with a stranger as can be done. */
@@ -203,9 +166,9 @@ function forkHere(...args: readonly string[]): ChildProcess {
   return fork(fileURLToPath(import.meta.url), args);
 }
 
-/** Calls while `attack` is at work on `port`. */
-async function under(attack: Attack, port: number, cache: Cache): Promise<{ first: Heard; rest: Heard }> {
-  const attacker = forkHere(attack, `${port}`);
+/** Calls while `attack` is at work on `address`. */
+async function under(attack: Attack, address: string, cache: Cache): Promise<{ first: Heard; rest: Heard }> {
+  const attacker = forkHere(attack, address.split(":")[1]!);
   await sleep(300);
   const first = await call(cache, BEGINNING_MS);
   const rest = await call(cache, ATTACK_MS);
@@ -218,28 +181,24 @@ async function under(attack: Attack, port: number, cache: Cache): Promise<{ firs
 const p99 = (all: readonly Heard[]) => median(all.map(({ p99Ms }) => p99Ms));
 const failedIn = (all: readonly Heard[]) => all.reduce((sum, { failed }) => sum + failed, 0);
 
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
-}
-
 /** One attack, round after round: quiet, beside the node, quiet, on the node. */
-async function measure(attack: Attack, rounds: number, node: RunningNode, cache: Cache): Promise<object> {
+async function measure(attack: Attack, rounds: number, node: NodeProcess, cache: Cache): Promise<object> {
   const [quiet, beside, begun, attacked]: [Heard[], Heard[], Heard[], Heard[]] = [[], [], [], []];
-  let growthMb = 0;
+  let growthBytes = 0;
   for (let round = 0; round < rounds; round++) {
     if (attack !== SLOW_READERS) {
       quiet.push(await call(cache, QUIET_MS));
       const bare = forkHere("bare");
       const [barePort] = (await once(bare, "message")) as [number];
-      beside.push((await under(attack, barePort, cache)).rest);
+      beside.push((await under(attack, `127.0.0.1:${barePort}`, cache)).rest);
       bare.kill("SIGKILL");
     }
     quiet.push(await call(cache, QUIET_MS));
-    const before = residentMb(node.pid);
+    const before = residentBytesOf(node.pid);
     const watch = setInterval(() => {
-      growthMb = Math.max(growthMb, residentMb(node.pid) - before);
+      growthBytes = Math.max(growthBytes, residentBytesOf(node.pid) - before);
     }, 100);
-    const { first, rest } = await under(attack, node.port, cache);
+    const { first, rest } = await under(attack, node.address, cache);
     clearInterval(watch);
     begun.push(first);
     attacked.push(rest);
@@ -256,7 +215,7 @@ async function measure(attack: Attack, rounds: number, node: RunningNode, cache:
     attackedRatio: ratio(attacked),
     maxMs: Math.round(Math.max(...[...begun, ...attacked].map(({ maxMs }) => maxMs))),
     failed: failedIn([...begun, ...attacked]),
-    growthMb: Math.round(growthMb),
+    growthMb: Math.round(growthBytes / MIB),
     isKept: (await cache.get("kept")) === "safe",
   };
 }
@@ -268,8 +227,8 @@ async function main(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ringhold-attack-"));
   const secretFile = join(directory, "secret");
   writeFileSync(secretFile, SECRET, { mode: 0o600 });
-  const node = await startNode(secretFile);
-  const cache = await connect(`ringhold://127.0.0.1:${node.port}`, { secret: SECRET, timeout: 2_000 });
+  const node = await startNodeProcess(["--secret-file", secretFile]);
+  const cache = await connect(`ringhold://${node.address}`, { secret: SECRET, timeout: 2_000 });
   try {
     await cache.set("large", new Uint8Array(MIB));
     await cache.set("kept", "safe");
@@ -281,7 +240,7 @@ async function main(): Promise<void> {
     }
   } finally {
     await cache.close();
-    node.stop();
+    await node.kill();
     rmSync(directory, { recursive: true });
   }
 }

@@ -8,9 +8,9 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { residentBytesOf } from "../cluster/os-process.ts";
 import { connect, startNode } from "../src/index.ts";
 import { cpuMicrosOf } from "./load/cpu.ts";
 
@@ -96,8 +96,7 @@ async function main(count: number): Promise<void> {
   const node = start({ part: "node" });
   try {
     const address = await told<string>(node);
-    const residentBytes = () =>
-      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${node.pid}/status`, "latin1"))?.[1]) * 1_024;
+    const residentBytes = () => residentBytesOf(node.pid!);
     // The first load makes the node's code and buffers, which is not what connections cost.
     process.stdout.write(`${ACTIVE} active clients alone: ${await serve(address)}\n`);
     await sleep(SETTLE_MS);

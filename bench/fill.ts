@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { askNode, fetchNodeStatus } from "../cluster/node-http.ts";
 import { type Cache, connect } from "../src/index.ts";
 import { Histogram } from "./histogram.ts";
+import { median } from "./median.ts";
 import { startRingholdNodes } from "./peers/servers.ts";
 
 const { values: args } = parseArgs({
@@ -78,10 +79,6 @@ class Turn {
     this.#open--;
     if (isCounted) this.histogram.record(performance.now() - dueMs);
   }
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? 0;
 }
 
 async function suspicions(addresses: readonly string[]): Promise<number> {

@@ -7,11 +7,13 @@
 // Run with `npm run bench:limits`, or with one of `memory`, `stalls`, `keys` behind it. `memory` limits the node with a memory cgroup where one
 // can be made (version 1, as root) and says so where not.
 
-import { type ChildProcess, fork, spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { askNode } from "../cluster/node-http.ts";
+import { startNodeProcess } from "../cluster/node-process.ts";
+import { residentBytesOf } from "../cluster/os-process.ts";
 import { slotOfKey } from "../src/base/hash.ts";
 import { SegmentStore } from "../src/core/store/segment-store.ts";
 import { connect, startNode } from "../src/index.ts";
@@ -44,22 +46,15 @@ function limit(pid: number): boolean {
 }
 
 async function memory(): Promise<void> {
-  const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
-  const flags = ["--listen", "127.0.0.1:0", "--memory", `${BUDGET_MB}mb`, "--json", "--log-level", "error"];
-  const node = spawn(process.execPath, [main, "node", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+  const node = await startNodeProcess(["--memory", `${BUDGET_MB}mb`]);
   let ended: string | undefined;
-  node.once("exit", (code, signal) => {
+  node.child.once("exit", (code, signal) => {
     ended = signal ?? `${code}`;
   });
-  const line = await new Promise<string>((resolve) => {
-    node.stdout.once("data", (data: Buffer) => resolve(String(data)));
-  });
-  const address = `127.0.0.1:${/:(\d+)"/.exec(line)?.[1]}`;
-  const isLimited = limit(node.pid!);
-  const rssMb = () =>
-    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${node.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+  const isLimited = limit(node.pid);
+  const rssMb = () => residentBytesOf(node.pid) / MIB;
   const startMb = rssMb();
-  const cache = await connect(`ringhold://${address}`, { timeout: 20_000 });
+  const cache = await connect(`ringhold://${node.address}`, { timeout: 20_000 });
   let written = 0;
   let failed = 0;
   let mostMb = 0;
@@ -79,7 +74,7 @@ async function memory(): Promise<void> {
     await Promise.all(calls);
     mostMb = Math.max(mostMb, rssMb());
   }
-  const { store } = JSON.parse((await askNode(address, "/status")).body) as {
+  const { store } = JSON.parse((await askNode(node.address, "/status")).body) as {
     store: { bytes: number };
   };
   const accountedMb = store.bytes / MIB;
@@ -95,9 +90,7 @@ async function memory(): Promise<void> {
     accountedMb: Math.round(accountedMb),
   });
   await cache.close();
-  const gone = new Promise((resolve) => node.once("exit", resolve));
-  node.kill("SIGKILL");
-  await gone;
+  await node.kill();
   if (isLimited) rmdirSync(CGROUP);
 }
 

@@ -6,10 +6,10 @@
 // `npx tsx bench/node-soak.ts [--entries 10000000] [--value 100] [--memory 2gb] [--seconds 600] [--outstanding 256]`
 // The load is mixed: 60 % gets, 25 % overwrites with sizes from half to one and a half, 10 % new keys, 5 % deletes, all keys random.
 
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { fetchNodeStatus } from "../cluster/node-http.ts";
+import { residentBytesOf } from "../cluster/os-process.ts";
 import { CacheError, connect } from "../src/index.ts";
 import { Histogram } from "./histogram.ts";
 import { cpuMicrosOf } from "./load/cpu.ts";
@@ -49,12 +49,8 @@ function random(below: number): number {
 const servers = await startRingholdNodes(1, ["--memory", args.memory, "--replicas", "1"]);
 const [pid, address] = [servers.pids[0]!, servers.addresses[0]!]; // one node was started
 const cache = await connect(`ringhold://${address}`, { timeout: 10_000 });
+const residentBytes = () => residentBytesOf(pid);
 const emptyBytes = residentBytes();
-
-/** Resident memory of the node. */
-function residentBytes(): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]) * 1024;
-}
 
 /** Only what a busy node refuses is tried again or counted; all else ends the run. */
 async function refused(error: unknown): Promise<false> {

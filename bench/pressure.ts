@@ -9,14 +9,14 @@
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { PerformanceObserver } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { getHeapStatistics } from "node:v8";
 import { askNode } from "../cluster/node-http.ts";
+import { residentBytesOf } from "../cluster/os-process.ts";
 import { type Cache, connect, startNode } from "../src/index.ts";
-import { Histogram } from "./histogram.ts";
+import { callAtRate } from "./call-at-rate.ts";
 import { startRingholdNodes } from "./peers/servers.ts";
 
 const HEAP_MB = 512;
@@ -34,37 +34,6 @@ const MIB = 2 ** 20;
 
 function print(result: object): void {
   process.stdout.write(`${JSON.stringify(result)}\n`);
-}
-
-/** Calls at a steady rate; `make` makes the nth. */
-async function call(
-  ms: number,
-  rate: number,
-  make: (index: number) => Promise<unknown>,
-): Promise<{ times: Histogram; failed: Record<string, number> }> {
-  const times = new Histogram();
-  const failed: Record<string, number> = {};
-  const startMs = performance.now();
-  let open = 0;
-  for (let made = 0; performance.now() - startMs < ms; ) {
-    const dueMs = startMs + (made * 1_000) / rate;
-    if (dueMs > performance.now()) {
-      await sleep(1);
-      continue;
-    }
-    open++;
-    void make(made++)
-      .catch((error: { code?: string }) => {
-        const code = error.code ?? String(error);
-        failed[code] = (failed[code] ?? 0) + 1;
-      })
-      .finally(() => {
-        open--;
-        times.record(performance.now() - dueMs);
-      });
-  }
-  while (open > 0) await sleep(5);
-  return { times, failed };
 }
 
 // ---- R4
@@ -111,8 +80,8 @@ async function heap(): Promise<void> {
       index % 2 === 0
         ? cache.set(`key:${index % 1_000}`, "v".repeat(100))
         : cache.get(`key:${index % 1_000}`);
-    await call(1_000, HEAP_RATE, make);
-    const { times, failed } = await call(HEAP_MS, HEAP_RATE, make);
+    await callAtRate({ ms: 1_000, rate: HEAP_RATE, make });
+    const { times, failed } = await callAtRate({ ms: HEAP_MS, rate: HEAP_RATE, make });
     child.send("report");
     const [report] = (await once(child, "message")) as [object];
     print({
@@ -134,10 +103,6 @@ async function heap(): Promise<void> {
 
 // ---- R2
 
-function residentMb(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
-}
-
 async function isSafe(address: string): Promise<boolean> {
   const { status } = await askNode(address, "/safez", { timeoutMs: 2_000 });
   return status === 200;
@@ -150,21 +115,25 @@ async function peer(): Promise<void> {
   const stopped = servers.pids[2]!;
   const cache: Cache = await connect(`ringhold://${servers.addresses.join(",")}`, { timeout: 2_000 });
   const value = new Uint8Array(PEER_VALUE_BYTES);
-  const make = (index: number) => cache.set(`key:${index % PEER_KEYS}`, value);
+  const callFor = (ms: number) =>
+    callAtRate({ ms, rate: PEER_RATE, make: (index) => cache.set(`key:${index % PEER_KEYS}`, value) });
   try {
-    await call(QUIET_MS, PEER_RATE, make);
-    const quiet = await call(QUIET_MS, PEER_RATE, make);
-    const before = others.map(residentMb);
-    let growthMb = 0;
+    await callFor(QUIET_MS);
+    const quiet = await callFor(QUIET_MS);
+    const before = others.map(residentBytesOf);
+    let growthBytes = 0;
     const watch = setInterval(() => {
-      growthMb = Math.max(growthMb, ...others.map((pid, index) => residentMb(pid) - before[index]!));
+      growthBytes = Math.max(
+        growthBytes,
+        ...others.map((pid, index) => residentBytesOf(pid) - before[index]!),
+      );
     }, 100);
     process.kill(stopped, "SIGSTOP");
-    const dying = await call(DYING_MS, PEER_RATE, make);
-    const without = await call(STOPPED_MS, PEER_RATE, make);
+    const dying = await callFor(DYING_MS);
+    const without = await callFor(STOPPED_MS);
     process.kill(stopped, "SIGCONT");
     const resumedMs = performance.now();
-    const again = await call(QUIET_MS, PEER_RATE, make);
+    const again = await callFor(QUIET_MS);
     while (!(await isSafe(address))) await sleep(50);
     clearInterval(watch);
     print({
@@ -176,7 +145,7 @@ async function peer(): Promise<void> {
       withoutP99Ms: without.times.percentileMs(99),
       resumedP99Ms: again.times.percentileMs(99),
       failed: { ...dying.failed, ...without.failed, ...again.failed },
-      growthMb: Math.round(growthMb),
+      growthMb: Math.round(growthBytes / MIB),
       safeWithinMs: Math.round(performance.now() - resumedMs),
     });
   } finally {

@@ -6,11 +6,12 @@
 // usage: npx tsx bench/redis-door.ts [ROUNDS]
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { findFreePorts } from "../cluster/free-port.ts";
+import { commandFile } from "../cluster/node-process.ts";
+import { cpuMicrosOf } from "./load/cpu.ts";
+import { median } from "./median.ts";
 
 const rounds = Number(process.argv[2] ?? 3);
 /** Requests of one run: some seconds on a slow machine. */
@@ -20,20 +21,11 @@ const RUNS = [
   { test: "get", pipeline: 16, requests: 400_000 },
   { test: "set", pipeline: 16, requests: 200_000 },
 ] as const;
-/** Of the kernel: `getconf CLK_TCK`. */
-const TICKS_PER_SECOND = 100;
 
 interface Subject {
   readonly name: string;
   readonly port: number;
   readonly process: ChildProcess;
-}
-
-function processorSeconds({ pid }: ChildProcess): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /, "")
-    .split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 function isUp(port: number): boolean {
@@ -48,9 +40,8 @@ async function startSubjects(): Promise<readonly Subject[]> {
   const [redisPort = 0, doorPort = 0] = await findFreePorts(2);
   const redisFlags = ["--port", `${redisPort}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
   const redis = spawn("redis-server", redisFlags, { stdio: "ignore" });
-  const main = fileURLToPath(new URL("../dist/src/cli/main.js", import.meta.url));
   const nodeFlags = ["--listen", "127.0.0.1:0", "--redis", `127.0.0.1:${doorPort}`, "--log-level", "error"];
-  const node = spawn(process.execPath, [main, "node", ...nodeFlags], {
+  const node = spawn(process.execPath, [commandFile(), "node", ...nodeFlags], {
     stdio: ["ignore", "ignore", "inherit"],
   });
   while (!isUp(redisPort) || !isUp(doorPort)) await sleep(100);
@@ -66,17 +57,13 @@ function measure(
   { test, pipeline, requests }: (typeof RUNS)[number],
 ): readonly [number, number] {
   const flags = ["-p", `${subject.port}`, "-t", test, "-c", "50", "-P", `${pipeline}`, "-n", `${requests}`];
-  const before = processorSeconds(subject.process);
+  const before = cpuMicrosOf([subject.process.pid!]);
   const report = execFileSync("redis-benchmark", [...flags, "-r", "100000", "--csv"], {
     stdio: "pipe",
   }).toString();
-  const seconds = processorSeconds(subject.process) - before;
+  const micros = cpuMicrosOf([subject.process.pid!]) - before;
   const line = report.split("\n").find((text) => text.startsWith(`"${test.toUpperCase()}"`));
-  return [Number(line?.split(",")[1]?.replaceAll('"', "")), (seconds / requests) * 1e6];
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+  return [Number(line?.split(",")[1]?.replaceAll('"', "")), micros / requests];
 }
 
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { stdio: "pipe" }).toString().trim();

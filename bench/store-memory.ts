@@ -11,7 +11,7 @@
 // Run: `npx tsx bench/store-memory.ts [--entries 1000000,5000000] [--engines segments,lru-store,lru-cache,map,none,redis] [--calls 3000000]`
 
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +19,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { LRUCache } from "lru-cache";
+import { residentBytesOf } from "../cluster/os-process.ts";
 import { slotOfKey } from "../src/base/hash.ts";
 import type { Entry } from "../src/core/messages.ts";
 import { LruStore } from "../src/core/store/lru-store.ts";
@@ -169,12 +170,12 @@ async function measureRedis(entries: number): Promise<void> {
   );
   try {
     const socket = await connectTo(port);
-    const rssAtStart = rssOf(server.pid!);
+    const rssAtStart = residentBytesOf(server.pid!);
     const start = performance.now();
     for (let index = 0; index < entries; index += 1_000)
       await setMany(socket, index, Math.min(entries, index + 1_000));
     const rate = entries / (performance.now() - start) / 1000;
-    const bytes = (rssOf(server.pid!) - rssAtStart) / entries;
+    const bytes = (residentBytesOf(server.pid!) - rssAtStart) / entries;
     console.log(
       `redis      ${entries} entries: ${bytes.toFixed(0).padStart(4)} bytes an entry; fill ${rate.toFixed(2)} M/s over loopback, 1,000 at a time`,
     );
@@ -232,10 +233,6 @@ async function connectTo(port: number): Promise<Socket> {
       await sleep(50);
     }
   }
-}
-
-function rssOf(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024;
 }
 
 // ---- all of them

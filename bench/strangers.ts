@@ -10,53 +10,43 @@
 //
 // The machine's noise is in the honest client's times; quiet and attacked times are taken one after the other.
 
-import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import WebSocket from "ws";
+import { commandFile, type NodeProcess, startNodeProcess } from "../cluster/node-process.ts";
+import { residentBytesOf } from "../cluster/os-process.ts";
 import type { GetRequest } from "../src/core/messages.ts";
 import { type Cache, connect } from "../src/index.ts";
 import { clientIdentity } from "../src/io/link.ts";
 import { DialerHandshake } from "../src/io/link-handshake.ts";
 import { encodeFrame } from "../src/wire/codec.ts";
+import { cpuMicrosOf } from "./load/cpu.ts";
+import { median } from "./median.ts";
 import { welchT } from "./welch.ts";
 
 const SECRET = "a secret of more than sixteen bytes";
 const IDENTITY = clientIdentity({ clusterName: "ringhold", clientId: 7 });
 const HERE = fileURLToPath(import.meta.url);
-const COMMAND = join(dirname(HERE), "..", "src", "cli", "main.js");
-const TICKS_PER_SECOND = 100;
 
-interface RunningNode {
-  readonly child: ChildProcess;
-  readonly address: string;
-}
-
-async function startNode(folder: string, more: readonly string[] = []): Promise<RunningNode> {
-  writeFileSync(join(folder, "secret"), SECRET);
-  const args = [COMMAND, "node", "--listen", "127.0.0.1:0", "--secret-file", join(folder, "secret")];
-  const options = ["--log-level", "error", "--memory", "512mb", "--value-bytes-max", "8mb"];
-  const child = spawn(process.execPath, [...args, ...options, ...more], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let output = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    output += text;
-  });
-  while (!output.includes("ready ")) await pause(20);
-  return { child, address: /127\.0\.0\.1:\d+/.exec(output)![0] };
+function startNode(folder: string, more: readonly string[] = []): Promise<NodeProcess> {
+  const secretFile = join(folder, "secret");
+  writeFileSync(secretFile, SECRET);
+  return startNodeProcess([
+    ...["--secret-file", secretFile, "--memory", "512mb", "--value-bytes-max", "8mb"],
+    ...more,
+  ]);
 }
 
 /** Of a process: resident bytes, processor seconds, open descriptors. */
 function usageOf(pid: number): { readonly rss: number; readonly cpu: number; readonly fds: number } {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-  const cpu = (Number(stat[11]) + Number(stat[12])) / TICKS_PER_SECOND;
-  return { rss: Number(stat[21]) * 4096, cpu, fds: readdirSync(`/proc/${pid}/fd`).length };
+  const cpu = cpuMicrosOf([pid]) / 1e6;
+  return { rss: residentBytesOf(pid), cpu, fds: readdirSync(`/proc/${pid}/fd`).length };
 }
 
 interface Times {
@@ -224,10 +214,9 @@ async function compare(what: string, tries: number, kinds: readonly Try[]): Prom
     const kind = (index * 7 + (index >> 3)) & 1;
     times[kind]!.push(await kinds[kind]!(hostOf(index)));
   }
-  const middle = (sample: readonly number[]) => [...sample].sort((a, b) => a - b)[sample.length >> 1]!;
   const t = welchT(...times).toFixed(2);
   console.log(
-    `timing, ${what}: medians ${times.map((each) => middle(each).toFixed(4)).join(", ")} ms; t ${t}`,
+    `timing, ${what}: medians ${times.map((each) => median(each).toFixed(4)).join(", ")} ms; t ${t}`,
   );
 }
 
@@ -237,8 +226,8 @@ async function timing(tries: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "ringhold-strangers-"));
   const users = join(folder, "users.json");
   const added = ["user", "set", "ada", "--allow", "read", "--prefix", "a:", "--users-file", users];
-  execFileSync(process.execPath, [COMMAND, ...added]);
-  const { child, address } = await startNode(folder, ["--users-file", users]);
+  execFileSync(process.execPath, [commandFile(), ...added]);
+  const { address, kill } = await startNode(folder, ["--users-file", users]);
   const port = Number(address.split(":")[1]);
   const basic = (user: string): Try => {
     const pair = Buffer.from(`${user}:wrong secret of many bytes`).toString("base64");
@@ -254,7 +243,7 @@ async function timing(tries: number): Promise<void> {
   const [first, last] = [`x${SECRET.slice(1)}`, `${SECRET.slice(0, -1)}x`];
   await compare("secret of a page, wrong at first and last byte", tries, [bearer(first), bearer(last)]);
   await compare("user of a link, known and unknown", tries, [proof("ada"), proof("bob")]);
-  child.kill("SIGKILL");
+  await kill();
   rmSync(folder, { recursive: true });
 }
 

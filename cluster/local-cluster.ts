@@ -8,15 +8,15 @@
 //    gone, however it went.
 
 import { spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { PORT_MAX } from "../src/base/address.ts";
 import type { NodeStatus } from "../src/core/status.ts";
 import { secretLines } from "../src/server/secret.ts";
 import { findFreePorts, isPortFree } from "./free-port.ts";
 import { sendCommand } from "./node-command.ts";
 import { askNode, fetchNodeStatus, type NodeHttpOptions } from "./node-http.ts";
+import { commandFile } from "./node-process.ts";
 import { identifyProcess, type ProcessState, processState, signalProcess } from "./os-process.ts";
 import {
   type ClusterState,
@@ -489,15 +489,6 @@ export class LocalCluster {
   #forget(name: string): void {
     this.#directory.update((now) => ({ ...now, nodes: now.nodes.filter((node) => node.name !== name) }));
   }
-}
-
-/** The compiled command beside this file, or, when this file runs as TypeScript, the one in `dist`. */
-export function commandFile(): string {
-  const here = fileURLToPath(import.meta.url);
-  const root = here.endsWith(".ts") ? join(dirname(here), "..", "dist") : join(dirname(here), "..");
-  const file = join(root, "src", "cli", "main.js");
-  if (!existsSync(file)) throw new LocalClusterError(`${file} is missing: run \`npm run build\` first`);
-  return file;
 }
 
 /** Nodes get their options as flags; what else this process was told by RINGHOLD_* is not meant for them, but the secret is. */

@@ -40,6 +40,15 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
   }
 }
 
+/** Resident memory of a process in bytes; 0 when it is gone, and where there is no /proc. */
+export function residentBytesOf(pid: number): number {
+  try {
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
 interface Facts {
   readonly startTime: string;
   readonly state: ProcessState;

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { afterEach, describe, expect, test } from "vitest";
-import { identifyProcess, processState, signalProcess } from "../../cluster/os-process.ts";
+import { identifyProcess, processState, residentBytesOf, signalProcess } from "../../cluster/os-process.ts";
 import { waitFor } from "../../cluster/wait.ts";
 
 const children: ChildProcess[] = [];
@@ -37,4 +37,12 @@ describe("processState", () => {
     expect(signalProcess({ pid, startTime: "1" }, "SIGKILL")).toBe(false);
     expect(processState(identifyProcess(pid)!)).toBe("running");
   });
+});
+
+test("residentBytesOf sees what this process holds, and nothing of one that is not there", () => {
+  const before = residentBytesOf(process.pid);
+  const held = new Uint8Array(64 * 2 ** 20).fill(1);
+
+  expect(residentBytesOf(process.pid) - before).toBeGreaterThan(held.length / 2);
+  expect(residentBytesOf(2 ** 22 + 1)).toBe(0);
 });

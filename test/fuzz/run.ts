@@ -2,11 +2,10 @@
 // core by itself, the Redis door, and last what a hostile member may send. Prints one line of JSON for each and ends with 1 if anything was
 // wrong: run it again with the seed of that line.
 
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { askNode } from "../../cluster/node-http.ts";
+import { startNodeProcess } from "../../cluster/node-process.ts";
+import { residentBytesOf } from "../../cluster/os-process.ts";
 import { connect } from "../../src/index.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { fuzz as fuzzRedis } from "../integration/redis-fuzz.ts";
@@ -28,22 +27,15 @@ const frames = Number(values.frames);
 /** More than this beside what entries may fill is a leak. */
 const GROWTH_BYTES_MAX = 256 * 2 ** 20;
 
-const main = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
-const where = ["--listen", "127.0.0.1:0", "--redis", "127.0.0.1:0"];
-const flags = [...where, "--memory", "64mb", "--replicas", "1", "--json", "--log-level", "error"];
-const node = spawn(process.execPath, [main, "node", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+const flags = ["--redis", "127.0.0.1:0", "--memory", "64mb", "--replicas", "1"];
+const node = await startNodeProcess(flags);
+const { address } = node;
 let hasEnded = false;
-const ready = await new Promise<{ url: string; redis: string }>((resolve, reject) => {
-  node.stdout.once("data", (line: Buffer) => resolve(JSON.parse(line.toString()) as never));
-  node.once("exit", (code) => {
-    hasEnded = true;
-    reject(new Error(`The node ended with ${code}: has it been built?`));
-  });
+node.child.once("exit", () => {
+  hasEnded = true;
 });
-const address = ready.url.replace(/^.*\/\//, "");
 const { genesisId } = JSON.parse((await askNode(address, "/status")).body) as { genesisId: string };
-const rss = () =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${node.pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+const rss = () => residentBytesOf(node.pid);
 const startBytes = rss();
 const cache = await connect(`ringhold://${address}`, { timeout: 5_000 });
 let asked = 0;
@@ -91,7 +83,7 @@ await part("client frames", () => fuzzFrames({ address, path: "client", seed, fr
 await part("http", () => fuzzHttp(address, seed, Math.ceil(frames / 20)));
 await part("sdk arguments", () => fuzzArguments(cache, seed, Math.ceil(frames / 10)));
 await part("redis door", () =>
-  fuzzRedis({ port: Number(ready.redis.split(":")[1]), seed, requests: frames, rss }),
+  fuzzRedis({ port: Number(node.redisAddress!.split(":")[1]), seed, requests: frames, rss }),
 );
 await part("core, clients", async () => ({ wrong: fuzzClientCore(hashes, seed, Math.ceil(frames / 200)) }));
 await part("core, members", async () => {
@@ -104,6 +96,5 @@ for (const path of ["peer", "gossip"] as const) {
   );
 }
 await cache.close();
-node.removeAllListeners("exit");
-node.kill("SIGKILL");
+await node.kill();
 process.exitCode = isGood ? 0 : 1;

@@ -1,11 +1,12 @@
 // The Redis door with real clients against real processes: two clusters of three nodes, one that looks like single servers and one that
 // looks like a Redis Cluster.
 
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { LocalCluster } from "../../cluster/local-cluster.ts";
+import { residentBytesOf } from "../../cluster/os-process.ts";
 import { type Cache, connect } from "../../src/index.ts";
 import { ensureBuilt } from "../support/ensure-built.ts";
 import { CLIENT_KINDS, type ClientKind, hasProgram, run, type TestClient } from "./redis-clients.ts";
@@ -202,8 +203,7 @@ ${isCluster ? "" : 's = r.pubsub(); s.subscribe("c"); s.get_message(timeout=2); 
     "answers honest requests rightly among mutated ones, and keeps its memory",
     async () => {
       const { redisAddress, pid } = cluster.nodes()[1]!;
-      const rss = () =>
-        Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+      const rss = () => residentBytesOf(pid!);
 
       const report = await fuzz({
         port: Number(redisAddress!.split(":")[1]),
