@@ -85,8 +85,10 @@ export class Copy {
   /** Per slot: sources copied, and sources it is queued at. */
   readonly #copied = new Uint8Array(SLOT_COUNT);
   readonly #underWay = new Uint8Array(SLOT_COUNT);
-  /** Slots that are queued nowhere: at first all of them, then those whose candidates cannot be reached. */
-  readonly #idle: Set<Slot>;
+  /** Slots that were queued nowhere yet: all of them, until the first {@link advance}. */
+  #fresh: readonly Slot[];
+  /** Slots that are queued nowhere any more, and those whose candidates cannot be reached. */
+  readonly #idle = new Set<Slot>();
   /** While callers are served here: one source is asked at a time, and after each answer none for a while. */
   #asksOne = false;
   #restUntilMs = Number.NEGATIVE_INFINITY;
@@ -99,9 +101,9 @@ export class Copy {
   constructor(parts: CopyParts, job: CopyJob) {
     this.#parts = parts;
     this.#job = job;
-    this.#idle = new Set(job.slots);
+    this.#fresh = job.slots;
     this.#isUrgent = job.slots.length > 0 && job.isUrgent(job.slots[0]!);
-    this.#remaining = this.#idle.size;
+    this.#remaining = job.slots.length;
   }
 
   get isDone(): boolean {
@@ -143,6 +145,9 @@ export class Copy {
     }
     this.#lookAtSources();
     for (const slot of this.#idle) this.#place(slot, now);
+    const fresh = this.#fresh;
+    this.#fresh = [];
+    for (const slot of fresh) this.#place(slot, now);
     this.pump(now);
   }
 

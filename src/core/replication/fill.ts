@@ -112,9 +112,9 @@ export class Fill {
     if (target === undefined) return;
     const { slots, view } = this.#parts;
     // Slots that are filling under the present ring are copied anyway.
-    const wanted = slotsWhere(
-      (slot) => target.isReplica(slot, view.self) && !slots.counts(slot) && !slots.isWarming(slot),
-    );
+    const wanted = target
+      .replicaSlots(view.self)
+      .filter((slot) => !slots.counts(slot) && !slots.isWarming(slot));
     this.#rehearsalSlots = wanted.length;
     this.#rehearsalSinceMs = now.monoMs;
     this.#rehearsal = new Copy(this.#parts, {
@@ -166,13 +166,15 @@ export class Fill {
       this.#warmingSinceMs = now.monoMs;
       this.#filledFromFew = 0;
       outbox.event({ type: "fillStarted", slots: slots.warmingCount });
-      const wanted = slotsWhere((slot) => slots.isWarming(slot));
       const isUrgent = this.#urgency(ring);
+      const [urgent, others]: [Slot[], Slot[]] = [[], []];
+      for (const slot of slotsWhere((each) => slots.isWarming(each)))
+        (isUrgent(slot) ? urgent : others).push(slot);
       this.#warming = new Copy(this.#parts, {
         ringId: ring.id,
         isRehearsal: false,
         waitsForAbsent: true,
-        slots: [...wanted.filter(isUrgent), ...wanted.filter((slot) => !isUrgent(slot))],
+        slots: [...urgent, ...others],
         candidates: (slot) => this.#candidates(slot, ring, this.#previous),
         needed: (slot) => sourcesNeeded(ring.preferenceList(slot).length),
         isUrgent,
@@ -288,7 +290,12 @@ export class Fill {
   }
 
   deadline(): number {
-    return Math.min(this.#advanceAtMs, ...this.#copies().map((copy) => copy.deadline()));
+    let atMs = this.#advanceAtMs;
+    // Asked after every step: without lists of what is under way.
+    if (this.#warming !== undefined) atMs = Math.min(atMs, this.#warming.deadline());
+    if (this.#doubtful !== undefined) atMs = Math.min(atMs, this.#doubtful.deadline());
+    if (this.#rehearsal !== undefined) atMs = Math.min(atMs, this.#rehearsal.deadline());
+    return atMs;
   }
 
   #copies(): readonly Copy[] {

@@ -44,17 +44,27 @@ export interface WalkInput {
 /** Replicas of all slots, `copies` member indexes per slot, in order of preference, the owner first, no repeats. */
 export function computeReplicaTable({ owners, members, copies }: WalkInput): Uint16Array {
   const zones = numberZones(members);
-  const owning = new Set(owners);
+  const owning = membersOwning(owners, members.length);
   // A member of tiny weight may own no slot; walks never meet it, and it keeps no copies.
-  assert(owning.size >= copies, "caps that spread slots over as many members as there are copies");
-  const zonesOwning = new Set([...owning].map((owner) => zones[owner])).size;
+  assert(owning.length >= copies, "caps that spread slots over as many members as there are copies");
+  const zonesOwning = new Set(owning.map((owner) => zones[owner])).size;
   const wantedApart = computeZoneRule(members, copies) === "distinct" ? copies : 2;
   const placesApart = Math.min(copies, wantedApart, zonesOwning);
   const table = new Uint16Array(SLOT_COUNT * copies);
+  // One row for all slots: rings are built seldom, by code that is not compiled by then, and a view for each slot took most of the time.
+  const walked: Walk = { owners, zones, placesApart, row: new Uint16Array(copies) };
   for (let slot = 0; slot < SLOT_COUNT; slot++) {
-    walk({ owners, zones, slot, placesApart, row: table.subarray(slot * copies, (slot + 1) * copies) });
+    walk(walked, slot);
+    table.set(walked.row, slot * copies);
   }
   return table;
+}
+
+/** Indexes of the members that own a slot, ascending. */
+function membersOwning(owners: Uint16Array, memberCount: number): readonly number[] {
+  const isOwning = new Uint8Array(memberCount);
+  for (let slot = 0; slot < owners.length; slot++) isOwning[owners[slot]!] = 1;
+  return [...isOwning.keys()].filter((member) => isOwning[member] === 1);
 }
 
 /** A number for each member's zone. */
@@ -69,14 +79,13 @@ function numberZones(members: readonly Zoned[]): Uint16Array {
 interface Walk {
   readonly owners: Uint16Array;
   readonly zones: Uint16Array;
-  readonly slot: number;
   /** The first so many replicas are all in different zones; at most as many as there are zones that own slots. */
   readonly placesApart: number;
-  /** Filled with the replicas. */
+  /** Filled with the replicas of a slot. */
   readonly row: Uint16Array;
 }
 
-function walk({ owners, zones, slot, placesApart, row }: Walk): void {
+function walk({ owners, zones, placesApart, row }: Walk, slot: number): void {
   row[0] = owners[slot]!;
   let taken = 1;
   for (let step = slot; taken < placesApart; step = (step + 1) % SLOT_COUNT) {

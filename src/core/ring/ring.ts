@@ -193,7 +193,7 @@ function checkInput(members: readonly RingMember[], { replicas, capPercent }: Ri
 
 function countReplicas(table: Uint16Array, memberCount: number): Uint32Array {
   const counts = new Uint32Array(memberCount);
-  for (const member of table) counts[member]! += 1;
+  for (let place = 0; place < table.length; place++) counts[table[place]!]! += 1;
   return counts;
 }
 

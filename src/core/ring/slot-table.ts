@@ -49,7 +49,7 @@ function assignFirstChoices(members: readonly Scorer[]): Assignment {
     claimSlots(index, member, { scores, owners });
   });
   const counts = new Uint32Array(members.length);
-  for (const owner of owners) counts[owner]! += 1;
+  for (let slot = 0; slot < SLOT_COUNT; slot++) counts[owners[slot]!]! += 1;
   return { owners, counts, scores };
 }
 
