@@ -33,6 +33,8 @@ interface Peer {
   /** When the connection came up: until it had time to answer it is not silent. */
   upMs: number;
   lastHeardMs: number;
+  /** When the latest ping that it answered was sent. */
+  answeredMs: number;
   lastPingMs: number;
   lastRedialMs: number;
   /** Samples of two half-lives: `older` is dropped when `sinceMs` is a half-life ago. */
@@ -63,6 +65,11 @@ export class PeerLinks {
     return this.#peers.get(member)?.isReachable ?? false;
   }
 
+  /** When the latest ping that the member answered was sent, in our monotonic clock; minus infinity while it answered none. */
+  answeredMs(member: MemberId): number {
+    return this.#peers.get(member)?.answeredMs ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** The members worth pinging: all known ones that are not dead. Forgets the others. */
   track(members: readonly MemberId[]): void {
     const wanted = new Set(members);
@@ -83,6 +90,7 @@ export class PeerLinks {
   pong(member: MemberId, pong: Pong, now: Now): void {
     const peer = this.#peers.get(member);
     if (peer === undefined) return;
+    peer.answeredMs = Math.max(peer.answeredMs, Math.min(pong.sentMs, now.monoMs));
     const sample = pong.monoMs - now.monoMs;
     const tripMs = Math.max(0, now.monoMs - pong.sentMs);
     // The true offset is between the sample and a trip more: what was known is not this process's.
@@ -207,6 +215,7 @@ function newPeer(): Peer {
     isUp: false,
     upMs: Number.NEGATIVE_INFINITY,
     lastHeardMs: Number.NEGATIVE_INFINITY,
+    answeredMs: Number.NEGATIVE_INFINITY,
     lastPingMs: Number.NEGATIVE_INFINITY,
     lastRedialMs: Number.NEGATIVE_INFINITY,
     offset: noOffset(),

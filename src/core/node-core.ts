@@ -39,6 +39,7 @@ import { SlotStates } from "./replication/slot-states.ts";
 import type { Ring } from "./ring/ring.ts";
 import { countUnderReplicated, type NodeStatus, nodeStatus } from "./status.ts";
 import type { Store } from "./store/store.ts";
+import { ViewLease } from "./view-lease.ts";
 
 /** Upkeep that needs no precise instant runs this often. */
 const HOUSEKEEPING_MS = 50;
@@ -129,11 +130,18 @@ export class NodeCore implements Machine<Input, Effect> {
         for (const slot of doubted) slots.doubt(slot);
       },
     });
+    const lease = new ViewLease({
+      self: options.id,
+      leaseMs: options.membership.leaseMs,
+      ringMemberIds: () => cluster.ringMemberIds(),
+      answeredMs: (member) => links.answeredMs(member),
+    });
     const coordinator = new Coordinator(
       { ...shared, replica, hints, options: replication, origin: hashes.hash32(options.id) },
       {
         isBehind: () => catchUp.isBehind,
         writeObstacle: (at) => this.#clockWatch.writeObstacle(at),
+        hasLease: (at) => lease.isHeld(at),
         valueBytesMax: options.valueBytesMax,
       },
       nextId,

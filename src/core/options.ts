@@ -30,6 +30,12 @@ export interface MembershipOptions {
   readonly healIntervalMs: number;
   /** Milliseconds a member must be dead before it may be evicted. @default 60000 */
   readonly deadGraceMs: number;
+  /**
+   * Milliseconds for which a node goes on with quorum operations while less than half of the ring answers it; at most `deadGraceMs`
+   * (view-lease.ts). Lower refuses callers sooner in a cut; below 1000 heartbeats that come late do it too.
+   * @default 5000, or half of `deadGraceMs` where that is less
+   */
+  readonly leaseMs: number;
   /** Milliseconds between two batches of evictions. @default 30000 */
   readonly evictionSpacingMs: number;
 }
@@ -96,6 +102,7 @@ export const MEMBERSHIP_DEFAULTS: MembershipOptions = Object.freeze({
   syncIntervalMs: 15_000,
   healIntervalMs: 2_000,
   deadGraceMs: 60_000,
+  leaseMs: 5_000,
   evictionSpacingMs: 30_000,
 });
 
@@ -143,7 +150,7 @@ export function resolveNodeCoreOptions(input: NodeCoreInput): NodeCoreOptions {
     defaultWrite: input.defaultWrite ?? "quorum",
     defaultRead: input.defaultRead ?? "one",
     valueBytesMax: input.valueBytesMax ?? 8 * 1024 * 1024,
-    membership: Object.freeze({ ...MEMBERSHIP_DEFAULTS, ...input.membership }),
+    membership: resolveMembership(input.membership ?? {}),
     replication: Object.freeze({ ...REPLICATION_DEFAULTS, ...input.replication }),
   };
   checkInteger("weight", options.weight, 1, 64);
@@ -167,7 +174,15 @@ export function resolveNodeCoreOptions(input: NodeCoreInput): NodeCoreOptions {
   if (options.membership.probeTimeoutMs >= options.membership.probeIntervalMs) {
     throw invalidOption("probeTimeoutMs", "less than probeIntervalMs", options.membership.probeTimeoutMs);
   }
+  const { leaseMs, deadGraceMs } = options.membership;
+  if (leaseMs > deadGraceMs) throw invalidOption("leaseMs", "at most deadGraceMs", leaseMs);
   return Object.freeze(options);
+}
+
+function resolveMembership(input: Partial<MembershipOptions>): MembershipOptions {
+  const { deadGraceMs = MEMBERSHIP_DEFAULTS.deadGraceMs } = input;
+  const leaseMs = Math.min(MEMBERSHIP_DEFAULTS.leaseMs, Math.ceil(deadGraceMs / 2));
+  return Object.freeze({ ...MEMBERSHIP_DEFAULTS, leaseMs, ...input });
 }
 
 function checkInteger(name: string, value: number, min: number, max: number): void {

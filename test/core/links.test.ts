@@ -96,6 +96,20 @@ describe("PeerLinks", () => {
     expect(links.isReachable(B)).toBe(true);
   });
 
+  test("knows when the latest ping was sent that a member answered, in whatever order the answers come", () => {
+    const { links } = makeLinks();
+    expect(links.answeredMs(B)).toBe(Number.NEGATIVE_INFINITY);
+
+    links.heard(B, at(300));
+    links.pong(B, pong(200, 4, {}), at(300));
+    links.pong(B, pong(100, 4, {}), at(310));
+    expect(links.answeredMs(B)).toBe(200);
+    links.pong(B, pong(9_000, 4, {}), at(400));
+
+    expect(links.answeredMs(B)).toBe(400);
+    expect(links.answeredMs(C)).toBe(Number.NEGATIVE_INFINITY);
+  });
+
   test("translates instants early, never late, and not at all while it does not know", () => {
     const { links } = makeLinks();
     expect(links.toPeerMono(B, 500)).toBe(0);

@@ -243,6 +243,60 @@ describe("NodeCore", () => {
     expect(stored).toBe(reachable.length);
   });
 
+  test("members that are cut off by themselves answer no quorum operation after the lease, and again when they are back", () => {
+    const cluster = started([...NAMES, "n6"]);
+    const pair = new Set(["n1", "n2"]);
+    const holders = (key: string) =>
+      [...pair].filter((id) => cluster.nodes.get(id)!.store.peek(slotOfKey(key), key) !== undefined);
+    let key = "";
+    for (let index = 0; holders(key).length < 2; index++) {
+      key = `key${index}`;
+      cluster.answer(set(cluster, "n1", key, "first"));
+      cluster.run(20);
+    }
+    cluster.isLost = (from, to) => pair.has(from) !== pair.has(to);
+    cluster.run(3_000);
+    expect(cluster.answer(set(cluster, "n1", key, "second")).kind).toBe("written");
+    expect(get(cluster, "n2", key, "quorum")).toBe("second");
+
+    cluster.run(2_500);
+    expect(cluster.answer(set(cluster, "n1", key, "third"))).toMatchObject({
+      kind: "failed",
+      code: "ERR_NO_QUORUM",
+      applied: "no",
+    });
+    expect(() => get(cluster, "n2", key, "quorum")).toThrow("ERR_NO_QUORUM");
+    expect(cluster.answer(set(cluster, "n1", key, "fourth", { write: "async" })).kind).toBe("written");
+    expect(get(cluster, "n1", key)).toBe("fourth");
+    cluster.isLost = () => false;
+    cluster.runUntil(() => isSettled(cluster), 20_000);
+
+    expect(get(cluster, "n1", key, "quorum")).toBe("fourth");
+  });
+
+  test("heartbeats of a member that is held dead are not answered", () => {
+    const cluster = started(["n1", "n2", "n3"]);
+    const isDead = () =>
+      cluster.nodes
+        .get("n1")!
+        .core.status(cluster.now)
+        .members.some(({ id, liveness }) => id === "n3" && liveness === "dead");
+    cluster.kill("n3");
+    const ping = () =>
+      cluster.nodes
+        .get("n1")!
+        .core.step(
+          { kind: "peer", from: "n3" as MemberId, message: { kind: "ping", sentMs: 1 } },
+          cluster.now,
+        )
+        .some((effect) => effect.kind === "send" && effect.message.kind === "pong");
+    expect(ping()).toBe(true);
+
+    cluster.runUntil(isDead, 20_000);
+
+    expect(ping()).toBe(false);
+  });
+
   test("a node that was taken for gone brings back what it holds", () => {
     const cluster = started();
     cluster.answer(set(cluster, "n1", "key", "kept"));

@@ -101,6 +101,14 @@ class EmptyCopier extends WrappedNode {
   }
 }
 
+/** Goes on with quorum operations however long it has been out of touch. */
+class Tenacious extends WrappedNode {
+  constructor(options: NodeCoreOptions, ports: NodePorts, now: Now) {
+    const membership = { ...options.membership, leaseMs: Number.MAX_SAFE_INTEGER };
+    super({ ...options, membership }, ports, now);
+  }
+}
+
 /** Says that it stored what it refused as older: order by clocks without the rule that makes it safe. */
 class YesSayer extends WrappedNode {
   override step(input: Input, now: Now): readonly Effect[] {
@@ -226,6 +234,13 @@ export const CONTROLS: readonly Control[] = [
     overrides: { createNode: createWith(UnpreparedNewcomer) },
     scenario: "ring-changes",
     catches: RING_CATCHES,
+  },
+  {
+    name: "no-lease",
+    title: "a node that is cut off goes on with quorum operations for as long as it finds quorums",
+    overrides: { createNode: createWith(Tenacious) },
+    scenario: "evicted-pair",
+    catches: ["no acknowledged write lost", "linearizable"],
   },
   {
     name: "empty-copies",

@@ -114,9 +114,11 @@ export class Peers {
       this.#offend(from, "version", now);
       return;
     }
-    const { callers, catchUp, coordinator, fill, hints, links, outbox, replica } = this.#parts;
+    const { callers, catchUp, cluster, coordinator, fill, hints, links, outbox, replica } = this.#parts;
     switch (message.kind) {
       case "ping": {
+        // It is to hear that, and what became of it, before it gets a lease by our answer (view-lease.ts).
+        if (cluster.membership.get(from)?.liveness === "dead") return;
         const { monoMs, wallMs } = realNow;
         outbox.peer(from, { kind: "pong", sentMs: message.sentMs, monoMs, wallMs });
         return;

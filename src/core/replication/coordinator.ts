@@ -67,6 +67,8 @@ export interface CoordinatorState {
   isBehind(): boolean;
   /** Why this node must not coordinate writes now; `undefined` when it may. */
   writeObstacle(now: Now): string | undefined;
+  /** Whether this node is in touch with enough of the ring to begin and to acknowledge quorum operations (view-lease.ts). */
+  hasLease(now: Now): boolean;
   readonly valueBytesMax: number;
 }
 
@@ -183,6 +185,11 @@ export class Coordinator {
       );
       return;
     }
+    if (request.read === "quorum" && !this.#state.hasLease(now)) {
+      this.#context.outbox.event({ type: "noQuorum", write: false });
+      this.#fail(replyTo, "ERR_NO_QUORUM", OUT_OF_TOUCH, { elsewhere: true });
+      return;
+    }
     if (this.#mayAnswerAlone(slot, request.read)) {
       this.#got(replyTo, request, store.get(slot, request.key, now.wallMs));
       return;
@@ -201,7 +208,7 @@ export class Coordinator {
     } as const;
     new ReadTask(this.#context, read, (result, at) => {
       this.#pending--;
-      if (result.status === "ok") {
+      if (result.status === "ok" && (request.read !== "quorum" || this.#state.hasLease(at))) {
         this.#got(
           replyTo,
           request,
@@ -220,6 +227,7 @@ export class Coordinator {
   getAlone(key: string, read: ReadScope, now: Now): Entry | undefined | typeof NOT_ALONE {
     const slot = slotOfKey(key);
     if (this.#context.view.ring === undefined || !this.#mayAnswerAlone(slot, read)) return NOT_ALONE;
+    if (read === "quorum" && !this.#state.hasLease(now)) return NOT_ALONE;
     return this.#context.store.get(slot, key, now.wallMs);
   }
 
@@ -279,6 +287,9 @@ export class Coordinator {
     } else if (!this.#hasQuorum(request, slot)) {
       this.#context.outbox.event({ type: "noQuorum", write: true });
       this.#fail(replyTo, "ERR_NO_QUORUM", "Too few replicas of the key can be reached", { elsewhere: true });
+    } else if (request.write !== "async" && !this.#state.hasLease(now)) {
+      this.#context.outbox.event({ type: "noQuorum", write: true });
+      this.#fail(replyTo, "ERR_NO_QUORUM", OUT_OF_TOUCH, { elsewhere: true });
     } else {
       this.#coordinate(request, slot, replyTo, now);
     }
@@ -364,7 +375,10 @@ export class Coordinator {
       return;
     }
     const plan = { slot, deadlineMs, canDecideAlone: this.#canDecideAlone(slot, request.key) };
-    const answer = (result: WriteResult, at: Now) => this.#answer(running, result, at);
+    const answer = (result: WriteResult, at: Now) => {
+      const isOutlived = result.status === "ok" && request.write !== "async" && !this.#state.hasLease(at);
+      this.#answer(running, isOutlived ? LEASE_OUTLIVED : result, at);
+    };
     new WriteTask(this.#context, request, plan, answer).start(now);
   }
 
@@ -526,7 +540,7 @@ export class Coordinator {
   }
 
   clear(request: ClearRequest, replyTo: ReplyTo, now: Now): void {
-    const obstacle = this.#state.writeObstacle(now);
+    const obstacle = this.#state.writeObstacle(now) ?? (this.#state.hasLease(now) ? undefined : OUT_OF_TOUCH);
     if (this.#context.view.ring === undefined || obstacle !== undefined) {
       this.#fail(replyTo, "ERR_NO_QUORUM", obstacle ?? "This node is not in the ring yet", {
         elsewhere: true,
@@ -536,9 +550,9 @@ export class Coordinator {
     if (this.#isOverloaded(replyTo)) return;
     this.#pending++;
     const deadlineMs = now.monoMs + this.#context.options.requestMsMax;
-    new ClearTask(this.#context, request, deadlineMs, (isCleared) => {
+    new ClearTask(this.#context, request, deadlineMs, (isCleared, at) => {
       this.#pending--;
-      if (isCleared) this.#reply(replyTo, { kind: "cleared", id: replyTo.id });
+      if (isCleared && this.#state.hasLease(at)) this.#reply(replyTo, { kind: "cleared", id: replyTo.id });
       else
         this.#fail(replyTo, "ERR_TIMEOUT", "Not enough replicas cleared the slots in time", {
           elsewhere: true,
@@ -656,6 +670,17 @@ function isForwardable(reply: ClientReply): reply is Forwarded["reply"] {
     kind === "got" || kind === "written" || kind === "failed" || kind === "scanned" || kind === "counted"
   );
 }
+
+const OUT_OF_TOUCH = "This node has not heard from half of the cluster of late";
+
+/** Enough replicas have it; but they may have been evicted, with this node, since it was begun. */
+const LEASE_OUTLIVED = Object.freeze({
+  status: "failed",
+  code: "ERR_TIMEOUT",
+  message: OUT_OF_TOUCH,
+  applied: "maybe",
+  elsewhere: true,
+} as const);
 
 /** A write that must not be started any more: its caller has moved on. */
 const TOO_LATE = Object.freeze({

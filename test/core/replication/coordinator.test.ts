@@ -5,6 +5,7 @@ import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
 import type { Forward, WriteRequest } from "../../../src/core/messages.ts";
+import { NOT_ALONE } from "../../../src/core/replication/coordinator.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
 import { entry, version } from "./fixture.ts";
 import { setTo, Trio, textOf } from "./trio.ts";
@@ -236,6 +237,61 @@ describe("Coordinator.write", () => {
     trio.release("b");
     trio.held.clear();
     expect(trio.reply(trio.write(key, setTo("v")))?.kind).toBe("written");
+  });
+});
+
+describe("Coordinator, out of touch with half of the ring,", () => {
+  test("begins no quorum operation", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.hasLease = false;
+
+    for (const id of [trio.get(key), trio.write(key, setTo("v")), trio.clear(key)]) {
+      expect(trio.reply(id)).toMatchObject({
+        kind: "failed",
+        code: "ERR_NO_QUORUM",
+        applied: "no",
+        elsewhere: true,
+      });
+    }
+    expect(trio.sent).toEqual([]);
+    expect(trio.entryIn("a", key)).toBeUndefined();
+  });
+
+  test("reads by quorum from nobody where there is one replica only", () => {
+    const trio = new Trio(hashes, ["a", "b", "c"], { replicas: 1 });
+    const key = trio.keyOf("a");
+    expect(trio.coordinator.getAlone(key, "quorum", trio.now)).toBeUndefined();
+
+    trio.hasLease = false;
+
+    expect(trio.coordinator.getAlone(key, "quorum", trio.now)).toBe(NOT_ALONE);
+    expect(trio.reply(trio.get(key, "quorum"))).toMatchObject({ code: "ERR_NO_QUORUM" });
+  });
+
+  test("answers what needs no quorum", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.hasLease = false;
+
+    expect(trio.reply(trio.write(key, setTo("v"), { write: "async" }))?.kind).toBe("written");
+    expect(textOf(trio.reply(trio.get(key, "one")))).toBe("v");
+  });
+
+  test("acknowledges nothing that it began before", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.held.add("b").add("c");
+    const ids = [trio.get(key), trio.write(key, setTo("v")), trio.clear(key)];
+
+    trio.hasLease = false;
+    trio.release("b");
+    trio.release("c");
+
+    expect(trio.reply(ids[0]!)).toMatchObject({ code: "ERR_NO_QUORUM" });
+    for (const id of ids.slice(1)) {
+      expect(trio.reply(id)).toMatchObject({ code: "ERR_TIMEOUT", applied: "maybe", elsewhere: true });
+    }
   });
 });
 

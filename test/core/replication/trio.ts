@@ -36,6 +36,7 @@ export class Trio {
   readonly sent: { readonly to: MemberId; readonly message: PeerMessage }[] = [];
   readonly replies: ClientReply[] = [];
   isBehind = false;
+  hasLease = true;
   #nowMs = 1_000;
   #lastId = 0;
   #lastSeq = 0;
@@ -51,7 +52,12 @@ export class Trio {
     const { a } = this;
     this.coordinator = new Coordinator(
       { ...a, origin: 1 },
-      { isBehind: () => this.isBehind, writeObstacle: () => undefined, valueBytesMax: 1_000_000 },
+      {
+        isBehind: () => this.isBehind,
+        writeObstacle: () => undefined,
+        hasLease: () => this.hasLease,
+        valueBytesMax: 1_000_000,
+      },
       a.nextId,
     );
   }

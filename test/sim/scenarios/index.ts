@@ -6,7 +6,7 @@ import { calm } from "./calm.ts";
 import { clockOffset } from "./clocks.ts";
 import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.ts";
 import { joinAndLeave, twin } from "./membership.ts";
-import { longCut, oneWay, partition } from "./partitions.ts";
+import { evictedPair, longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
 import { ringChanges } from "./ring-changes.ts";
 import { clearing, dense, forgetful, pressure, swarm } from "./swarm.ts";
@@ -15,6 +15,7 @@ export const SCENARIOS: readonly Scenario[] = [
   calm,
   partition,
   longCut,
+  evictedPair,
   oneWay,
   loss,
   stalls,

@@ -1,6 +1,7 @@
 // Cuts: two against three, for seconds or for minutes, and one-way cuts that come and go.
 
 import type { MemberId } from "../../../src/base/ids.ts";
+import type { ClientProcess } from "../client-process.ts";
 import { describeRecorded } from "../history.ts";
 import { finish } from "../judge.ts";
 import type { Heal } from "../network.ts";
@@ -55,6 +56,45 @@ export const longCut: Scenario = {
   },
 };
 
+const PAIR_KEYS = 8;
+
+export const evictedPair: Scenario = {
+  name: "evicted-pair",
+  title:
+    "Two of six or seven, the majority of some slot's replicas, are cut off with a reader until they are evicted, and longer: they answer no quorum read with what has been overwritten since.",
+  run(make, seed) {
+    const chance = prngFor(seed, "scenario");
+    const world = make({ node: { membership: { deadGraceMs: 10_000, evictionSpacingMs: 1_000 } } });
+    world.bootCluster(6 + chance.below(2));
+    const few = world.startClient("few");
+    const many = world.startClient("many");
+    const workload = { name: "w", keys: PAIR_KEYS, callers: 6, weights: { get: 3, set: 4, delete: 1 } };
+    // Nothing is under way when the cut comes: a write that only the two have heard of goes when they are evicted.
+    const before = world.startWorkload({ ...workload, only: [0, 1, 2] }, [many]);
+    world.run(1500);
+    before.stop();
+    world.run(2500);
+    const pair = chance
+      .shuffled(world.rings.replicasOf(world.node("n1").ringId, "w-r0"))
+      .slice(0, 2)
+      .sort();
+    const others = [...world.nodes.keys()].filter((id) => !pair.includes(id as MemberId));
+    const heal = world.partition([...pair, "few"], [...others, "many"]);
+    const stopReading = keepReading(world, few);
+    world.startWorkload({ ...workload, only: [3, 4, 5] }, [many]);
+    const isWithoutPair = (id: string) =>
+      world
+        .node(id)
+        .status!.members.every((member) => !pair.includes(member.id) || member.ringState === "evicted");
+    world.await("the two to be evicted", () => others.every(isWithoutPair), 60_000);
+    world.run(2000 + chance.below(8000));
+    heal();
+    world.run(5000);
+    stopReading();
+    finish(world);
+  },
+};
+
 export const oneWay: Scenario = {
   name: "one-way",
   title: "One-way cuts between random pairs come and go: nobody is evicted, nothing acknowledged is lost.",
@@ -83,6 +123,24 @@ export const oneWay: Scenario = {
     checkNobodyEvicted(world);
   },
 };
+
+/** Reads each key of {@link evictedPair} by quorum, again and again, until told to stop. */
+function keepReading(world: World, client: ClientProcess): () => void {
+  let isStopped = false;
+  const readAgain = (key: string) => {
+    if (isStopped) return;
+    const operation = { f: "get", key, read: "quorum" } as const;
+    const recorded = world.history.begin(`${client.host} ${key}`, client.host, operation, world.nowMs);
+    client.call(operation, 1000, (settled) => {
+      world.history.end(recorded, settled, world.nowMs);
+      world.queue.after(100, () => readAgain(key));
+    });
+  };
+  for (let number = 0; number < PAIR_KEYS; number++) readAgain(`w-r${number}`);
+  return () => {
+    isStopped = true;
+  };
+}
 
 /** @throws {Violation} when a client that reached only `minority` was told of a write that needs the others */
 function checkMinority(
