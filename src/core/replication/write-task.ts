@@ -19,8 +19,9 @@ import type { MemberId, RingId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, Outcome, Replicate, ReplicateReply, WriteRequest } from "../messages.ts";
 import { compareVersions, isLive } from "../store/entry.ts";
+import { wallMsOf } from "./clock.ts";
 import { majorityOf } from "./cluster-view.ts";
-import { decide, needsCurrent, outcomeOf } from "./decide.ts";
+import { type Decision, decide, needsCurrent, outcomeOf } from "./decide.ts";
 import { type Answer, askAgainMs, Gather, type GatherResult, newestOf } from "./gather.ts";
 import { MemberSet } from "./member-set.ts";
 import { NO_OPERATION } from "./operations.ts";
@@ -80,6 +81,8 @@ export class WriteTask implements Task {
   /** Who may hold something this task issued: stored it, or was sent it and has not refused. Kept from issue to issue. */
   readonly #mayHold = new MemberSet();
   #mayBeApplied = false;
+  /** Somebody who was sent this write, by this attempt or may be by an earlier one, has not said that it does not know it. */
+  #mayBeLeft = false;
   #isCompletion = false;
   /** What the last decision was built on; and whether any replica held something newer than that. */
   #base: Entry | undefined;
@@ -240,6 +243,7 @@ export class WriteTask implements Task {
         now,
       );
     } else if (needsCurrent(this.#request.change)) {
+      this.#mayBeLeft = this.#isAnySilent(result);
       this.#readCurrent(now);
     } else {
       this.#decide(newest, now);
@@ -252,6 +256,13 @@ export class WriteTask implements Task {
    */
   #isCertain({ isComplete }: Extract<GatherResult, { status: "ok" }>): boolean {
     return isComplete && this.#request.attempt === 1;
+  }
+
+  /** Whether somebody may hold this write and did not answer. */
+  #isAnySilent({ answers, isComplete }: Extract<GatherResult, { status: "ok" }>): boolean {
+    if (this.#request.attempt > 1) return !isComplete;
+    const answered = new Set(answers.map(({ member }) => member));
+    return this.#mayHold.values().some((member) => !answered.has(member));
   }
 
   /** What the write, stored by a majority and overwritten since, answered. */
@@ -351,16 +362,8 @@ export class WriteTask implements Task {
     const { origin } = this.#context;
     const { change, key, opClient, opSeq, attempt } = this.#request;
     const decision = decide(change, liveOf(held, now), now.wallMs);
-    if (decision.type === "refuse") {
-      this.#answer(
-        { status: "failed", code: decision.code, message: decision.message, applied: "no", elsewhere: false },
-        now,
-      );
-      this.#end(now);
-      return;
-    }
-    if (decision.type === "keep") {
-      this.#succeed(decision.outcome, now);
+    if (decision.type !== "write") {
+      this.#keep(decision, held, now);
       return;
     }
     if (isTooLate(this.#request.notAfter, now)) {
@@ -374,6 +377,36 @@ export class WriteTask implements Task {
     this.#outcome = decision.outcome;
     const entry = { key, version, origin, expiresAt, format, value, opClient, opSeq, opAttempt: attempt };
     this.#issue(entry, needsCurrent(change) ? (held?.version ?? 0) : version - 1, now);
+  }
+
+  /** Nothing is to be written. */
+  #keep(decision: Exclude<Decision, { type: "write" }>, held: Entry | undefined, now: Now): void {
+    if (this.#mayComeUp(held, now)) {
+      this.#mayBeApplied = true;
+      this.#failMaybe("A replica that does not answer may have stored this write", now);
+      return;
+    }
+    if (decision.type === "keep") {
+      this.#answer({ status: "ok", outcome: decision.outcome }, now);
+    } else {
+      const { code, message } = decision;
+      this.#answer({ status: "failed", code, message, applied: "no", elsewhere: false }, now);
+    }
+    this.#end(now);
+  }
+
+  /**
+   * Whether what was left on a replica that does not answer may be newer than the reason for not writing: readers would find it although
+   * the answer was no. An earlier attempt has seen a reason from long before the call, and issued nothing.
+   */
+  #mayComeUp(held: Entry | undefined, now: Now): boolean {
+    const { attempt, begunAt, write } = this.#request;
+    if (!this.#mayBeLeft || write === "async") return false;
+    if (attempt === 1) return true;
+    if (held === undefined) return false;
+    const endedMs = isLive(held, now.wallMs) ? 0 : held.expiresAt;
+    const ageMs = now.wallMs - Math.max(wallMsOf(held.version), endedMs);
+    return ageMs <= now.monoMs - knownBegunAt(begunAt, now) + this.#context.options.clockSkewMsMax;
   }
 
   /** A tombstone, although nothing was found. */
@@ -522,6 +555,8 @@ export class WriteTask implements Task {
     const mustAsk = this.#isCompletion || this.#mayHold.size > 0 || this.#request.attempt > 1;
     if (mustAsk || needsCurrent(this.#request.change)) {
       this.#context.forget(this);
+      // What they answer to this issue is not heard any more.
+      this.#waiting.clear();
       if (mustAsk) this.#ask(now);
       else this.#readCurrent(now);
       return;

@@ -196,6 +196,38 @@ describe("WriteTask", () => {
       },
     );
 
+    test("is not answered with no while a replica that is slow may store it", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a", "b", "c");
+      trio.put("b", entry({ key, format: 1, value: bytes("v"), version: version(900) }));
+      trio.held.add("c");
+
+      const id = trio.write(key, setTo("w", { condition: "absent" }));
+      trio.run(400);
+      trio.release("c");
+
+      expect(new TextDecoder().decode(trio.entryIn("c", key)?.value)).toBe("w");
+      expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+    });
+
+    test("leaves a hint for whoever was silent when it was refused and then found to be known", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a", "b", "c");
+      trio.put("b", entry({ key, format: 1, value: bytes("v"), version: version(900) }));
+      trio.lost.add("c");
+      const id = trio.write(key, setTo("w", { condition: "absent" }));
+      const issued = trio.sent.find(({ message }) => message.kind === "replicate")?.message as Replicate;
+      // A reader brings it to a majority, and something newer follows.
+      for (const member of ["a", "b"]) {
+        trio.node(member).replica.replicate({ ...issued, purpose: "repair" }, SELF, trio.now);
+        trio.put(member, entry({ key, format: 1, value: bytes("x"), version: version(2_000) }));
+      }
+      trio.run(400);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: true });
+      expect(trio.a.hints.drain("c" as MemberId).isDrained).toBe(false);
+    });
+
     test("ten thousand increments of one key wait for each other and all count", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");
@@ -352,6 +384,26 @@ describe("WriteTask", () => {
       expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 8 });
       for (const member of ["a", "b", "c"]) expect(trio.entryIn(member, key)?.version).toBe(version(500));
     });
+
+    test.each([
+      ["maybe when the reason came up during the call", 900, { kind: "failed", applied: "maybe" }],
+      ["no when the reason is older than the call", -5_000, { kind: "written", outcome: false }],
+    ] as const)(
+      "with nothing to write, while who may have the first attempt is silent, is answered with %s",
+      (_what, heldAt, answer) => {
+        const trio = new Trio(hashes);
+        const key = trio.keyOf("a", "b", "c");
+        const held = entry({ key, format: 1, value: bytes("v"), version: version(heldAt) });
+        for (const member of ["a", "b"]) trio.put(member, held);
+        trio.lost.add("c");
+
+        const operation = { opSeq: 50, attempt: 2, begunAt: 800 };
+        const id = trio.write(key, setTo("w", { condition: "absent" }), operation);
+        trio.run(400);
+
+        expect(trio.reply(id)).toMatchObject(answer);
+      },
+    );
 
     test("is done when a majority stored it, though it was overwritten since", () => {
       const trio = new Trio(hashes);
