@@ -48,6 +48,8 @@ export class ReadTask implements Task {
   #isBelowFloor = false;
   #rounds = 0;
   #newest: Entry | undefined;
+  /** The newest is what a dead version hid, written again by this read. */
+  #isWrittenAgain = false;
   #answers: readonly Answer[] = [];
   #holders = 0;
   readonly #waiting = new Set<MemberId>();
@@ -116,6 +118,7 @@ export class ReadTask implements Task {
     const ring = view.ring;
     const list = ring?.preferenceList(this.#request.slot) ?? [];
     this.#newest = newest;
+    this.#isWrittenAgain = over !== undefined;
     const counted = this.#answers.filter(({ member, reply }) => reply.counts && !this.#refusing.has(member));
     const lacking = newest === undefined ? [] : counted.filter((answer) => lacks(answer, newest));
     this.#holders = counted.length - lacking.length;
@@ -154,7 +157,8 @@ export class ReadTask implements Task {
         if (reply.counts) this.#holders++;
         break;
       case "fenced":
-        if (this.#newest !== undefined) {
+        // What this read wrote again is refused while somebody asks about its operation: it is not dead for that.
+        if (this.#newest !== undefined && !this.#isWrittenAgain) {
           this.#dead.add(this.#newest.version);
           this.#context.clock.observe(this.#newest.version, now.wallMs);
         }

@@ -216,6 +216,22 @@ describe("ReadTask", () => {
       expect(trio.entryIn("a", "k")?.version).toBe(version(20));
     });
 
+    test("does not take what it hides for dead as well when a later attempt of that asks who knows it", () => {
+      const trio = withDeadVersion();
+      trio.lost.add("b");
+      const acked = entry({ ...valued("k", "acknowledged", 5), opClient: 5, opSeq: 1, opAttempt: 1 });
+      for (const member of ["a", "b"]) {
+        const { replica, replicate } = trio.node(member);
+        replica.replicate(replicate({ entry: acked }), SELF, trio.now);
+      }
+      trio.node("c").operations.fence(5, 1, 2);
+
+      const id = trio.get("k");
+      trio.run(1_000);
+
+      expect(textOf(trio.reply(id))).toBe("acknowledged");
+    });
+
     test("does not bring back what was cleared", () => {
       const trio = withDeadVersion();
       trio.put("b", entry({ key: "k", version: version(3), value: bytes("cleared"), format: 1 }));
