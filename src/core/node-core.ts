@@ -122,6 +122,7 @@ export class NodeCore implements Machine<Input, Effect> {
       received: this.#copied,
       isServing: (at) => this.#callers.isServing(at),
       lags: (member, key, slot, at) => hints.add(member, { key, slot }, at),
+      isDead: (entry) => replica.isDead(entry),
     });
     const catchUp = new CatchUp({
       ...shared,

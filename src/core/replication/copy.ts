@@ -35,6 +35,8 @@ export interface CopyParts {
   isServing(now: Now): boolean;
   /** The member turned out not to have the key's version that this node holds. */
   lags(member: MemberId, key: string, slot: Slot, now: Now): void;
+  /** Whether this node knows that the entry's operation completed under another version. */
+  isDead(entry: Entry): boolean;
   /** Counts what all copies of this node receive. */
   readonly received: CopyCounts;
 }
@@ -253,7 +255,7 @@ export class Copy {
   }
 
   #merge(source: CopySource, entries: readonly Entry[], now: Now): void {
-    const { store, clock, received } = this.#parts;
+    const { store, clock, received, isDead } = this.#parts;
     let bytes = 0;
     for (const entry of entries) {
       const slot = slotOfKey(entry.key);
@@ -261,6 +263,11 @@ export class Copy {
       bytes += entry.key.length + (entry.value?.length ?? 0);
       // However far ahead of this node's clock: other replicas took it, and a copy that leaves it out would count all the same.
       clock.observe(entry.version, now.wallMs);
+      // What it hides here may be acknowledged: the repair that follows the hint writes that again above it.
+      if (isDead(entry) && store.head(slot, entry.key) !== undefined) {
+        this.#tell(source, entry.key, slot, now);
+        continue;
+      }
       const { status } = store.merge(slot, entry, now.wallMs, { cold: true });
       if (status === "newer" && store.head(slot, entry.key) !== undefined) {
         this.#tell(source, entry.key, slot, now);

@@ -89,6 +89,11 @@ export class Replica {
     return this.#parts.operations.find(opClient, opSeq).version > 0;
   }
 
+  /** Whether a later attempt of the operation that wrote it completed under another version, as far as this replica knows. */
+  isDead(entry: Entry): boolean {
+    return isDead(entry, this.#parts.operations.find(entry.opClient, entry.opSeq));
+  }
+
   /** @param now With cluster wall time. */
   replicate(request: Replicate, from: MemberId, now: Now): ReplicateReply {
     const slot = slotOfKey(request.entry.key);

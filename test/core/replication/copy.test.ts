@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId, Slot } from "../../../src/base/ids.ts";
-import type { Pull } from "../../../src/core/messages.ts";
+import type { Entry, Pull } from "../../../src/core/messages.ts";
 import { Copy, type CopyJob } from "../../../src/core/replication/copy.ts";
 import { answerPull } from "../../../src/core/replication/pull-source.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
@@ -35,7 +35,8 @@ function makeCopy(over: Partial<CopyJob> = {}) {
   };
   const told: [string, string][] = [];
   const lags = (member: MemberId, key: string) => told.push([member, key]);
-  const copy = new Copy({ ...a, isServing: () => false, lags }, job);
+  const isDead = (copied: Entry) => a.replica.isDead(copied);
+  const copy = new Copy({ ...a, isServing: () => false, lags, isDead }, job);
   const pulls: [string, Pull][] = [];
   /** Delivers what was asked, and the answers, until nothing more is asked. `deaf` members hear nothing. */
   const deliver = (ms: number, deaf: readonly string[] = []) => {
@@ -103,6 +104,21 @@ describe("Copy", () => {
       ["c", "k"],
     ]);
     expect(forgetful.told).toEqual([]);
+  });
+
+  test("does not take the version of an abandoned attempt over what it hides, and tells who has it", () => {
+    const { node, replica, replicate, store, told, advance } = makeCopy({ waitsForAbsent: false });
+    const operation = { opClient: 4, opSeq: 2 } as const;
+    const done = entry({ ...operation, opAttempt: 2, version: version(1) });
+    const dead = entry({ ...operation, opAttempt: 1, version: version(9) });
+    replica.replicate(replicate({ entry: done }), "b" as MemberId, at(1));
+    node("b").store.merge(SLOT, done, at(1).wallMs);
+    node("c").store.merge(SLOT, dead, at(1).wallMs);
+
+    advance(10);
+
+    expect(store.peek(SLOT, "k")?.version).toBe(version(1));
+    expect(told).toEqual([["c", "k"]]);
   });
 
   test("asks the second source after the first, so that what the first brought is not sent again", () => {

@@ -22,7 +22,7 @@ beforeAll(async () => {
 function makeFill() {
   const nodes = new Map(MEMBERS.map((id) => [id, makeFixture(hashes, MEMBERS, { self: id as MemberId })]));
   const a = nodes.get("a")!;
-  const fill = new Fill({ ...a, isServing: () => false, lags: () => {} });
+  const fill = new Fill({ ...a, isServing: () => false, lags: () => {}, isDead: () => false });
   const held: [string, Pull][] = [];
   let nowMs = 0;
   const answer = (to: string, pull: Pull) =>
