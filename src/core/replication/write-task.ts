@@ -223,7 +223,7 @@ export class WriteTask implements Task {
     this.#observe(result.answers, now);
     const { newest, answers } = result;
     if (newest !== undefined && this.#isOwn(newest)) {
-      if (this.#mustDecideAnew(result, newest)) this.#decideAnew(result, askedAll, now);
+      if (this.#mustDecideAnew(result, newest, now)) this.#decideAnew(result, askedAll, now);
       else if (this.#leftNewerBehind(newest)) this.#failMaybe("Another attempt of this write was first", now);
       else this.#complete(newest, now);
       return;
@@ -297,14 +297,31 @@ export class WriteTask implements Task {
   }
 
   /**
-   * The newest version is this task's own, and a write that it did not know of made replicas refuse it: that one may be
-   * acknowledged, and to complete what was decided without it would undo it.
+   * The newest version is this write's, and others hold a write that it was decided without: that one may be acknowledged, and to
+   * complete this one would undo it. This task knows that replicas refused it for that; of what an earlier attempt was decided on, it knows
+   * what would have come out of what the others hold.
    */
-  #mustDecideAnew({ answers }: Extract<GatherResult, { status: "ok" }>, newest: Entry): boolean {
-    const { attempt, change } = this.#request;
-    const isIssuedHere = this.#wasOvertaken && !this.#isCompletion && newest.opAttempt === attempt;
+  #mustDecideAnew({ answers }: Extract<GatherResult, { status: "ok" }>, newest: Entry, now: Now): boolean {
+    const { attempt, change, write } = this.#request;
     const holders = answers.filter(({ reply }) => reply.counts && this.#isOwn(reply.entry)).length;
-    return isIssuedHere && needsCurrent(change) && holders < majorityOf(this.#list.length);
+    if (!needsCurrent(change) || holders >= this.#majority) return false;
+    if (!this.#isCompletion && newest.opAttempt === attempt) return this.#wasOvertaken;
+    if (change.type === "delete" || write === "async") return false;
+    const other = newestOf(this.#ofOthers(answers));
+    if (other === undefined) return false;
+    const decision = decide(change, liveOf(other, now), now.wallMs);
+    return decision.type !== "write" || !isSameValue(decision.value, newest.value);
+  }
+
+  get #majority(): number {
+    return majorityOf(this.#context.view.ring?.preferenceList(this.#slot).length ?? 0);
+  }
+
+  /** The answers without what this write left. */
+  #ofOthers(answers: readonly Answer[]): readonly Answer[] {
+    return answers.map((answer) =>
+      this.#isOwn(answer.reply.entry) ? { ...answer, reply: { ...answer.reply, entry: undefined } } : answer,
+    );
   }
 
   /**
@@ -322,10 +339,8 @@ export class WriteTask implements Task {
     askedAll: boolean,
     now: Now,
   ): void {
-    const others = answers.map((answer) =>
-      this.#isOwn(answer.reply.entry) ? { ...answer, reply: { ...answer.reply, entry: undefined } } : answer,
-    );
-    const other = newestOf(others);
+    this.#mayBeApplied = true;
+    const other = newestOf(this.#ofOthers(answers));
     const base = this.#base;
     const isBaseNewest = base !== undefined && (other === undefined || compareVersions(base, other) > 0);
     const held = isBaseNewest ? base : other;
@@ -343,7 +358,7 @@ export class WriteTask implements Task {
     const holders = answers.filter(
       ({ reply }) => reply.counts && reply.entry !== undefined && compareVersions(reply.entry, entry) === 0,
     );
-    return holders.length >= majorityOf(this.#list.length);
+    return holders.length >= this.#majority;
   }
 
   /** Finishes an earlier attempt under its own version. */
@@ -750,6 +765,11 @@ export class WriteTask implements Task {
 
 function liveOf(held: Entry | undefined, now: Now): Entry | undefined {
   return held !== undefined && isLive(held, now.wallMs) ? held : undefined;
+}
+
+function isSameValue(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 /** When a request's call began, as far as its client could tell. */

@@ -405,6 +405,32 @@ describe("WriteTask", () => {
       },
     );
 
+    test.each([
+      ["what it was decided on, under its own version", "5", [], "6"],
+      ["a write that it was decided without, anew on that", "6", [], "7"],
+      ["such a write where not everybody can be asked, not at all", "6", ["b"], undefined],
+    ] as const)("left on one replica is completed when others hold %s", (_what, held, lost, outcome) => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a", "b", "c");
+      for (const member of ["a", "b"])
+        trio.put(member, entry({ key, format: 3, value: bytes(held), version: version(900) }));
+      const { replica, replicate } = trio.node("c");
+      const operation = { opClient: 7, opSeq: 50, opAttempt: 1 } as const;
+      const left = entry({ key, format: 3, value: bytes("6"), version: version(901), ...operation });
+      replica.replicate(replicate({ entry: left }), SELF, trio.now);
+      for (const member of lost) trio.lost.add(member);
+
+      const id = trio.write(key, increment(1), { opSeq: 50, attempt: 2, begunAt: 800 });
+      trio.run(400);
+
+      if (outcome === undefined) {
+        expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+      } else {
+        expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: Number(outcome) });
+        expect(new TextDecoder().decode(trio.entryIn("a", key)?.value)).toBe(outcome);
+      }
+    });
+
     test("is done when a majority stored it, though it was overwritten since", () => {
       const trio = new Trio(hashes);
       for (const member of ["b", "c"]) {
