@@ -46,7 +46,7 @@ export function finish(world: World, promises: Promises = {}): void {
   judge(world, promises);
   if (world.hasLookers) {
     judgeLookers(world.history.operations, promises.isEvicting ?? false);
-    checkLookersAtRest(world);
+    checkLookersAtRest(world, promises.isEvicting ?? false);
   }
 }
 
