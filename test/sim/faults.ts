@@ -3,8 +3,9 @@
 // runs with all of them never do.
 //
 // One rule keeps the promises meaningful: a process is killed only while every other copy is in place (nothing is warming,
-// nobody is down), because the loss of W copies at once is a loss that nobody promises against.
+// nobody is down), because the loss of W copies at once is a loss that nobody promises against. Who is evicted gives up its copies as well.
 
+import { isInRing } from "../../src/core/messages.ts";
 import type { NetworkProfile } from "./network.ts";
 import type { NodeProcess } from "./node-process.ts";
 import { prngFor } from "./randomness.ts";
@@ -57,6 +58,11 @@ const TIMING: Record<FaultKind, { readonly everyMs: number; readonly msMax: numb
   join: { everyMs: 9000, msMax: 0 },
   leave: { everyMs: 12_000, msMax: 0 },
 };
+
+/** What may keep a node from the others for as long as it takes to evict it, where that is not long. */
+const CUTS: readonly FaultKind[] = ["partition", "oneWay", "flaky", "flipFlop"];
+/** No fault lasts longer. */
+const FAULT_MS_MAX = 8_000;
 
 /** Nodes that must stay in the cluster, and at most so many are started. */
 const NODES_MIN = 4;
@@ -112,11 +118,12 @@ function apply(world: World, fault: Fault, isOver: () => boolean): void {
   const node = running[Math.floor(fault.pick * running.length)];
   const other = running[Math.floor(fault.other * running.length)];
   if (node === undefined || other === undefined) return;
+  if (CUTS.includes(kind) && evictsSoon(world) && !isMemoryComplete(world)) return;
   const later = (work: () => void) => world.queue.after(ms, work);
   switch (kind) {
     case "crash":
     case "powerOff":
-      if (!isMemoryComplete(world)) return;
+      if (!isMemoryComplete(world) || (evictsSoon(world) && !isEverybodyInTouch(world))) return;
       world.crash(node.id, kind === "powerOff");
       later(() => revive(world, node, strength));
       return;
@@ -194,6 +201,26 @@ function isMemoryComplete(world: World): boolean {
     if (self?.ringState !== "active" || !self.isSettled) return false;
   }
   return true;
+}
+
+/**
+ * Whether a node that is cut off may be evicted before the cut ends. What it holds is then given up, so it must not happen while another one
+ * has lost its memory: the two would be more copies than a majority can do without.
+ */
+function evictsSoon(world: World): boolean {
+  return world.running.some(({ options }) => (options?.membership.deadGraceMs ?? 0) <= FAULT_MS_MAX);
+}
+
+/** Nothing is cut, and nobody doubts that anybody in the ring is alive. */
+function isEverybodyInTouch(world: World): boolean {
+  const { running, network } = world;
+  return running.every(
+    ({ id, status }) =>
+      running.every((other) => network.isConnected(id, other.id)) &&
+      (status?.members ?? []).every(
+        ({ liveness, ringState }) => liveness === "alive" || !isInRing(ringState),
+      ),
+  );
 }
 
 function hasWrongClock(world: World): boolean {
