@@ -87,7 +87,13 @@ describe("A change of the ring", () => {
   test("evicts a dead member although one that came back empty waits to copy from it", () => {
     const node = { membership: { deadGraceMs: 4_000, evictionSpacingMs: 1_000 } };
     const world = new World({ seed: 1, hashes, node });
+    const few: string[] = [];
+    world.onEvent = (node, event) => {
+      if (event.type === "filledFromFew") few.push(node.id);
+    };
     world.bootCluster(5);
+    // A young cluster has nothing that could be lost.
+    expect(few).toEqual([]);
     world.crash("n4");
     world.crash("n5");
     world.run(1_000);
@@ -96,6 +102,8 @@ describe("A change of the ring", () => {
 
     world.await("n4 to be gone", () => membersSeenBy(world, "n1").join() === "n1,n2,n3,n5", 30_000);
     world.awaitSettled("every slot to have its copies", 30_000);
+    // Two copies of some slots are gone, and it is said so.
+    expect(few).toContain("n5");
   });
 
   test("takes in fifty nodes that start at once in few batches, none larger than a ring that has its copies", () => {

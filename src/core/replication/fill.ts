@@ -167,6 +167,9 @@ export class Fill {
       this.#filledFromFew = 0;
       outbox.event({ type: "fillStarted", slots: slots.warmingCount });
       const isUrgent = this.#urgency(ring);
+      // What was acknowledged under the ring before is on a majority of its replicas, which may be more than there are now.
+      const previous = this.#previous ?? ring;
+      const owed = (slot: Slot) => sourcesNeeded(previous.preferenceList(slot).length);
       const [urgent, others]: [Slot[], Slot[]] = [[], []];
       for (const slot of slotsWhere((each) => slots.isWarming(each)))
         (isUrgent(slot) ? urgent : others).push(slot);
@@ -176,10 +179,10 @@ export class Fill {
         waitsForAbsent: true,
         slots: [...urgent, ...others],
         candidates: (slot) => this.#candidates(slot, ring, this.#previous),
-        needed: (slot) => sourcesNeeded(ring.preferenceList(slot).length),
+        needed: (slot) => Math.max(owed(slot), sourcesNeeded(ring.preferenceList(slot).length)),
         isUrgent,
         done: (slot, sources, at) => {
-          if (sources < sourcesNeeded(ring.preferenceList(slot).length)) this.#filledFromFew++;
+          if (sources < owed(slot)) this.#filledFromFew++;
           slots.settle(slot, at.monoMs);
         },
       });
