@@ -4,11 +4,15 @@
 // Baseline: the same work over sockets (`bench/versus.ts`); the difference is ws, Node's streams and system calls. Ideal: the codec alone
 // (`bench/codec.ts`) and one promise. CPU time of this process, so that a busy machine hurts little.
 //
+// V8 takes what calls make here for long-lived after a while and puts it into the old heap, where it costs a quarter of a call. With each
+// node in a process of its own it makes no difference whether V8 may do that, so it is told not to.
+//
 // Run with `npx tsx bench/path.ts [get|set|async|getMany|setMany] [outstanding]`; with `node --cpu-prof` it says where the time goes.
 
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
 import type { MemberId } from "../src/base/ids.ts";
 import { Prng } from "../src/base/prng.ts";
 import { Cache } from "../src/client/cache.ts";
@@ -263,6 +267,7 @@ export async function measurePath(options: {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  setFlagsFromString("--no-allocation-site-pretenuring");
   const [name = "get", outstanding = "64", seconds = "3"] = process.argv.slice(2);
   const { clientCpuMicros, operationsPerSecond } = await measurePath({
     operation: name === "async" ? "set" : (name as Operation),

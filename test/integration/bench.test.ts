@@ -3,6 +3,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { measureCrowd } from "../../bench/crowd.ts";
 import { measureFailover } from "../../bench/failover.ts";
 import { startRingholdNodes } from "../../bench/peers/servers.ts";
 
@@ -30,4 +31,15 @@ test("bench/failover.ts kills a node and counts what callers noticed", async () 
   } finally {
     await servers.stop();
   }
+});
+
+test("bench/crowd.ts serves active clients alone and beside idle ones, and says what those cost", async () => {
+  const result = await measureCrowd({ idle: 20, active: 4, settleMs: 100, serveMs: 200 });
+
+  for (const { callsPerSecond, least, most } of [result.alone, result.beside]) {
+    expect(callsPerSecond).toBeGreaterThan(0);
+    expect(least).toBeLessThanOrEqual(1);
+    expect(most).toBeGreaterThanOrEqual(1);
+  }
+  expect(result.idleCpuMicros).toBeGreaterThanOrEqual(0);
 });
