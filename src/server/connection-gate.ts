@@ -5,14 +5,16 @@
 // entitled to make. Refusing costs the node an accept and a close, whatever the other side would have sent. Established connections are not touched.
 //
 // The gate stands in front of a server's own listeners: they see a connection once it has said something, so that parsers, TLS and their timers are
-// not set up for who is turned away or says nothing. Node accepts one connection per turn of its loop; cutting keeps to small portions
-// too, because a crowd that came together grows old together, and closing 500 sockets at once holds everybody else up for 40 ms.
+// not set up for who is turned away or says nothing. Node accepts one connection per turn of its loop, and one that has spoken is handed on per turn:
+// what a crowd says at once would keep everybody else waiting until all of it is parsed and answered. Cutting keeps to small portions too, because a crowd
+// that came together grows old together, and closing 500 sockets at once holds everybody else up for 40 ms.
 //
 // Back-off: an address has `FAILURES_MAX` wrong proofs to spend and gets `FAILURES_PER_SECOND` back; once it has spent some, it may have as many
 // strangers as it has left, and further connections are dropped. That also concerns the honest neighbours of a guesser who shares their address, for as long as the guessing goes on; those that are
 // connected stay so.
 
 import type { Server, Socket } from "node:net";
+import { TurnTaking } from "../io/turn-taking.ts";
 
 /** Addresses that are remembered. Past it those without connections are forgotten, and their failures with them. */
 const ADDRESSES_MAX = 10_000;
@@ -21,6 +23,8 @@ const STRANGER_MS_MAX = 4_500;
 const LOOK_INTERVAL_MS = 250;
 /** Cuts in one turn of the event loop: half a millisecond. */
 const CUTS_MAX = 8;
+/** As much as a turn of the event loop is for: nobody else is handed on in it. */
+const WHOLE_TURN = Number.POSITIVE_INFINITY;
 /** Strangers of one address: as many handshakes as a reconnecting crowd behind one router has under way. */
 const STRANGERS_PER_ADDRESS_MAX = 512;
 /**
@@ -63,6 +67,8 @@ export class ConnectionGate {
   readonly #neighbours = new Map<string, Neighbour>();
   /** By both ends' `host:port`, in the order they came. */
   readonly #strangers = new Map<string, Stranger>();
+  /** Of those who have spoken and were not handed on yet. */
+  readonly #turns = new TurnTaking();
   #open = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -96,7 +102,7 @@ export class ConnectionGate {
         for (const listener of listeners) listener.call(server, socket);
       };
       if (isOpen) handOn();
-      else socket.once("readable", () => (socket.readableLength > 0 ? handOn() : socket.destroy()));
+      else socket.once("readable", () => this.#heard(socket, handOn));
     });
   }
 
@@ -118,6 +124,19 @@ export class ConnectionGate {
   stop(): void {
     clearTimeout(this.#timer);
     for (const { socket } of this.#strangers.values()) socket.destroy();
+  }
+
+  /** A stranger has said its first words, or has nothing to say. */
+  #heard(socket: Socket, handOn: () => void): void {
+    if (socket.readableLength === 0) {
+      socket.destroy();
+      return;
+    }
+    this.#turns.next(() => {
+      if (socket.destroyed) return 0;
+      handOn();
+      return WHOLE_TURN;
+    });
   }
 
   /** Whether the connection stays. */

@@ -65,6 +65,25 @@ describe("ConnectionGate", () => {
     expect(refused).toEqual(["address"]);
   });
 
+  test("hands on one connection in a turn of the event loop when many speak at once", async () => {
+    const { gate, dial, accepted } = await setUp();
+    const sockets = [await dial(), await dial(), await dial(), await dial(), await dial()];
+    await vi.waitFor(() => expect(gate.strangerCount).toBe(sockets.length));
+    const perTurn: number[] = [];
+    let before = 0;
+    const count = () => {
+      perTurn.push(accepted.length - before);
+      before = accepted.length;
+      if (before < sockets.length) setImmediate(count);
+    };
+
+    for (const socket of sockets) socket.write("x");
+    setImmediate(count);
+
+    await vi.waitFor(() => expect(accepted).toHaveLength(sockets.length));
+    expect(Math.max(...perTurn)).toBe(1);
+  });
+
   test("cuts strangers that take too long, and nobody else", async () => {
     const { gate, refused, clock, dial, remoteOf } = await setUp();
     const [stranger, friend] = [await dial(), await dial()];
