@@ -12,7 +12,7 @@ import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { askNode } from "../cluster/node-http.ts";
-import { startNodeProcess } from "../cluster/node-process.ts";
+import { type NodeProcess, startNodeProcess } from "../cluster/node-process.ts";
 import { residentBytesOf } from "../cluster/os-process.ts";
 import { slotOfKey } from "../src/base/hash.ts";
 import { SegmentStore } from "../src/core/store/segment-store.ts";
@@ -45,6 +45,29 @@ function limit(pid: number): boolean {
   }
 }
 
+/** Megabytes of a node, by its own account and by the system's. */
+interface Memory {
+  readonly resident: number;
+  /** Entries and their index. */
+  readonly store: number;
+  /** All memory outside the heap: the store's, and buffers of the network that are in use or wait for a collection. */
+  readonly outside: number;
+  readonly heap: number;
+}
+
+async function memoryOf({ pid, address }: NodeProcess): Promise<Memory> {
+  const resident = residentBytesOf(pid) / MIB;
+  const status = JSON.parse((await askNode(address, "/status")).body) as { store: { bytes: number } };
+  const { body } = await askNode(address, "/metrics");
+  const metric = (name: string) => Number(new RegExp(`^${name} (\\d+)`, "m").exec(body)?.[1] ?? 0) / MIB;
+  return {
+    resident,
+    store: status.store.bytes / MIB,
+    outside: metric("nodejs_external_memory_bytes"),
+    heap: metric("nodejs_heap_size_used_bytes"),
+  };
+}
+
 async function memory(): Promise<void> {
   const node = await startNodeProcess(["--memory", `${BUDGET_MB}mb`]);
   let ended: string | undefined;
@@ -52,12 +75,11 @@ async function memory(): Promise<void> {
     ended = signal ?? `${code}`;
   });
   const isLimited = limit(node.pid);
-  const rssMb = () => residentBytesOf(node.pid) / MIB;
-  const startMb = rssMb();
+  const start = await memoryOf(node);
   const cache = await connect(`ringhold://${node.address}`, { timeout: 20_000 });
   let written = 0;
   let failed = 0;
-  let mostMb = 0;
+  let most = start;
   for (let index = 0; written < 10 * BUDGET_MB * MIB && ended === undefined; ) {
     const calls: Promise<unknown>[] = [];
     for (let bytes = 0; bytes < 2 * MIB; index++) {
@@ -72,12 +94,9 @@ async function memory(): Promise<void> {
       );
     }
     await Promise.all(calls);
-    mostMb = Math.max(mostMb, rssMb());
+    if (residentBytesOf(node.pid) > most.resident * MIB) most = await memoryOf(node);
   }
-  const { store } = JSON.parse((await askNode(node.address, "/status")).body) as {
-    store: { bytes: number };
-  };
-  const accountedMb = store.bytes / MIB;
+  const grown = (part: keyof Memory) => Math.round(most[part] - start[part]);
   print({
     row: "R1",
     isLimited,
@@ -85,9 +104,11 @@ async function memory(): Promise<void> {
     writtenMb: Math.round(written / MIB),
     failed,
     ended: ended ?? "no",
-    mostMb: Math.round(mostMb),
-    growthMb: Math.round(mostMb - startMb),
-    accountedMb: Math.round(accountedMb),
+    mostMb: Math.round(most.resident),
+    growthMb: grown("resident"),
+    storeMb: grown("store"),
+    outsideHeapMb: grown("outside"),
+    heapMb: grown("heap"),
   });
   await cache.close();
   await node.kill();
