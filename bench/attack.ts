@@ -115,14 +115,20 @@ function slowReaders(port: number): void {
       timeoutMs: 5_000,
       onLink: () => ({ onMessages: () => {}, onClose: () => void setTimeout(begin, 200) }),
     });
-    // Links have no such thing as not reading: the socket is found where ws keeps it.
-    opened?.pause();
+    if (opened !== undefined) stopReading(opened);
     for (let id = 1; id <= 200; id++)
       link.send({ kind: "get", id, key: "large", read: "one", want: "value", notAfter: 0 });
   };
   for (let count = 0; count < 100; count++) begin();
 }
 
+/** For good: a link reads on once it has sent something. */
+function stopReading(webSocket: WebSocket): void {
+  webSocket.pause();
+  webSocket.resume = () => {};
+}
+
+/** Links do not tell their sockets: the last one is found where ws speaks of it. */
 let opened: WebSocket | undefined;
 const emit = WebSocket.prototype.emit;
 WebSocket.prototype.emit = function (this: WebSocket, ...given: Parameters<typeof emit>) {
