@@ -112,6 +112,7 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
     "lost",
     "not linearizable",
     "longest silence, ms",
+    "p99, ms",
     "normal after, ms",
     "safe after, ms",
   ];
@@ -127,7 +128,7 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
     `seed ${seed}${obstacle === undefined ? "" : `, plain processes: ${obstacle}`}`,
     ...renderTable(columns, cells, {
       paint: (look, text) => styleText(look, text),
-      look: (row, column) => (column === 10 && cells[row]?.[10] === "NO" ? "red" : undefined),
+      look: (row, column) => (column === 11 && cells[row]?.[11] === "NO" ? "red" : undefined),
     }),
     ...(missing.length === 0 ? [] : [`not done here: ${missing.join(", ")}`]),
     ...rows.flatMap((row) => row.findings.map((finding) => `  ${row.fault}: ${finding}`)),
@@ -135,8 +136,9 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
 }
 
 function tourCells(row: TourRow): string[] {
-  const { fault, nodes, calls, failed, mayFail, lost, notLinearizable, silenceMs, normalMs, safeMs } = row;
-  const times = [silenceMs, normalMs].map((ms) => formatCount(Math.round(ms)));
+  const { fault, nodes, calls, failed, mayFail, lost, notLinearizable, silenceMs, p99Ms, normalMs, safeMs } =
+    row;
+  const times = [silenceMs, p99Ms, normalMs].map((ms) => formatCount(Math.round(ms)));
   return [
     fault,
     nodes.join(", "),

@@ -53,6 +53,8 @@ export interface TourRow {
   readonly notLinearizable: number;
   readonly undecided: number;
   readonly silenceMs: number;
+  /** Of the load's calls that fell due while the fault lasted. */
+  readonly p99Ms: number;
   /** From the end of the fault until no call failed or took long any more. */
   readonly normalMs: number;
   /** From the end of the fault until every slot had all its copies and every node said so; `undefined` when it did not within a minute. */
@@ -337,6 +339,7 @@ async function oneFault(
   storm.start();
   await sleep(CALM_MS);
   load.takeSilenceMs();
+  const beginMs = performance.now();
   let endMs = 0;
   try {
     await kind.begin(tools, nodes);
@@ -367,6 +370,7 @@ async function oneFault(
     notLinearizable: history.violatedKeys.length,
     undecided: history.undecidedKeys.length,
     silenceMs,
+    p99Ms: p99Of(ends.filter(({ dueMs }) => dueMs >= beginMs && dueMs < endMs)),
     normalMs: lastMs - endMs,
     safeMs,
     ownDelayMs: result.ownDelayMaxMs,
@@ -376,6 +380,11 @@ async function oneFault(
       ...(kind.mayFail ? [] : [...result.failures, ...history.failures]),
     ].slice(0, 5),
   };
+}
+
+function p99Of(ends: readonly CallEnd[]): number {
+  const times = ends.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
+  return times[Math.floor(times.length * 0.99)] ?? 0;
 }
 
 /**
@@ -392,7 +401,7 @@ function tourLine(row: TourRow): string {
   const { fault, nodes, calls, failed, lost, notLinearizable, silenceMs, normalMs, safeMs, ownDelayMs } = row;
   const storm = `${row.stormFailed} of ${row.stormCalls} of the storm`;
   const safe = safeMs === undefined ? "NOT safe after a minute" : `safe after ${Math.round(safeMs)} ms`;
-  return `${fault} (${nodes.join(", ")}): ${calls} calls, ${failed} failed, ${storm}, ${lost} lost, ${notLinearizable} keys not linearizable, longest silence ${Math.round(silenceMs)} ms, normal after ${Math.round(normalMs)} ms, ${safe}, own delay ${Math.round(ownDelayMs)} ms`;
+  return `${fault} (${nodes.join(", ")}): ${calls} calls, ${failed} failed, ${storm}, ${lost} lost, ${notLinearizable} keys not linearizable, longest silence ${Math.round(silenceMs)} ms, p99 ${Math.round(row.p99Ms)} ms, normal after ${Math.round(normalMs)} ms, ${safe}, own delay ${Math.round(ownDelayMs)} ms`;
 }
 
 function canDo({ needs }: Kind, hasHosts: boolean, hasClock: boolean): boolean {
