@@ -4,12 +4,14 @@
 //
 // The schedule is repeatable: kinds, nodes and durations follow from the seed alone. What the machine does meanwhile is not.
 
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Prng } from "../src/base/prng.ts";
 import { connect } from "../src/index.ts";
+import { startDutyCycle } from "./duty-cycle.ts";
 import { type CallEnd, LoadGenerator } from "./load.ts";
 import type { LocalCluster, LocalClusterOptions } from "./local-cluster.ts";
 import { type LocalSession, withLocalSession } from "./local-session.ts";
@@ -52,6 +54,8 @@ export interface TourRow {
   /** Keys of the storm that no order of the calls explains; and those whose search was given up. */
   readonly notLinearizable: number;
   readonly undecided: number;
+  /** Healthy nodes that some node called dead while the fault lasted; `undefined` where the fault makes that right. */
+  readonly saidDead: number | undefined;
   readonly silenceMs: number;
   /** Of the load's calls that fell due while the fault lasted. */
   readonly p99Ms: number;
@@ -79,6 +83,8 @@ const CALL_TIMEOUT_MS = 5_000;
 const SAFE_TIMEOUT_MS = 60_000;
 /** RELIABILITY 5, row C1. */
 const STORM_FAILED_SHARE_MAX = 0.01;
+/** How often nodes are asked whom they take for dead. */
+const LOOK_MS = 500;
 /** A call that takes longer than this is not normal yet. */
 const LONG_CALL_MS = 100;
 const SECRET = "a secret of the fault tour";
@@ -94,18 +100,22 @@ interface Tools {
   readonly network: HostNetwork | undefined;
   /** Sets how far off the faked node's wall clock is, in seconds; `undefined` where it cannot be. */
   readonly setClock: ((seconds: number) => void) | undefined;
+  /** What ends a fault that is done again and again; set by its beginning. */
+  stop?: (() => void) | undefined;
 }
 
 interface Kind {
   readonly name: string;
   /** In words, for the table. */
   readonly title: string;
-  readonly needs: "nothing" | "hosts" | "clock" | "hosts and clock";
+  readonly needs: "nothing" | "prlimit" | "hosts" | "clock" | "hosts and clock";
   readonly mayFail?: boolean;
   /** Milliseconds from the beginning of the fault to its end, at least and at most. */
   readonly lasts: readonly [number, number];
   /** How many nodes it is done to. */
   readonly nodes: number;
+  /** Everybody stays alive, however badly: nobody may be called dead. */
+  readonly isHealthy?: boolean;
   begin(tools: Tools, nodes: readonly number[]): Promise<void>;
   end(tools: Tools, nodes: readonly number[]): Promise<void>;
 }
@@ -205,6 +215,68 @@ const KINDS: readonly Kind[] = [
     end: ({ network }, [node]) => network!.limit(node!, undefined),
   },
   {
+    name: "large-lost",
+    title: "large frames of one node vanish",
+    needs: "hosts",
+    isHealthy: true,
+    lasts: [4_000, 6_000],
+    nodes: 1,
+    begin: ({ network }, [node]) => network!.narrow(node!, true),
+    end: ({ network }, [node]) => network!.narrow(node!, false),
+  },
+  {
+    name: "starved",
+    title: "a fifth of a core for one node",
+    needs: "nothing",
+    isHealthy: true,
+    lasts: [30_000, 30_001],
+    nodes: 1,
+    begin: async (tools, [node]) => {
+      tools.stop = startDutyCycle(tools.cluster, nameOf(node!), { stopMs: 80, goMs: 20 });
+    },
+    end: async ({ stop }) => stop?.(),
+  },
+  {
+    name: "pauses",
+    title: "one node stands still 1 s in 10",
+    needs: "nothing",
+    isHealthy: true,
+    lasts: [30_000, 30_001],
+    nodes: 1,
+    begin: async (tools, [node]) => {
+      tools.stop = startDutyCycle(tools.cluster, nameOf(node!), { stopMs: 1_000, goMs: 9_000 });
+    },
+    end: async ({ stop }) => stop?.(),
+  },
+  {
+    name: "client-resets",
+    title: "links of the clients reset each second",
+    needs: "hosts",
+    isHealthy: true,
+    lasts: [10_000, 10_001],
+    nodes: 0,
+    begin: async (tools) => {
+      await tools.network!.resetObserver();
+      // One that fails is one reset less; the first has shown that it can be done.
+      const timer = setInterval(() => tools.network!.resetObserver().catch(() => {}), 1_000);
+      tools.stop = () => clearInterval(timer);
+    },
+    end: async ({ stop }) => stop?.(),
+  },
+  {
+    name: "memory",
+    title: "no more memory for one node",
+    needs: "prlimit",
+    lasts: [4_000, 6_000],
+    nodes: 1,
+    begin: async ({ cluster }, [node]) => limitMemory(processOf(cluster, nameOf(node!)), true),
+    end: async ({ cluster }, [node]) => {
+      const pid = processOf(cluster, nameOf(node!));
+      if (pid === undefined) await cluster.restart(nameOf(node!));
+      else limitMemory(pid, false);
+    },
+  },
+  {
     name: "clock-ahead",
     title: "clock an hour ahead",
     needs: "clock",
@@ -255,6 +327,27 @@ const KINDS: readonly Kind[] = [
     },
   },
 ];
+
+function processOf(cluster: LocalCluster, name: string): number | undefined {
+  return cluster.nodes().find((node) => node.name === name)?.pid;
+}
+
+/** From now on every request of the process for more memory is refused: what it has it may go on using. */
+function limitMemory(pid: number | undefined, isLimited: boolean): void {
+  if (pid === undefined) return;
+  execFileSync("prlimit", ["--pid", `${pid}`, `--as=${isLimited ? "4096" : "unlimited"}:`], {
+    stdio: "pipe",
+  });
+}
+
+function hasPrlimit(): boolean {
+  try {
+    execFileSync("prlimit", ["--version"], { stdio: "pipe" });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** The names of all kinds of faults. */
 export const TOUR_KINDS: readonly string[] = KINDS.map(({ name }) => name);
@@ -341,9 +434,11 @@ async function oneFault(
   load.takeSilenceMs();
   const beginMs = performance.now();
   let endMs = 0;
+  let saidDead: number | undefined;
   try {
     await kind.begin(tools, nodes);
-    await sleep(lastsMs);
+    if (kind.isHealthy === true) saidDead = await deadSaidDuring(tools.cluster, lastsMs);
+    else await sleep(lastsMs);
   } finally {
     await kind.end(tools, nodes);
     endMs = performance.now();
@@ -369,6 +464,7 @@ async function oneFault(
     lost: verdict.lost + verdict.phantoms,
     notLinearizable: history.violatedKeys.length,
     undecided: history.undecidedKeys.length,
+    saidDead,
     silenceMs,
     p99Ms: p99Of(ends.filter(({ dueMs }) => dueMs >= beginMs && dueMs < endMs)),
     normalMs: lastMs - endMs,
@@ -380,6 +476,18 @@ async function oneFault(
       ...(kind.mayFail ? [] : [...result.failures, ...history.failures]),
     ].slice(0, 5),
   };
+}
+
+/** The most members that any node called dead at once, looked at now and then for so long. */
+async function deadSaidDuring(cluster: LocalCluster, ms: number): Promise<number> {
+  const untilMs = performance.now() + ms;
+  let most = 0;
+  while (performance.now() < untilMs) {
+    for (const { members } of (await cluster.statuses()).values())
+      most = Math.max(most, members.filter(({ liveness }) => liveness === "dead").length);
+    await sleep(Math.max(0, Math.min(LOOK_MS, untilMs - performance.now())));
+  }
+  return most;
 }
 
 function p99Of(ends: readonly CallEnd[]): number {
@@ -394,6 +502,7 @@ function p99Of(ends: readonly CallEnd[]): number {
 export function isTourRowKept(row: TourRow): boolean {
   const { lost, notLinearizable, failed, mayFail, safeMs, stormCalls, stormFailed } = row;
   const isServed = mayFail || (failed === 0 && stormFailed <= STORM_FAILED_SHARE_MAX * stormCalls);
+  if ((row.saidDead ?? 0) > 0) return false;
   return lost === 0 && notLinearizable === 0 && safeMs !== undefined && isServed;
 }
 
@@ -401,10 +510,11 @@ function tourLine(row: TourRow): string {
   const { fault, nodes, calls, failed, lost, notLinearizable, silenceMs, normalMs, safeMs, ownDelayMs } = row;
   const storm = `${row.stormFailed} of ${row.stormCalls} of the storm`;
   const safe = safeMs === undefined ? "NOT safe after a minute" : `safe after ${Math.round(safeMs)} ms`;
-  return `${fault} (${nodes.join(", ")}): ${calls} calls, ${failed} failed, ${storm}, ${lost} lost, ${notLinearizable} keys not linearizable, longest silence ${Math.round(silenceMs)} ms, p99 ${Math.round(row.p99Ms)} ms, normal after ${Math.round(normalMs)} ms, ${safe}, own delay ${Math.round(ownDelayMs)} ms`;
+  return `${fault} (${nodes.join(", ")}): ${calls} calls, ${failed} failed, ${storm}, ${lost} lost, ${notLinearizable} keys not linearizable, longest silence ${Math.round(silenceMs)} ms, p99 ${Math.round(row.p99Ms)} ms, normal after ${Math.round(normalMs)} ms, ${safe}, own delay ${Math.round(ownDelayMs)} ms${row.saidDead === undefined ? "" : `, ${row.saidDead} said dead`}`;
 }
 
 function canDo({ needs }: Kind, hasHosts: boolean, hasClock: boolean): boolean {
+  if (needs === "prlimit") return hasPrlimit();
   return (!needs.includes("hosts") || hasHosts) && (!needs.includes("clock") || hasClock);
 }
 

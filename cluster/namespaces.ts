@@ -21,6 +21,8 @@ export const OBSERVER: HostNumber = 254;
 /** Locally administered, and nobody's. */
 const NOWHERE = "02:00:00:00:de:ad";
 const HOSTS_MAX = 64;
+/** What still passes where large frames are lost. */
+const NARROW_BYTES = 600;
 const COMMAND_TIMEOUT_MS = 5_000;
 
 /** See the top of the file. */
@@ -121,6 +123,21 @@ export class HostNetwork {
     await run("ip", ["netns", "exec", this.#namespace(host), "ss", "-K", "-t", "state", "established"]);
   }
 
+  /** Resets every TCP connection of this process's host with the others. */
+  async resetObserver(): Promise<void> {
+    await run("ss", ["-K", "-t", "state", "established", "src", this.address(OBSERVER)]);
+  }
+
+  /**
+   * Loses every frame of the host that is larger than {@link NARROW_BYTES}, without a word: its ends believe that 1,500 pass. Segments
+   * leave one by one meanwhile, since the kernel hands bundles of them through whatever their size.
+   */
+  async narrow(host: HostNumber, isNarrow: boolean): Promise<void> {
+    const bundle = ["link", "set", "eth0", "gso_max_segs", isNarrow ? "1" : "65535"];
+    await run("ip", ["-n", this.#namespace(host), ...bundle]);
+    await run("ip", ["link", "set", this.#cable(host), "mtu", isNarrow ? `${NARROW_BYTES}` : "1500"]);
+  }
+
   /** Limits what the host sends, in kilobits a second; `undefined` ends that. */
   async limit(host: HostNumber, kilobits: number | undefined): Promise<void> {
     const device = ["dev", "eth0", "root"];
@@ -143,6 +160,8 @@ export class HostNetwork {
     const bridge = this.#name;
     command(["link", "add", bridge, "type", "bridge"]);
     command(["addr", "add", `${this.address(OBSERVER)}/24`, "dev", bridge]);
+    // A bridge whose own frame size was set does not follow that of its ports.
+    command(["link", "set", bridge, "mtu", "1500"]);
     command(["link", "set", bridge, "up"]);
     for (let host = 1; host <= this.#count; host++) {
       const namespace = this.#namespace(host);
