@@ -13,7 +13,11 @@ export interface DutyCycle {
  *
  * @returns what ends it; the node then runs
  */
-export function startDutyCycle(cluster: LocalCluster, name: string, { stopMs, goMs }: DutyCycle): () => void {
+export function startDutyCycle(
+  cluster: Pick<LocalCluster, "pause" | "resume">,
+  name: string,
+  { stopMs, goMs }: DutyCycle,
+): () => void {
   let isStopped = false;
   let timer: NodeJS.Timeout | undefined;
   const turn = (): void => {
