@@ -160,7 +160,8 @@ export class HostNetwork {
     const bridge = this.#name;
     command(["link", "add", bridge, "type", "bridge"]);
     command(["addr", "add", `${this.address(OBSERVER)}/24`, "dev", bridge]);
-    // A bridge whose own frame size was set does not follow that of its ports.
+    // A bridge whose own frame size was set does not follow that of its ports. Setting what is there already does not count.
+    command(["link", "set", bridge, "mtu", "1400"]);
     command(["link", "set", bridge, "mtu", "1500"]);
     command(["link", "set", bridge, "up"]);
     for (let host = 1; host <= this.#count; host++) {
