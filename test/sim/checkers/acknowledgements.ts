@@ -71,7 +71,7 @@ export class AcknowledgementAuditor {
     if (isDisturbed) return;
     // By a clock that is far off, a value is gone before it is there.
     const wasClockOff = replicas.some((replica) => replica!.loop.clock.wasOff);
-    if (request.change.type === "set" && request.change.ttlMs > 0 && wasClockOff) return;
+    if ("ttlMs" in request.change && request.change.ttlMs > 0 && wasClockOff) return;
     const held = replicas.map((replica) => this.#heldBy(replica!, request.key));
     // Of several versions of one write the oldest is the one that was acknowledged; the others are dead, or newer.
     const versions = held.filter((entry) => entry !== undefined && isWrittenBy(entry, request));
