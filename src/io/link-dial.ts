@@ -124,7 +124,7 @@ export class Dial {
       path: this.#options.path,
       remote,
       limits: this.#limits,
-      turns: undefined,
+      sharing: undefined,
       isAsking: this.#options.path === "client",
     });
     link.start(this.#options.onLink);

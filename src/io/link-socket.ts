@@ -13,7 +13,7 @@
 // Bounds: output that the other side does not take is cut off at `outputBytesMax` (a slow reader). On the client path a node
 // also stops reading requests while more than a megabyte of answers waits, and hands on a large batch in portions, so that a client
 // that asks for much at once is served at the pace at which it reads instead of being cut. Connections with large answers take turns
-// (`turn-taking.ts`).
+// (`turn-taking.ts`), and what waits for all of them is bounded as well (`unread-output.ts`).
 
 import type { Socket } from "node:net";
 import type WebSocket from "ws";
@@ -23,6 +23,7 @@ import { FRAME_ITEMS_MAX, type LinkLimits } from "../wire/limits.ts";
 import { costOf, type FrameCost } from "../wire/size.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "./link.ts";
 import type { TurnTaking } from "./turn-taking.ts";
+import type { UnreadOutput } from "./unread-output.ts";
 
 /** Close codes of RFC 6455, section 7.4.1. */
 export const CLOSE_CODES = { normal: 1000, protocolError: 1002, notBinary: 1003, policy: 1008 } as const;
@@ -39,6 +40,8 @@ const LARGE_FRAME_BYTES = 64 * 1024;
 // Above the first, requests wait; below the second, they go on. One megabyte keeps a 10 Gbit/s reader busy for a millisecond.
 const OUTPUT_HIGH_BYTES = 1024 * 1024;
 const OUTPUT_LOW_BYTES = 256 * 1024;
+/** Less than that waiting is nothing. */
+const UNREAD_BYTES_MIN = 16 * 1024;
 
 // Requests handed on between two looks at the waiting output: the fewer, the larger their answers have been.
 const PORTION_MESSAGES_MAX = 1_024;
@@ -83,8 +86,8 @@ export interface LinkParts {
   readonly path: Path;
   readonly remote: RemoteIdentity;
   readonly limits: LinkLimits;
-  /** For a side that answers requests, and reads no faster than it is read: those that it takes turns with. */
-  readonly turns: TurnTaking | undefined;
+  /** For a side that answers requests, and reads no faster than it is read: what it shares with others like it. */
+  readonly sharing: { readonly turns: TurnTaking; readonly unread: UnreadOutput } | undefined;
   /** Whether this side only asks, and is answered: then small frames wait for answers. */
   readonly isAsking: boolean;
 }
@@ -218,6 +221,7 @@ export class WebSocketLink implements Link {
     this.#unanswered = queue.length;
     if (fits) this.#sendFrame(queue);
     else this.#sendInParts(queue, bytesMax);
+    this.#noteUnread();
   }
 
   #sendInParts(queue: readonly Message[], bytesMax: number): void {
@@ -258,9 +262,18 @@ export class WebSocketLink implements Link {
     });
   }
 
+  /** Says how much waits to be read, where that is shared. */
+  #noteUnread(): void {
+    const { sharing, webSocket } = this.#parts;
+    if (sharing === undefined) return;
+    const bytes = this.#state === "open" ? webSocket.bufferedAmount : 0;
+    sharing.unread.waits(this, bytes > UNREAD_BYTES_MIN ? bytes : 0);
+  }
+
   /** The operating system took a frame: there may be room for more answers. */
   readonly #onSent = (): void => {
     this.#stallTimer?.refresh();
+    this.#noteUnread();
     if (this.#parts.webSocket.isPaused && this.bufferedBytes <= OUTPUT_LOW_BYTES) this.#goOn();
   };
 
@@ -271,7 +284,7 @@ export class WebSocketLink implements Link {
     this.#isReceiving = false;
     this.#unanswered = 0;
     if (this.#queue.length === 0) return;
-    if (this.#parts.turns !== undefined) this.#flush();
+    if (this.#parts.sharing !== undefined) this.#flush();
     // On an asking side this is what has been waiting, and leaves with what the answers lead to.
     else if (!this.#isFlushDue) this.#scheduleFlush();
   }
@@ -284,7 +297,7 @@ export class WebSocketLink implements Link {
     const decoded = decodeFrame(data, { path: this.path, from: this.remote.role });
     if (!decoded.ok) {
       this.#close(CLOSE_CODES.protocolError, `protocol: ${decoded.reason}`);
-    } else if (this.#parts.turns !== undefined) {
+    } else if (this.#parts.sharing !== undefined) {
       if (this.#inbox.length === 0) this.#inbox = decoded.messages;
       else this.#inbox = [...this.#inbox, ...decoded.messages];
       this.#goOn();
@@ -299,14 +312,14 @@ export class WebSocketLink implements Link {
 
   /** Hands on what has been received, now or when it is this link's turn. */
   #goOn(): void {
-    const { turns } = this.#parts;
-    if (turns === undefined || !this.#isLarge) {
+    const { sharing } = this.#parts;
+    if (sharing === undefined || !this.#isLarge) {
       this.#deliver();
       return;
     }
     // Until then no more is read.
     this.#setPaused(true);
-    turns.next(this.#deliver);
+    sharing.turns.next(this.#deliver);
   }
 
   /** In portions, for as long as the answers are being read; where they are large, one portion at a time. Returns the bytes of answers so far. */
@@ -332,7 +345,12 @@ export class WebSocketLink implements Link {
   };
 
   get #hasRoom(): boolean {
-    return this.#state === "open" && this.bufferedBytes <= OUTPUT_HIGH_BYTES;
+    if (this.#state !== "open") return false;
+    const bytes = this.bufferedBytes;
+    return (
+      bytes <= UNREAD_BYTES_MIN ||
+      (bytes <= OUTPUT_HIGH_BYTES && this.#parts.sharing?.unread.isFull() !== true)
+    );
   }
 
   /** So many requests that answers of this size stay far from the bound; grows slowly, shrinks at once. */
@@ -370,7 +388,8 @@ export class WebSocketLink implements Link {
     this.#queuedBytes = 0;
     this.#queuedItems = 0;
     this.#inbox = NO_MESSAGES;
-    this.#parts.turns?.leave(this.#deliver);
+    this.#parts.sharing?.turns.leave(this.#deliver);
+    this.#noteUnread();
     clearTimeout(this.#stallTimer);
     clearTimeout(this.#gatherTimer);
   }

@@ -19,6 +19,7 @@ import { isCertifiedFor, isNodeCertified } from "./node-certificate.ts";
 import type { FindUser, SecretBytes, SecretRing } from "./proofs.ts";
 import { tlsBinding } from "./tls-binding.ts";
 import { TurnTaking } from "./turn-taking.ts";
+import { UnreadOutput } from "./unread-output.ts";
 
 /** What this process says of itself in the handshake. Protocol range, capabilities and ring parameters are added inside. */
 export interface LocalIdentity {
@@ -195,12 +196,14 @@ export class LinkAcceptor {
   readonly #httpServers = new Set<Server | SecureServer>();
   readonly #handshakes = new Set<WebSocket>();
   readonly #links = new Set<Link>();
-  readonly #turns = new TurnTaking();
+  readonly #unread: UnreadOutput;
+  readonly #turns = new TurnTaking(() => this.#unread.isFull());
   #isClosed = false;
 
   constructor(options: AcceptorOptions) {
     this.#options = options;
     this.#limits = options.limits ?? resolveLinkLimits();
+    this.#unread = new UnreadOutput(this.#limits.unreadBytesMax, () => performance.now());
     const servers = new Map<Path, WebSocketServer>();
     for (const path of PATHS.values()) {
       const base = hardening(this.#limits.frameBytesMax[path]);
@@ -304,9 +307,11 @@ export class LinkAcceptor {
       if (step.kind === "send") return;
       end();
       const { remote } = step;
-      const turns = path === "client" ? this.#turns : undefined;
+      const sharing = path === "client" ? { turns: this.#turns, unread: this.#unread } : undefined;
       const limits = this.#limits;
-      this.#establish(new WebSocketLink({ webSocket, socket, path, remote, limits, turns, isAsking: false }));
+      this.#establish(
+        new WebSocketLink({ webSocket, socket, path, remote, limits, sharing, isAsking: false }),
+      );
     };
     const timer = setTimeout(() => {
       refuse("ERR_TIMEOUT", `It did not finish the handshake within ${this.#limits.handshakeMs} ms`);

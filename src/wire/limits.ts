@@ -51,6 +51,11 @@ export interface LinkLimits {
   readonly frameBytesMax: Readonly<Record<Path, number>>;
   /** Bytes waiting to be sent on one link, by path. Past it the other side reads too slowly and the link is cut. */
   readonly outputBytesMax: Readonly<Record<Path, number>>;
+  /**
+   * Bytes of answers waiting for all clients of a node together. Past it no more large answers are made, nor any for those who have some waiting,
+   * and who has taken nothing for two seconds is cut, until there is room.
+   */
+  readonly unreadBytesMax: number;
   /** Milliseconds from the connection to the end of the handshake. Past it the connection is cut. */
   readonly handshakeMs: number;
   /** Connections in the handshake at once on one node. Further ones are refused with HTTP 503. */
@@ -70,6 +75,7 @@ export function resolveLinkLimits(valueBytesMax: number = VALUE_BYTES_MAX_DEFAUL
       peer: Math.max(64 * 1024 * 1024, 4 * valueBytesMax),
       gossip: 4 * 1024 * 1024,
     }),
+    unreadBytesMax: Math.max(32 * 1024 * 1024, 4 * valueBytesMax),
     handshakeMs: 2_000,
     handshakesMax: 1_024,
     connectionsMax: 16_384,

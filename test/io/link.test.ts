@@ -37,6 +37,11 @@ async function failureOf(attempt: Promise<unknown>): Promise<CacheError> {
   return error as CacheError;
 }
 
+/** Bytes that wait for all who dialled. */
+function unreadOf(acceptor: Awaited<ReturnType<typeof startAcceptor>>): number {
+  return acceptor.ends.reduce((sum, { link }) => sum + (link?.bufferedBytes ?? 0), 0);
+}
+
 describe("dialLink and LinkAcceptor", () => {
   test("introduce both sides to each other and carry messages both ways", async () => {
     const acceptor = await startAcceptor();
@@ -539,6 +544,38 @@ describe("a link", () => {
     expect(bufferedMax).toBeLessThan(5 * 1024 * 1024);
     far.link!.send(forwarded);
     expect(far.link!.bufferedBytes).toBeLessThan(5 * 1024 * 1024);
+  });
+
+  test("bounds what waits for clients that read nothing, all together, and serves who reads", async () => {
+    const limits = resolveLinkLimits();
+    const acceptor = await startAcceptor({ limits: { ...limits, unreadBytesMax: 2 * 1024 * 1024 } });
+    acceptor.onOpen = (end) => {
+      end.onEach = (message) => end.link!.send(got("id" in message ? message.id : 0, 512 * 1024));
+    };
+    const silent = await Promise.all(
+      Array.from({ length: 12 }, () => connectGreeted(acceptor.address, "client")),
+    );
+    for (const { webSocket } of silent) webSocket.pause();
+    const asked = encodeFrame(Array.from({ length: 40 }, (_, id) => get(id)));
+    for (const { webSocket } of silent) webSocket.send(asked);
+    await vi.waitFor(() => expect(unreadOf(acceptor)).toBeGreaterThan(2 * 1024 * 1024));
+    const near = await dial(acceptor.address);
+
+    // That its answers are large is known from the first.
+    near.link!.send(get(1));
+    await vi.waitFor(() => expect(near.messages).toHaveLength(1));
+    near.link!.send(get(2));
+    let unreadMax = 0;
+    await vi.waitFor(() => {
+      unreadMax = Math.max(unreadMax, unreadOf(acceptor));
+      expect(near.messages).toHaveLength(2);
+    }, 10_000);
+
+    // Above the bound nobody is given more, until somebody is cut.
+    expect(unreadMax).toBeLessThan(2 * 1024 * 1024 + 2 * 512 * 1024);
+    const closes = acceptor.ends.flatMap(({ closes }) => closes);
+    expect(closes.length).toBeGreaterThan(0);
+    expect(new Set(closes)).toEqual(new Set(["slow reader"]));
   });
 
   test("answers a client that asks for more than the cap at the pace at which it reads", async () => {
