@@ -108,7 +108,7 @@ export class NodeCore implements Machine<Input, Effect> {
     const messageIds = new MessageIds(prng.fork("message ids"));
     const nextId = () => messageIds.next();
     const shared = { store, clock, view: cluster, outbox, slots, nextId };
-    this.#clockWatch = new ClockWatch({ time, links, clock, cluster, outbox, clockSkewMsMax });
+    this.#clockWatch = new ClockWatch({ time, links, clock, cluster, outbox, clockSkewMsMax }, now);
     const hints = new Hints({
       ...shared,
       options: replication,
@@ -281,9 +281,11 @@ export class NodeCore implements Machine<Input, Effect> {
         break;
       case "peer":
         this.#peers.messages(input.from, [input.message], now, realNow);
+        this.#clockWatch.heard();
         break;
       case "peerBatch":
         this.#peers.messages(input.from, input.messages, now, realNow);
+        this.#clockWatch.heard();
         break;
       case "client":
         if (this.#callers.refuses(input, [input.request], now, realNow)) break;

@@ -67,6 +67,8 @@ const FAULT_MS_MAX = 8_000;
 /** Nodes that must stay in the cluster, and at most so many are started. */
 const NODES_MIN = 4;
 const NODES_MAX = 8;
+/** Where two are cut off and evicted together, both their copies are given up; of so few only one may go (membership/eviction.ts). */
+const NODES_MAX_EVICTING = 5;
 
 /** Draws the faults of one run, in the order of time. */
 export function drawFaults(seed: number, durationMs: number): Fault[] {
@@ -167,7 +169,8 @@ function apply(world: World, fault: Fault, isOver: () => boolean): void {
       later(() => node.loop.clock.correct());
       return;
     case "join":
-      if (world.nodes.size < NODES_MAX && !isOver()) world.startNode(`n${world.nodes.size + 1}`);
+      if (world.nodes.size < (evictsSoon(world) ? NODES_MAX_EVICTING : NODES_MAX) && !isOver())
+        world.startNode(`n${world.nodes.size + 1}`);
       return;
     case "leave":
       if (running.length > NODES_MIN && isMemoryComplete(world)) node.leave();

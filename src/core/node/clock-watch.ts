@@ -1,7 +1,8 @@
 // Keeps this node's wall time with the cluster's, and says when it is too far off to give versions to writes.
 //
 // How far the others' clocks are is measured by heartbeats (links.ts); the correction is put into force here (cluster-time.ts), once
-// per round of upkeep. Small differences are left alone: estimates are no better.
+// per round of upkeep. Small differences are left alone: estimates are no better. A process that has just started gives no versions, and no times to
+// live, before it has compared its clock, which takes one heartbeat; or for a second, where there is nobody to compare it with.
 
 import type { ClusterTime } from "../cluster-time.ts";
 import { CLOCKS_MIN, type PeerLinks } from "../links.ts";
@@ -12,6 +13,9 @@ import type { Cluster } from "./cluster.ts";
 
 /** Wall clocks that differ by less from the cluster's are left alone: estimates are no better. */
 const SKEW_DEAD_BAND_MS = 50;
+
+/** How long a process that has started waits for others to compare its clock with. */
+const FIRST_COMPARISON_MS_MAX = 1_000;
 
 /** What the watch compares and corrects. */
 export interface ClockWatchParts {
@@ -27,11 +31,14 @@ export interface ClockWatchParts {
 /** See the top of the file. */
 export class ClockWatch {
   readonly #parts: ClockWatchParts;
+  readonly #startedMs: number;
   #skewMs = 0;
   #isOff = false;
+  #isCompared = false;
 
-  constructor(parts: ClockWatchParts) {
+  constructor(parts: ClockWatchParts, now: Now) {
     this.#parts = parts;
+    this.#startedMs = now.monoMs;
   }
 
   /** What is added to this node's wall clock, in ms. */
@@ -39,10 +46,17 @@ export class ClockWatch {
     return this.#skewMs;
   }
 
+  /** Others were heard: the first comparison is put into force at once. */
+  heard(): void {
+    if (!this.#isCompared && this.#parts.links.clusterSkewMs() !== undefined) this.review();
+  }
+
   /** Puts what was measured into force. */
   review(): void {
     const { time, links, outbox, clockSkewMsMax } = this.#parts;
-    const skewMs = links.clusterSkewMs() ?? (this.#isComparable ? undefined : 0);
+    const measuredMs = links.clusterSkewMs();
+    if (measuredMs !== undefined) this.#isCompared = true;
+    const skewMs = measuredMs ?? (this.#isComparable ? undefined : 0);
     if (skewMs === undefined) {
       time.correct(undefined);
       return;
@@ -56,8 +70,10 @@ export class ClockWatch {
   }
 
   /** Why this node must not give versions now; `undefined` when it may. */
-  writeObstacle({ wallMs }: Now): string | undefined {
+  writeObstacle({ monoMs, wallMs }: Now): string | undefined {
     if (this.#isOff) return "This node's clock is too far from the cluster's";
+    if (!this.#isCompared && this.#isComparable && monoMs < this.#startedMs + FIRST_COMPARISON_MS_MAX)
+      return "This node has not compared its clock with the others' yet";
     // What it issued would be refused by the others, and stay here alone.
     const isAlone = this.#parts.cluster.ring?.members.length === 1;
     return !isAlone && this.#parts.clock.isBeyondBelief(wallMs)

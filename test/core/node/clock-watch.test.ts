@@ -1,0 +1,68 @@
+import { describe, expect, test } from "vitest";
+import { ClusterTime } from "../../../src/core/cluster-time.ts";
+import type { PeerLinks } from "../../../src/core/links.ts";
+import type { Now } from "../../../src/core/machine.ts";
+import { ClockWatch } from "../../../src/core/node/clock-watch.ts";
+import type { Cluster } from "../../../src/core/node/cluster.ts";
+import { HybridClock } from "../../../src/core/replication/clock.ts";
+import { Outbox } from "../../../src/core/replication/outbox.ts";
+
+const at = (ms: number): Now => ({ monoMs: ms, wallMs: 1_800_000_000_000 + ms });
+
+/** A watch of a process that started at 0, in a ring of so many, and what its heartbeats measured. */
+function makeWatch(members = 3) {
+  const measured = { skewMs: undefined as number | undefined };
+  const outbox = new Outbox((member) => `${member}:1`);
+  const watch = new ClockWatch(
+    {
+      time: new ClusterTime(at(0)),
+      links: { clusterSkewMs: () => measured.skewMs } as unknown as PeerLinks,
+      clock: new HybridClock(500),
+      cluster: { ring: { members: Array.from({ length: members }) } } as unknown as Cluster,
+      outbox,
+      clockSkewMsMax: 500,
+    },
+    at(0),
+  );
+  return { watch, measured, outbox };
+}
+
+describe("ClockWatch", () => {
+  test("gives no versions after a start before its clock was compared, and does as soon as it was", () => {
+    const { watch, measured } = makeWatch();
+    watch.heard();
+    expect(watch.writeObstacle(at(5))).toMatch("not compared");
+
+    measured.skewMs = 3;
+    watch.heard();
+
+    expect(watch.writeObstacle(at(5))).toBeUndefined();
+  });
+
+  test("finds at once that its clock is off", () => {
+    const { watch, measured, outbox } = makeWatch();
+
+    measured.skewMs = 3_165;
+    watch.heard();
+
+    expect(watch.writeObstacle(at(5))).toMatch("too far");
+    expect(outbox.take()).toMatchObject([{ event: { type: "clockOff", skewMs: 3_165, isOff: true } }]);
+  });
+
+  test("waits a second for others to compare with, and not for later silence", () => {
+    const { watch, measured } = makeWatch();
+    expect(watch.writeObstacle(at(999))).toBeDefined();
+    expect(watch.writeObstacle(at(1_000))).toBeUndefined();
+
+    measured.skewMs = 0;
+    watch.review();
+    measured.skewMs = undefined;
+    watch.review();
+
+    expect(watch.writeObstacle(at(500))).toBeUndefined();
+  });
+
+  test("waits for nobody in a ring of two, where nobody can say which clock is wrong", () => {
+    expect(makeWatch(2).watch.writeObstacle(at(0))).toBeUndefined();
+  });
+});
