@@ -153,4 +153,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a conditional write that all replicas had refused was told to the newcomers of a rehearsal when its answer was no",
   },
+  {
+    scenario: "swarm",
+    seed: 102165,
+    cause:
+      "a process that had just started with a wrong clock gave times to live by it until the next round of upkeep",
+  },
 ];
