@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Prng } from "../src/base/prng.ts";
 import { connect } from "../src/index.ts";
-import { startDutyCycle } from "./duty-cycle.ts";
+import { type DutyCycle, startDutyCycle } from "./duty-cycle.ts";
 import { type CallEnd, LoadGenerator } from "./load.ts";
 import type { LocalCluster, LocalClusterOptions } from "./local-cluster.ts";
 import { type LocalSession, withLocalSession } from "./local-session.ts";
@@ -124,6 +124,21 @@ const nameOf = (node: number): string => `node-${node}`;
 const others = (nodes: readonly number[]): number[] =>
   Array.from({ length: NODES }, (_, index) => index + 1).filter((node) => !nodes.includes(node));
 
+/** A healthy node that runs only some of the time. */
+function interrupted(name: string, title: string, cycle: DutyCycle): Kind {
+  return {
+    ...{ name, title },
+    needs: "nothing",
+    isHealthy: true,
+    lasts: [30_000, 30_001],
+    nodes: 1,
+    begin: async (tools, [node]) => {
+      tools.stop = startDutyCycle(tools.cluster, nameOf(node!), cycle);
+    },
+    end: async ({ stop }) => stop?.(),
+  };
+}
+
 const KINDS: readonly Kind[] = [
   {
     name: "kill",
@@ -224,30 +239,8 @@ const KINDS: readonly Kind[] = [
     begin: ({ network }, [node]) => network!.narrow(node!, true),
     end: ({ network }, [node]) => network!.narrow(node!, false),
   },
-  {
-    name: "starved",
-    title: "a fifth of a core for one node",
-    needs: "nothing",
-    isHealthy: true,
-    lasts: [30_000, 30_001],
-    nodes: 1,
-    begin: async (tools, [node]) => {
-      tools.stop = startDutyCycle(tools.cluster, nameOf(node!), { stopMs: 80, goMs: 20 });
-    },
-    end: async ({ stop }) => stop?.(),
-  },
-  {
-    name: "pauses",
-    title: "one node stands still 1 s in 10",
-    needs: "nothing",
-    isHealthy: true,
-    lasts: [30_000, 30_001],
-    nodes: 1,
-    begin: async (tools, [node]) => {
-      tools.stop = startDutyCycle(tools.cluster, nameOf(node!), { stopMs: 1_000, goMs: 9_000 });
-    },
-    end: async ({ stop }) => stop?.(),
-  },
+  interrupted("starved", "a fifth of a core for one node", { stopMs: 80, goMs: 20 }),
+  interrupted("pauses", "one node stands still 1 s in 10", { stopMs: 1_000, goMs: 9_000 }),
   {
     name: "client-resets",
     title: "links of the clients reset each second",
