@@ -33,19 +33,11 @@ export class UnreadOutput {
   /** So many bytes wait for the reader from now on: some were added, or it took some. 0 for none, or when it is gone. */
   waits(reader: Reader, bytes: number): void {
     const before = this.#readers.get(reader);
-    if (before !== undefined) {
-      this.#bytes -= before.bytes;
-      // What is added is no sign of life.
-      if (bytes >= before.bytes) {
-        this.#readers.set(reader, { bytes, sinceMs: before.sinceMs });
-        this.#bytes += bytes;
-        return;
-      }
-      this.#readers.delete(reader);
-    }
-    if (bytes === 0) return;
-    this.#readers.set(reader, { bytes, sinceMs: this.#nowMs() });
-    this.#bytes += bytes;
+    this.#bytes += bytes - (before?.bytes ?? 0);
+    // What is added is no sign of life: such a reader keeps its place.
+    const hasTaken = before === undefined || bytes < before.bytes;
+    if (hasTaken) this.#readers.delete(reader);
+    if (bytes > 0) this.#readers.set(reader, { bytes, sinceMs: hasTaken ? this.#nowMs() : before.sinceMs });
   }
 
   /** Whether too much waits. Cuts those who have had their time, as far as that is needed. */
