@@ -26,7 +26,7 @@ const PAUSE_MS_MAX = 250;
 /**
  * Rest after an answer while callers are served, in multiples of what the answer took. It begins long (what is new to a process is slow in
  * it) and falls with each quick answer, to leave callers five sixths of the time; a slow answer makes it longer again. With 3,
- * two thirds of the time were enough for a move, and the p99 of callers in its course was 1.5 times the quiet one instead of 1.1.
+ * two thirds of the time were enough for a move, and the p99 of callers in its course was 1.5 times the quiet one instead of 1.2.
  */
 const REST_SHARE_MIN = 5;
 const REST_SHARE_MAX = 12;
