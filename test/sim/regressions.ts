@@ -159,4 +159,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a process that had just started with a wrong clock gave times to live by it until the next round of upkeep",
   },
+  {
+    scenario: "ring-changes",
+    seed: 110275,
+    cause:
+      "a member that had left while it was cut off waited for members that it suspected, and asked none of them whether they had taken over",
+  },
 ];

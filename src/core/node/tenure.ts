@@ -162,7 +162,8 @@ export class Tenure {
       this.#release();
       return;
     }
-    const member = others.find(({ liveness }) => liveness === "alive")?.id;
+    // One that is out accuses nobody and hears no defence either: whom it suspected as it went stays suspect here, and answers all the same.
+    const member = others.find(({ id }) => cluster.isUsable(id))?.id;
     if (member !== undefined) cluster.membership.syncWith(member, now, outbox.effects);
   }
 
