@@ -249,6 +249,8 @@ export function buildRequest(
     readonly clientId: number;
     readonly read: "one" | "quorum";
     readonly write: "async" | "quorum" | "all";
+    /** Whether a write is to be decided by the very node that it is sent to. */
+    readonly isDecidedThere: boolean;
   },
 ): ClientRequest {
   const request = call.request;
@@ -273,6 +275,7 @@ export function buildRequest(
         opClient: context.clientId,
         opSeq: call.opSeq,
         attempt: call.attemptCount,
+        isDecidedHere: context.isDecidedThere,
         notAfter,
         begunAt: context.begunAt,
       };

@@ -23,6 +23,7 @@ import { NumberMap } from "../base/number-map.ts";
 import type { Prng } from "../base/prng.ts";
 import type { Machine, Now } from "../core/machine.ts";
 import { type ClientReply, type Failure, isInRing, type Overloaded } from "../core/messages.ts";
+import { needsCurrent } from "../core/replication/decide.ts";
 import { type Attempt, buildRequest, Call, isReplyTo, requestBytes } from "./call.ts";
 import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
 import { LinkTable } from "./link-table.ts";
@@ -89,6 +90,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #ownMs = 0;
   /** Frames received. */
   #answerSteps = 0;
+  /** When this process last ended a stall. */
+  #stalledMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
   #hasStarted = false;
 
@@ -248,7 +251,10 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #tick(now: Now, out: ClientEffect[]): void {
     if (this.#isClosed) return;
     const lateMs = now.monoMs - this.deadline();
-    if (this.#hasStarted && lateMs > STALL_MS_MIN) this.#links.forgive(lateMs, now);
+    if (this.#hasStarted && lateMs > STALL_MS_MIN) {
+      this.#links.forgive(lateMs, now);
+      this.#stalledMs = now.monoMs;
+    }
     this.#hasStarted = true;
     this.#links.tick(now, out);
     for (let due = this.#alarms.takeDue(now.monoMs); due.length > 0; due = this.#alarms.takeDue(now.monoMs)) {
@@ -301,7 +307,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #attempt(call: Call, now: Now, out: ClientEffect[]): void {
     this.#waiting.delete(call);
     call.current = undefined;
-    const link = this.#router.pick(call);
+    const link = this.#router.pick(call, now.monoMs);
     if (link === undefined) {
       this.#wait(call, now, out);
       return;
@@ -354,6 +360,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#attempts.add(attempt);
     link.inFlight += 1;
     link.bytesInFlight += bytes;
+    link.slowness.sent(now.monoMs);
     // A read may still be answered late; a write must not start when the client has moved on.
     const notAfter = link.clock.toRemoteMs(call.request.kind === "get" ? call.deadlineMs : untilMs);
     const message = buildRequest(call, id, {
@@ -362,6 +369,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       clientId: this.#clientId,
       read: this.#view.defaultRead,
       write: this.#view.defaultWrite,
+      isDecidedThere: this.#isDecidedThere(call, link),
     });
     out.push({ kind: "send", address: link.address, message });
     this.#arm(call, untilMs);
@@ -414,6 +422,9 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     link.took(now.monoMs - attempt.sentMs);
+    // When this process stood still, the answer may lie unread.
+    if (attempt.sentMs > this.#stalledMs && isFaultOfNode(attempt))
+      link.slowness.missed(attempt.sentMs, now.monoMs);
     link.window.timedOut(attempt.sentMs, now.monoMs);
     if (this.#budget.take(now.monoMs)) this.#attempt(call, now, out);
     else this.#arm(call, now.monoMs + BUDGET_RETRY_MS);
@@ -422,7 +433,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #nextRound(call: Call, now: Now, out: ClientEffect[]): void {
     call.beginRound();
     // A round in which nothing was sent costs nothing, nor does one with nobody to ask (all of them owe this call an answer).
-    const hasCost = call.attemptCount > call.attemptsBefore && this.#router.pick(call) !== undefined;
+    const hasCost =
+      call.attemptCount > call.attemptsBefore && this.#router.pick(call, now.monoMs) !== undefined;
     if (hasCost && !call.isPaid && !this.#budget.take(now.monoMs)) {
       this.#arm(call, now.monoMs + this.#timing.roundBackoffMsMax);
       return;
@@ -452,6 +464,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     } else if (isReplyTo(call.request, message)) {
       if (call.target === "") {
         link.took(elapsedMs);
+        link.slowness.answered(attempt.sentMs, now.monoMs);
         link.window.answered(attempt.sentMs, link.inFlight, now.monoMs, this.#ownMs);
       }
       if (message.kind === "got") link.answerBytes.sample(message.value.length);
@@ -618,10 +631,20 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       : requestBytes(request);
   }
 
-  /** How long a try may take before the next node is asked. */
+  /**
+   * A node hands a write that depends on what is there on to the first replica that it can reach, so that one node decides: the very one
+   * that is passed over here.
+   */
+  #isDecidedThere(call: Call, link: NodeLink): boolean {
+    const { request } = call;
+    return isDependent(request) && this.#router.isPassingOver(call, link);
+  }
+
+  /** How long a try may take before the next node is asked: not longer for being slow where others are not, but for being far. */
   #tryMs(link: NodeLink, call: Call): number {
     const { tryMsMin, tryMsMax } = this.#timing;
-    const usualMs = Math.min(tryMsMax, Math.max(tryMsMin, 4 * link.latency.ms));
+    const fairMs = Math.max(4 * this.#links.usualLatencyMs, tryMsMin + 2 * link.window.baseMs);
+    const usualMs = Math.min(tryMsMax, Math.max(tryMsMin, Math.min(4 * link.latency.ms, fairMs)));
     const loadMs = requestBytes(call.request) * TRY_MS_PER_BYTE + link.inFlight * TRY_MS_PER_CALL_BEFORE;
     return Math.min(TRY_MS_TOTAL_MAX, usualMs + loadMs);
   }
@@ -637,4 +660,14 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
  */
 function isOvertakenRefusal({ call, number }: Attempt, message: ClientReply): boolean {
   return message.kind === "written" && message.outcome === false && number < call.attemptCount;
+}
+
+/** Whether the call is a write that depends on what is there. */
+function isDependent(request: CallRequest): boolean {
+  return request.kind === "write" && needsCurrent(request.change);
+}
+
+/** What others have not answered either waits for something else, and a write that depends on what is there may wait for those before it. */
+function isFaultOfNode({ call, number }: Attempt): boolean {
+  return number === 1 && !isDependent(call.request);
 }

@@ -11,6 +11,7 @@ import type { Now } from "../core/machine.ts";
 import type { Pong } from "../core/messages.ts";
 import type { ClientEffect } from "./client-machine.ts";
 import { type LinkFailure, NodeLink } from "./node-link.ts";
+import type { Slowness } from "./slowness.ts";
 import type { ClientTiming } from "./timing.ts";
 
 /** Told when a link begins or ceases to carry calls. */
@@ -28,6 +29,7 @@ export class LinkTable {
   readonly #up: NodeLink[] = [];
   #members: readonly string[] = [];
   #deadlineMs = Number.NEGATIVE_INFINITY;
+  #usualLatencyMs = Number.POSITIVE_INFINITY;
 
   constructor(seeds: readonly string[], timing: ClientTiming, prng: Prng, observer: LinkObserver) {
     this.#seeds = seeds.slice(0, timing.linksMax);
@@ -55,6 +57,20 @@ export class LinkTable {
     return this.#deadlineMs;
   }
 
+  /** The median of the slow latencies of the links that are up, some heartbeats old; of two the larger one. */
+  get usualLatencyMs(): number {
+    return this.#usualLatencyMs;
+  }
+
+  /** Whether others are to be asked before a node that is slow. A third of the nodes at most: slowness of more is that of the load, or of this process. */
+  isSpared(link: NodeLink, nowMs: number): boolean {
+    const { slowness } = link;
+    if (!slowness.isMarked(nowMs)) return false;
+    const isWorse = (other: Slowness): boolean => other.isMarked(nowMs) && other.isWorseThan(slowness);
+    const worse = this.#up.filter((other) => other !== link && isWorse(other.slowness)).length;
+    return (worse + 1) * 3 <= this.#up.length;
+  }
+
   /** Replaces the members' addresses; at most `linksMax`. */
   setMembers(addresses: readonly string[], now: Now, out: ClientEffect[]): void {
     this.#members = addresses.slice(0, this.#timing.linksMax);
@@ -71,6 +87,8 @@ export class LinkTable {
       else if (link.nextMs <= now.monoMs)
         this.#giveUp(link, `no answer within ${this.#timing.dialMsMax} ms`, now, out);
     }
+    const latencies = this.#up.map((link) => link.latency.ms).sort((a, b) => a - b);
+    this.#usualLatencyMs = latencies[latencies.length >> 1] ?? Number.POSITIVE_INFINITY;
     this.reconcile(now, out);
   }
 

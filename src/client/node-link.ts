@@ -4,6 +4,7 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { CallQueue } from "./call-queue.ts";
 import { AnswerBytes, ClockOffset, MeanLatency, SlowLatency } from "./estimates.ts";
+import { Slowness } from "./slowness.ts";
 import type { ClientTiming } from "./timing.ts";
 import { Window } from "./window.ts";
 
@@ -34,6 +35,8 @@ export class NodeLink {
 
   /** False from an unanswered try on until anything is heard: tried last meanwhile. */
   isResponsive = true;
+  /** Kept from connection to connection: a bad wire outlives them. */
+  readonly slowness = new Slowness();
   /** Unanswered tries, and what they weigh in bytes, expected answers included. */
   inFlight = 0;
   bytesInFlight = 0;

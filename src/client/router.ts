@@ -1,7 +1,7 @@
 // Which node a call's next try goes to.
 //
-// The order: replicas that answer and are said to be alive, in ring order; replicas that answer although others suspect them, or
-// that are filling up after a start and would have to ask the others themselves; at most two more nodes per round (any node
+// The order: replicas that answer and are said to be alive, in ring order; replicas that answer although others suspect them, that
+// are slow (slowness.ts), or that are filling up after a start and would have to ask the others themselves; at most two more nodes per round (any node
 // forwards); last those that are silent, unless they owe this call an answer already. A node is tried once per round. A read that any
 // replica may answer begins with the better of two drawn at random, by latency and by what is under way there: so the load
 // spreads, and nobody chases the one that was best a moment ago (Mitzenmacher, "The power of two choices", 2001).
@@ -30,14 +30,14 @@ export class Router {
   }
 
   /** The best candidate that this round has not tried; see the top for the order. Allocates nothing in the common case. */
-  pick(call: Call): NodeLink | undefined {
+  pick(call: Call, nowMs: number): NodeLink | undefined {
     if (call.target !== "") {
       const link = this.#links.get(call.target);
       return link?.phase === "up" ? link : undefined;
     }
     const list = this.#view.preferenceList(call.slot);
     if (isForAny(call.request, this.#view.defaultRead)) {
-      const better = this.#betterOfTwo(call, list);
+      const better = this.#betterOfTwo(call, list, nowMs);
       if (better !== undefined) return better;
     }
     let doubted: NodeLink | undefined;
@@ -47,22 +47,34 @@ export class Router {
       const link = member === undefined ? undefined : this.#links.get(member.address);
       if (member === undefined || link?.phase !== "up" || call.hasTried(link)) continue;
       if (!link.isResponsive) silent ??= link;
-      else if (!this.#view.isWell(id)) doubted ??= link;
+      else if (!this.#view.isWell(id) || this.#links.isSpared(link, nowMs)) doubted ??= link;
       else return link;
     }
     return (
-      doubted ?? this.#pickOther(call, list) ?? (silent && isAwaiting(call, silent) ? undefined : silent)
+      doubted ??
+      this.#pickOther(call, list, nowMs) ??
+      (silent && isAwaiting(call, silent) ? undefined : silent)
     );
   }
 
+  /** Whether a connected replica that comes before the link in the key's list was passed over: it is slow, silent, or said to be unwell. */
+  isPassingOver(call: Call, chosen: NodeLink): boolean {
+    for (const id of this.#view.preferenceList(call.slot)) {
+      const member = this.#view.member(id);
+      const link = member === undefined ? undefined : this.#links.get(member.address);
+      if (link?.phase === "up") return link !== chosen;
+    }
+    return false;
+  }
+
   /** Of two replicas drawn at random that are well and were not tried; `undefined` for none. */
-  #betterOfTwo(call: Call, list: readonly MemberId[]): NodeLink | undefined {
+  #betterOfTwo(call: Call, list: readonly MemberId[], nowMs: number): NodeLink | undefined {
     const links: NodeLink[] = [];
     for (const id of list) {
       const member = this.#view.member(id);
       const link = member === undefined ? undefined : this.#links.get(member.address);
-      if (this.#view.isWell(id) && link?.phase === "up" && link.isResponsive && !call.hasTried(link))
-        links.push(link);
+      if (link?.phase !== "up" || !link.isResponsive || this.#links.isSpared(link, nowMs)) continue;
+      if (this.#view.isWell(id) && !call.hasTried(link)) links.push(link);
     }
     if (links.length < 2) return links[0];
     const first = this.#prng.below(links.length);
@@ -73,7 +85,7 @@ export class Router {
   }
 
   /** A connected node that is no replica, from a place that depends on the slot, so that the load spreads. */
-  #pickOther(call: Call, list: readonly MemberId[]): NodeLink | undefined {
+  #pickOther(call: Call, list: readonly MemberId[], nowMs: number): NodeLink | undefined {
     const up = this.#links.up;
     const replicas = list.map((id) => this.#view.member(id)?.address);
     const isOther = (link: NodeLink): boolean => !replicas.includes(link.address);
@@ -82,7 +94,7 @@ export class Router {
     for (let step = 0; step < up.length; step++) {
       const link = up[(call.slot + step) % up.length];
       if (link === undefined || !isOther(link) || call.hasTried(link)) continue;
-      if (link.isResponsive) return link;
+      if (link.isResponsive && !this.#links.isSpared(link, nowMs)) return link;
       if (!isAwaiting(call, link)) silent ??= link;
     }
     return silent;

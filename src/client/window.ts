@@ -48,6 +48,11 @@ export class Window {
     return Math.floor(this.#size);
   }
 
+  /** What an unloaded answer takes, at most 200 ms. */
+  get baseMs(): number {
+    return Math.min(this.#baseMs, this.#olderBaseMs, BASE_MS_MAX);
+  }
+
   /** Whether there were signs of too much lately. */
   isOverloaded(nowMs: number): boolean {
     return nowMs - this.#signMs < OVERLOAD_MS;
@@ -73,7 +78,7 @@ export class Window {
     } else if (ms < this.#baseMs) {
       this.#baseMs = ms;
     }
-    const excessMs = ms - Math.min(this.#baseMs, this.#olderBaseMs, BASE_MS_MAX);
+    const excessMs = ms - this.baseMs;
     // Its own lateness is no sign, and no reason to have more under way either.
     if (excessMs - ownMs > DELAY_MS)
       this.#cut(

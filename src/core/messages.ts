@@ -109,6 +109,8 @@ export interface WriteRequest {
   readonly opSeq: number;
   /** 1 for the first try of the operation, one more for each that follows on any node. */
   readonly attempt: number;
+  /** A replica that gets this hands it on to nobody: the one that would decide otherwise is slow, as the caller has found. */
+  readonly isDecidedHere: boolean;
   readonly notAfter: number;
   /** When the call began, in the receiver's monotonic clock, early rather than late; 0 for unknown, 1 for before its process began. */
   readonly begunAt: number;

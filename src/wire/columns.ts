@@ -161,9 +161,9 @@ function setOf(message: WriteRequest) {
   return change;
 }
 
-/** Only writes of type `set`; the others are rare and travel alone. */
+/** Only writes of type `set` that any replica may hand on; the others are rare and travel alone. */
 const writeColumns: Columns<WriteRequest> = {
-  takes: (message) => message.change.type === "set",
+  takes: (message) => message.change.type === "set" && !message.isDecidedHere,
   write(run, out) {
     writeIds(run, out);
     out.texts(keysOf(run));
@@ -213,6 +213,7 @@ const writeColumns: Columns<WriteRequest> = {
         opClient: small(opClients[index]!),
         opSeq: small(opSeqs[index]!),
         attempt: attempts[index]! >>> 0,
+        isDecidedHere: false,
         notAfter: small(notAfters[index]!),
         begunAt: small(begunAts[index]!),
       };

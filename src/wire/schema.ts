@@ -106,6 +106,7 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     opClient: count,
     opSeq: count,
     attempt: uint32,
+    isDecidedHere: bool,
     notAfter,
     begunAt: millis,
   }),

@@ -44,6 +44,7 @@ function set(cluster: MiniCluster, node: string, key: string, text: string, over
     opClient: 7,
     opSeq: Math.floor(Math.random() * 2 ** 40),
     attempt: 1,
+    isDecidedHere: false,
     notAfter: 0,
     begunAt: 0,
   } as const;

@@ -119,7 +119,14 @@ let opSeq = 0;
 function write(cluster: MiniCluster, node: string, key: string) {
   const value = new TextEncoder().encode("good");
   const change = { type: "set", value, format: 1, ttlMs: 0, condition: "none", ifVersion: 0 } as const;
-  const operation = { opClient: 7, opSeq: ++opSeq, attempt: 1, notAfter: 0, begunAt: 0 } as const;
+  const operation = {
+    opClient: 7,
+    opSeq: ++opSeq,
+    attempt: 1,
+    isDecidedHere: false,
+    notAfter: 0,
+    begunAt: 0,
+  } as const;
   return cluster.answer(cluster.request(node, { kind: "write", key, change, write: "quorum", ...operation }));
 }
 

@@ -114,6 +114,7 @@ class Caller {
       opClient: 77 + callers.indexOf(this),
       opSeq: id,
       attempt: 1,
+      isDecidedHere: false,
       notAfter: 0,
       begunAt: 0,
     }));

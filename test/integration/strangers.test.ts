@@ -63,6 +63,7 @@ const write = {
   opClient: 77,
   opSeq: 1,
   attempt: 1,
+  isDecidedHere: false,
   notAfter: 0,
   begunAt: 0,
 } as const;

@@ -228,7 +228,7 @@ describe("A node with certificates", () => {
     } as const;
     link.send({
       ...{ kind: "write", id: 1, key: "canary-key", change, write: "all", opClient: 7, opSeq: 1 },
-      ...{ attempt: 1, notAfter: 0, begunAt: 0 },
+      ...{ attempt: 1, isDecidedHere: false, notAfter: 0, begunAt: 0 },
     } as Parameters<typeof link.send>[0]);
     await vi.waitFor(async () => expect(await node.cache().get("canary-key")).toBe("canary-value"));
 

@@ -479,6 +479,7 @@ describe("a link", () => {
       opClient: 1,
       opSeq: 1,
       attempt: 1,
+      isDecidedHere: false,
       notAfter: 0,
       begunAt: 0,
     });

@@ -326,7 +326,14 @@ describe("PeerLinks", () => {
   ])("sends %s back that the member's version does not know", (_name, change) => {
     const { accept, links, inputs } = setUp();
     const old = accept(new FakeLink("peer", { capabilities: [] }));
-    const rest = { opClient: 1, opSeq: 1, attempt: 1, notAfter: 0, begunAt: 0 } as const;
+    const rest = {
+      opClient: 1,
+      opSeq: 1,
+      attempt: 1,
+      isDecidedHere: false,
+      notAfter: 0,
+      begunAt: 0,
+    } as const;
     const forward = (changed: Change): Forward => ({
       kind: "forward",
       id: 4,

@@ -158,6 +158,7 @@ const write = fc.record({
   opClient: count,
   opSeq: count,
   attempt,
+  isDecidedHere: fc.boolean(),
   notAfter: millis,
   begunAt: millis,
 });

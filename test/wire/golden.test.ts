@@ -86,6 +86,7 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
           opClient: 2 ** 40,
           opSeq: id,
           attempt: 1,
+          isDecidedHere: false,
           notAfter: 0,
           begunAt: 0,
         }),
@@ -99,12 +100,13 @@ const FRAMES: readonly (readonly [string, Source, readonly Message[], string])[]
         opClient: 1,
         opSeq: 9,
         attempt: 2,
+        isDecidedHere: false,
         notAfter: 0,
         begunAt: 5,
       },
     ],
     "dd000000030192fec600000032020000001101000110016b6b100201ff02ff10024060ea0000100110001001" +
-      "800000000000007042110100011001100010009a0203a16e920392ff00020109020005",
+      "800000000000007042110100011001100010009b0203a16e920392ff0002010902c20005",
   ],
   [
     "replies",

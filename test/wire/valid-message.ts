@@ -133,6 +133,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     opClient: count,
     opSeq: count,
     attempt: uint32,
+    isDecidedHere: boolean,
     notAfter: millis,
     begunAt: millis,
   },

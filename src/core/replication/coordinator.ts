@@ -319,7 +319,7 @@ export class Coordinator {
     const { view, slots } = this.#context;
     const list = view.ring?.preferenceList(slot) ?? [];
     const isReplica = list.includes(view.self);
-    if (isReplica && (isForwarded || request.attempt > 1)) return view.self;
+    if (isReplica && (isForwarded || request.attempt > 1 || request.isDecidedHere)) return view.self;
     if (isForwarded) return undefined;
     if (isReplica && slots.counts(slot) && !needsCurrent(request.change)) return view.self;
     const candidates = list.filter(

@@ -150,6 +150,7 @@ export class CoreKeyspace implements Keyspace {
         opClient: clientId,
         opSeq,
         attempt: 1,
+        isDecidedHere: false,
         notAfter: 0,
         begunAt: 0,
       },
@@ -333,7 +334,7 @@ const NOT_FOUND: GetReply = Object.freeze({
 /** The request of this attempt: with its id, its number and its latest moment. */
 function inForm({ id, request, attempts, sinceMs, deadlineMs }: Operation): ClientRequest {
   if (request.kind === "write") {
-    const { key, change, write, opClient, opSeq } = request;
+    const { key, change, write, opClient, opSeq, isDecidedHere } = request;
     return {
       kind: "write",
       id,
@@ -343,6 +344,7 @@ function inForm({ id, request, attempts, sinceMs, deadlineMs }: Operation): Clie
       opClient,
       opSeq,
       attempt: attempts,
+      isDecidedHere,
       notAfter: deadlineMs,
       begunAt: sinceMs,
     };

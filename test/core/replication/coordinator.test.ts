@@ -179,6 +179,7 @@ describe("Coordinator.write", () => {
       opClient: 1,
       opSeq: 1,
       attempt: 1,
+      isDecidedHere: false,
       notAfter: 0,
       begunAt: 0,
     };
@@ -196,18 +197,22 @@ describe("Coordinator.write", () => {
   });
 
   test.each([
-    { change: "set", attempt: 1, isFirstUp: true, runs: "here" },
-    { change: "increment", attempt: 1, isFirstUp: true, runs: "b" },
-    { change: "increment", attempt: 1, isFirstUp: false, runs: "here" },
-    { change: "increment", attempt: 2, isFirstUp: true, runs: "here" },
+    { change: "set", attempt: 1, isDecidedHere: false, isFirstUp: true, runs: "here" },
+    { change: "increment", attempt: 1, isDecidedHere: false, isFirstUp: true, runs: "b" },
+    { change: "increment", attempt: 1, isDecidedHere: false, isFirstUp: false, runs: "here" },
+    { change: "increment", attempt: 2, isDecidedHere: false, isFirstUp: true, runs: "here" },
+    { change: "increment", attempt: 1, isDecidedHere: true, isFirstUp: true, runs: "here" },
   ])(
-    "runs $change, attempt $attempt, at $runs when this node is the second replica and the first is up: $isFirstUp",
+    "runs $change, attempt $attempt (decided here: $isDecidedHere), at $runs when this node is the second replica and the first is up: $isFirstUp",
     (row) => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("b", "a");
       if (!row.isFirstUp) trio.a.usable.delete("b");
 
-      const id = trio.write(key, row.change === "set" ? setTo("v") : increment, { attempt: row.attempt });
+      const id = trio.write(key, row.change === "set" ? setTo("v") : increment, {
+        attempt: row.attempt,
+        isDecidedHere: row.isDecidedHere,
+      });
       trio.run(100);
 
       expect(forwards(trio).map(({ to }) => to)).toEqual(row.runs === "here" ? [] : [row.runs]);

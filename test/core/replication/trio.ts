@@ -97,7 +97,8 @@ export class Trio {
   write(key: string, change: Change, over: WriteOver = {}): number {
     const id = ++this.#lastId;
     const operation = { opClient: 7, opSeq: ++this.#lastSeq, attempt: 1, notAfter: 0, begunAt: 0 } as const;
-    const request = { kind: "write", id, key, change, write: "quorum", ...operation, ...over } as const;
+    const plain = { kind: "write", id, key, change, write: "quorum", isDecidedHere: false } as const;
+    const request = { ...plain, ...operation, ...over };
     this.coordinator.write(request, { type: "client", client: 1, id }, false, this.now);
     this.deliver();
     return id;
