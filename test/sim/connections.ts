@@ -233,7 +233,7 @@ export class Connections {
     const delayMs = this.#network.delayMs(source, target, connection.path);
     const atMs = Math.max(this.#queue.nowMs + delayMs, side.arrivesAfterMs + 0.001);
     side.arrivesAfterMs = atMs;
-    const isLost = this.#network.isLost(source, target, connection.path);
+    const isLost = this.#network.isLost(source, target, connection.path, bytes.length);
     this.#queue.at(atMs, () => {
       if (side.held.length === 0 && !isLost && !this.#network.isCut(source, target)) {
         this.#arrive(connection, from, bytes);
@@ -253,7 +253,7 @@ export class Connections {
     const [source, target] = this.#hosts(connection, from);
     this.#queue.after(side.retransmitMs, () => {
       if (side.held.length === 0) return;
-      const isLost = this.#network.isLost(source, target, connection.path);
+      const isLost = this.#network.isLost(source, target, connection.path, side.held[0]!.length);
       if (isLost || this.#network.isCut(source, target)) {
         side.retransmitMs = Math.min(RETRANSMIT_MS_MAX, side.retransmitMs * 2);
         this.#retransmitLater(connection, from);
@@ -279,7 +279,7 @@ export class Connections {
     const [source, target] = this.#hosts(connection, from);
     const copies = this.#network.isDuplicated(source, target, connection.path) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
-      if (this.#network.isLost(source, target, connection.path)) continue;
+      if (this.#network.isLost(source, target, connection.path, bytes.length)) continue;
       const delayMs = this.#network.delayMs(source, target, connection.path);
       // Not before the other side knows of the connection.
       const atMs = Math.max(this.#queue.nowMs + delayMs, connection.sides[from].arrivesAfterMs + 0.001);

@@ -11,13 +11,41 @@ export interface MembershipFigures {
   readonly firstDeadMs: number;
   readonly deadEverywhereMs: number;
   readonly messagesPerNodeSecond: number;
-  /** Verdicts of death on healthy members, in a minute of 1 % loss in which each tenth member stalls for 500 ms every 10 s. */
-  readonly falseDeaths: number;
+  /** Verdicts of death on healthy members, in a minute of each of {@link TROUBLES}. */
+  readonly falseDeaths: readonly number[];
 }
 
 const QUIET_MS = 10_000;
 const CRASH_MS_MAX = 60_000;
-const STALLS_MS = 60_000;
+const TROUBLE_MS = 60_000;
+
+/** What healthy members go through without being declared dead. */
+const TROUBLES: readonly { readonly title: string; begin(sim: SwimSim, chance: Prng): void }[] = [
+  {
+    title: "1 % loss, 500 ms stalls",
+    begin(sim, chance) {
+      sim.loss = 0.01;
+      stallSome(sim, chance, 500);
+    },
+  },
+  {
+    title: "10 % loss",
+    begin(sim) {
+      sim.loss = 0.1;
+    },
+  },
+  {
+    title: "1 s stalls",
+    begin: (sim, chance) => stallSome(sim, chance, 1_000),
+  },
+  {
+    title: "0.2 core",
+    begin(sim, chance) {
+      const node = sim.node(chance.below(sim.nodes.length));
+      for (let ms = 0; ms < TROUBLE_MS / 2; ms += 100) sim.at(sim.nowMs + ms, () => sim.stall(node, 80));
+    },
+  },
+];
 
 /** Measures one seed. Cost grows with the square of the nodes: two minutes at 1,000. */
 export function measureMembership(nodes: number, seed: number): MembershipFigures {
@@ -27,14 +55,13 @@ export function measureMembership(nodes: number, seed: number): MembershipFigure
   sim.runFor(QUIET_MS);
   const sent = sim.nodes.reduce((sum, node) => sum + node.sent, 0) - sentBefore;
 
-  stallSome(sim, seed);
-  const stallsFromMs = sim.nowMs;
-  sim.loss = 0.01;
-  sim.runFor(STALLS_MS);
-  sim.loss = 0;
-  const falseDeaths = sim
-    .eventsOf("memberLiveness", stallsFromMs)
-    .filter(({ event }) => event.liveness === "dead").length;
+  const falseDeaths = TROUBLES.map(({ begin }, index) => {
+    const fromMs = sim.nowMs;
+    begin(sim, new Prng(seed).fork(`trouble ${index}`));
+    sim.runFor(TROUBLE_MS);
+    sim.loss = 0;
+    return sim.eventsOf("memberLiveness", fromMs).filter(({ event }) => event.liveness === "dead").length;
+  });
 
   const crashedMs = sim.nowMs;
   const victim = sim.node(new Prng(seed).below(nodes));
@@ -56,12 +83,12 @@ export function measureMembership(nodes: number, seed: number): MembershipFigure
   };
 }
 
-function stallSome(sim: SwimSim, seed: number): void {
-  const chance = new Prng(seed).fork("stalls");
+/** Each tenth member, every ten seconds or so. */
+function stallSome(sim: SwimSim, chance: Prng, stallMs: number): void {
   for (const node of sim.nodes) {
     if (!chance.chance(0.1)) continue;
-    for (let ms = chance.below(10_000); ms < STALLS_MS - 1_000; ms += 5_000 + chance.below(10_000)) {
-      sim.at(sim.nowMs + ms, () => sim.stall(node, 500));
+    for (let ms = chance.below(10_000); ms < TROUBLE_MS - 1_000; ms += 5_000 + chance.below(10_000)) {
+      sim.at(sim.nowMs + ms, () => sim.stall(node, stallMs));
     }
   }
 }
@@ -69,7 +96,7 @@ function stallSome(sim: SwimSim, seed: number): void {
 /** The figures of some seeds as a table of medians, beside those that ALGORITHMS.md 2.4 gives for the same profile. */
 export function membershipTable(rows: readonly MembershipFigures[]): string {
   const seconds = (ms: number) => (ms / 1000).toFixed(1).padStart(13);
-  const lines = ["nodes  first suspect  first dead s    dead at all  messages/node/s  false deaths"];
+  const lines = ["nodes  first suspect  first dead s    dead at all  messages/node/s"];
   for (const nodes of new Set(rows.map((row) => row.nodes))) {
     const own = rows.filter((row) => row.nodes === nodes);
     const median = (pick: (row: MembershipFigures) => number) =>
@@ -83,9 +110,12 @@ export function membershipTable(rows: readonly MembershipFigures[]): string {
         median((row) => row.messagesPerNodeSecond)
           .toFixed(1)
           .padStart(15),
-        String(own.reduce((sum, row) => sum + row.falseDeaths, 0)).padStart(13),
       ].join("  "),
     );
+    for (const [index, { title }] of TROUBLES.entries()) {
+      const deaths = own.reduce((sum, row) => sum + row.falseDeaths[index]!, 0);
+      lines.push(`       healthy members said dead in a minute of ${title}: ${deaths}`);
+    }
   }
   return lines.join("\n");
 }

@@ -31,6 +31,9 @@ export const CALM: NetworkProfile = {
   duplicateChance: 0,
 };
 
+/** Frames above this size do not pass where large ones are lost. */
+const LARGE_BYTES = 600;
+
 /** Undoes one fault; doing so twice does nothing. */
 export type Heal = () => void;
 
@@ -43,6 +46,8 @@ export class Network {
   readonly #cuts = new Map<string, number>();
   readonly #loss = new Map<string, number>();
   readonly #slow = new Map<string, number>();
+  /** Directed pair -> how many faults lose its large frames. */
+  readonly #thin = new Map<string, number>();
 
   constructor(seed: number, profile: NetworkProfile) {
     this.#seed = seed;
@@ -75,7 +80,7 @@ export class Network {
   isDisturbed(host: string): boolean {
     if (this.profile.lossChance > 0 || this.#slow.has(host)) return true;
     const touches = (pair: string) => pair.startsWith(`${host}>`) || pair.endsWith(`>${host}`);
-    return [...this.#cuts.keys(), ...this.#loss.keys()].some(touches);
+    return [...this.#cuts.keys(), ...this.#loss.keys(), ...this.#thin.keys()].some(touches);
   }
 
   /** Splits hosts into groups that do not hear each other; hosts in no group hear everybody. */
@@ -94,6 +99,11 @@ export class Network {
     return counted(this.#loss, [`${from}>${to}`], chance);
   }
 
+  /** Loses every frame of more than {@link LARGE_BYTES} in one direction: a path that is thinner than its ends believe. */
+  loseLarge(from: string, to: string): Heal {
+    return counted(this.#thin, [`${from}>${to}`], 1);
+  }
+
   /** Adds a delay to everything a host sends or receives. */
   slowDown(host: string, ms: number): Heal {
     return counted(this.#slow, [host], ms);
@@ -109,7 +119,8 @@ export class Network {
     return ms;
   }
 
-  isLost(from: string, to: string, path: Path): boolean {
+  isLost(from: string, to: string, path: Path, bytes: number): boolean {
+    if (bytes > LARGE_BYTES && this.#thin.has(`${from}>${to}`)) return true;
     const chance = this.profile.lossChance + (this.#loss.get(`${from}>${to}`) ?? 0);
     return chance > 0 && this.#stream(from, to, path).chance(chance);
   }

@@ -5,6 +5,7 @@ import { loss, stalls } from "./bad-links.ts";
 import { calm } from "./calm.ts";
 import { clockOffset } from "./clocks.ts";
 import { asyncCrash, behind, crash, fullRestart, rollingCrash } from "./crashes.ts";
+import { gray } from "./gray.ts";
 import { joinAndLeave, twin } from "./membership.ts";
 import { evictedPair, longCut, oneWay, partition } from "./partitions.ts";
 import { pause } from "./pauses.ts";
@@ -19,6 +20,7 @@ export const SCENARIOS: readonly Scenario[] = [
   oneWay,
   loss,
   stalls,
+  gray,
   crash,
   behind,
   rollingCrash,
