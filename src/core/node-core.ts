@@ -147,7 +147,7 @@ export class NodeCore implements Machine<Input, Effect> {
       },
       nextId,
     );
-    const tenure = new Tenure({ cluster, fill, slots, outbox, copied: this.#copied });
+    const tenure = new Tenure({ cluster, fill, hints, slots, outbox, copied: this.#copied });
     const callers = new Callers({ options, cluster, coordinator, tenure, outbox });
     this.#hints = hints;
     this.#fill = fill;
@@ -374,11 +374,24 @@ export class NodeCore implements Machine<Input, Effect> {
       slotsGained: gained.length,
       slotsLost: isChange ? this.#slots.formerCount : 0,
     });
-    if (isChange) this.#slots.doubtInherited(previous, ring, self);
+    if (isChange) {
+      this.#slots.doubtInherited(previous, ring, self);
+      this.#doubtLeft(previous, ring);
+    }
     this.#foreignSlots.restart();
     this.#fill.restart(previous, now);
     this.#coordinator.ringChanged(now);
     this.#callers.publish();
+  }
+
+  /** Who left has taken along what it kept for this node, if they were not in touch. (Who died was in doubt from then on.) */
+  #doubtLeft(previous: Ring, ring: Ring): void {
+    const { membership } = this.#cluster;
+    for (const { id } of previous.members) {
+      if (ring.members.some((member) => member.id === id) || membership.get(id)?.liveness === "dead")
+        continue;
+      if (this.#catchUp.isAsking(id) || !this.#cluster.isUsable(id)) this.#slots.doubtShared(previous, id);
+    }
   }
 
   /** Who is gone may have acknowledged writes with others that this node has not got. */

@@ -165,4 +165,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a member that had left while it was cut off waited for members that it suspected, and asked none of them whether they had taken over",
   },
+  {
+    scenario: "swarm",
+    seed: 200110,
+    cause:
+      "a member left while another stood still, and took along the hints that it kept for it; that one went by its own copy",
+  },
 ];

@@ -9,6 +9,7 @@ import type { Now } from "../machine.ts";
 import { isInRing, type RingState } from "../messages.ts";
 import type { CopyCounts } from "../replication/copy.ts";
 import type { Fill } from "../replication/fill.ts";
+import type { Hints } from "../replication/hints.ts";
 import type { Outbox } from "../replication/outbox.ts";
 import type { SlotStates } from "../replication/slot-states.ts";
 import { changesToEnact, hasMajority, ownNextState } from "../ring-change.ts";
@@ -21,6 +22,7 @@ const RELEASE_PATIENCE_MS = 600_000;
 export interface TenureParts {
   readonly cluster: Cluster;
   readonly fill: Fill;
+  readonly hints: Hints;
   readonly slots: SlotStates;
   readonly outbox: Outbox;
   /** What was copied to this node so far. */
@@ -148,7 +150,7 @@ export class Tenure {
 
   /** The others have all they need: the process may end. */
   #maybeRelease(now: Now): void {
-    const { cluster, outbox } = this.#parts;
+    const { cluster, hints, outbox } = this.#parts;
     const hasWithdrawn = this.#joinPatience.isOut && !this.#isLeaving;
     if (cluster.own.ringState !== "left" || this.#isReleased || hasWithdrawn) return;
     this.#leftMs = Math.min(this.#leftMs, now.monoMs);
@@ -156,7 +158,8 @@ export class Tenure {
       .records()
       .filter(({ id, ringState }) => id !== cluster.self && isInRing(ringState));
     const isTaken = others.every(
-      ({ liveness, settledRingId }) => liveness === "dead" || settledRingId === cluster.ring?.id,
+      ({ id, liveness, settledRingId }) =>
+        liveness === "dead" || (settledRingId === cluster.ring?.id && hints.drain(id).isDrained),
     );
     if (isTaken || now.monoMs - this.#leftMs >= RELEASE_PATIENCE_MS) {
       this.#release();

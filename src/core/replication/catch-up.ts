@@ -50,6 +50,11 @@ export class CatchUp {
     return this.#pending.size > 0;
   }
 
+  /** Whether the member has not said yet that it keeps nothing for this node. */
+  isAsking(member: MemberId): boolean {
+    return this.#pending.has(member);
+  }
+
   /** Asks these members, this node excepted. */
   begin(members: readonly MemberId[], now: Now): void {
     if (this.#pending.size === 0) this.#sinceMs = now.monoMs;
