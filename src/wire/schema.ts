@@ -177,7 +177,6 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     id,
     status: readStatus,
     counts: bool,
-    isNewcomer: bool,
     entry: optional(entry),
     clearedVersion: count,
     known: optional(known),

@@ -157,9 +157,10 @@ export class Tenure {
     const others = cluster.membership
       .records()
       .filter(({ id, ringState }) => id !== cluster.self && isInRing(ringState));
+    const hasAll = (id: MemberId) => hints.drain(id).isDrained || !cluster.isUsable(id);
     const isTaken = others.every(
       ({ id, liveness, settledRingId }) =>
-        liveness === "dead" || (settledRingId === cluster.ring?.id && hints.drain(id).isDrained),
+        liveness === "dead" || (settledRingId === cluster.ring?.id && hasAll(id)),
     );
     if (isTaken || now.monoMs - this.#leftMs >= RELEASE_PATIENCE_MS) {
       this.#release();

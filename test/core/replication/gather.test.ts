@@ -75,7 +75,7 @@ describe("Gather", () => {
     expect(textOf(trio.reply(id))).toBe("v");
   });
 
-  test("believes a newcomer that it does not know an operation only when everybody has answered", () => {
+  test("does not take it from a newcomer that nobody knows an operation", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("a");
     trio.run(1_000);
@@ -138,7 +138,6 @@ describe("newestOf", () => {
       id: slot,
       status: "ok",
       counts: true,
-      isNewcomer: false,
       entry: undefined,
       clearedVersion: 0,
       known: undefined,
