@@ -1,7 +1,8 @@
 // Opening a link: name lookup, TCP, TLS, WebSocket and handshake under one time limit, and one sentence for each way to fail.
 
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import WebSocket, { type ClientOptions } from "ws";
+import { parseAddress } from "../base/address.ts";
 import { CacheError, type ErrorCode } from "../base/errors.ts";
 import { HANDSHAKE_BYTES_MAX, type LinkLimits, resolveLinkLimits } from "../wire/limits.ts";
 import type { DialOptions, Link } from "./link.ts";
@@ -9,6 +10,12 @@ import { DialerHandshake, type HandshakeStep } from "./link-handshake.ts";
 import { hardening, WebSocketLink } from "./link-socket.ts";
 import { shareSignal } from "./shared-signal.ts";
 import { tlsBinding } from "./tls-binding.ts";
+
+/**
+ * A connection that is not taken by then is given up, whatever time is left. The system would ask a second time after a second and a third
+ * after three: who is not there yet, or behind a cut that has just been mended, is reached sooner by dialling again.
+ */
+const CONNECT_MS_MAX = 500;
 
 /** One attempt. Settles exactly once; when it fails, nothing of it is left open. */
 export class Dial {
@@ -18,6 +25,8 @@ export class Dial {
   readonly #webSocket: WebSocket;
   readonly #settle: { readonly resolve: (link: Link) => void; readonly reject: (error: Error) => void };
   readonly #timer: NodeJS.Timeout;
+  /** From the lookup of the name on. */
+  #connectTimer: NodeJS.Timeout | undefined;
   #socket: Socket | undefined;
   #isConnected = false;
   #isSettled = false;
@@ -39,6 +48,7 @@ export class Dial {
         request.on("socket", (socket) => {
           this.#socket = socket;
           if (unref === true) socket.unref();
+          this.#limitConnect(socket);
         });
         request.end();
       },
@@ -75,6 +85,20 @@ export class Dial {
     });
     // Last, because an abort settles at once.
     if (signal?.aborted === true) this.#abort();
+  }
+
+  #limitConnect(socket: Socket): void {
+    const check = () => {
+      if (socket.connecting)
+        this.#fail("ERR_UNREACHABLE", `it took no connection within ${CONNECT_MS_MAX} ms`);
+    };
+    const begin = () => {
+      // What came while this process stood still is read first.
+      this.#connectTimer = setTimeout(() => setImmediate(check), CONNECT_MS_MAX);
+      if (this.#options.unref === true) this.#connectTimer.unref();
+    };
+    if (isIP(parseAddress(this.#options.address)?.host ?? "") === 0) socket.once("lookup", begin);
+    else begin();
   }
 
   readonly #abort = (): void => this.#fail("ERR_CLOSED", "the attempt was abandoned");
@@ -147,6 +171,7 @@ export class Dial {
   #finish(): void {
     this.#isSettled = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#connectTimer);
     this.#options.signal?.removeEventListener("abort", this.#abort);
   }
 }

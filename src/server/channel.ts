@@ -1,7 +1,7 @@
 // What this node has to say to one member (or to whoever answers at a seed's address) on one path: the open links, the
 // attempt to dial one, and the messages that wait for it.
 //
-// A link is dialled when there is something to send and none is open; while attempts fail they come 50 ms to 2 s apart (doubling, with
+// A link is dialled when there is something to send and none is open; while attempts fail they come 50 ms to 1 s apart (doubling, with
 // jitter, so that a whole cluster does not knock in step). A link that is lost at once counts as a failure: the other side may
 // have turned us away. Waiting messages are replaceable, because the core times out and
 // decides anew: they are kept for two seconds at most, and the oldest go first when there are too many.
@@ -32,7 +32,7 @@ export const CHANNEL_LIMITS: ChannelLimits = Object.freeze({
   bytesMax: 4 * 1024 * 1024,
   ageMsMax: 2_000,
   backoffMsMin: 50,
-  backoffMsMax: 2_000,
+  backoffMsMax: 1_000,
   stableMsMin: 1_000,
 });
 

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { connect, createServer as createTcpServer, type Socket } from "node:net";
+import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { WebSocketServer } from "ws";
 import { CacheError } from "../../src/base/errors.ts";
@@ -35,6 +36,34 @@ async function failureOf(attempt: Promise<unknown>): Promise<CacheError> {
   );
   expect(error).toBeInstanceOf(CacheError);
   return error as CacheError;
+}
+
+/** A listener that stands still and whose queue of connections is full: who dials now is not answered. */
+async function startFull(): Promise<{ readonly address: string; stop(): Promise<void> }> {
+  const code = `
+    const { parentPort } = require("node:worker_threads");
+    const server = require("node:net").createServer().listen({ host: "127.0.0.1", port: 0, backlog: 1 }, () => {
+      parentPort.postMessage(server.address().port);
+      setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+    });`;
+  const worker = new Worker(code, { eval: true });
+  const [port] = (await once(worker, "message")) as [number];
+  const taken: Socket[] = [];
+  for (let isTaken = true; isTaken; ) {
+    const socket = connect(port, "127.0.0.1").on("error", () => {});
+    taken.push(socket);
+    isTaken = await Promise.race([
+      once(socket, "connect").then(() => true),
+      new Promise<boolean>((resolve) => setTimeout(resolve, 200, false)),
+    ]);
+  }
+  return {
+    address: `127.0.0.1:${port}`,
+    stop: async () => {
+      for (const socket of taken) socket.destroy();
+      await worker.terminate();
+    },
+  };
 }
 
 /** Bytes that wait for all who dialled. */
@@ -252,6 +281,18 @@ describe("dialLink rejects", () => {
       message: expect.stringMatching("did not answer within 50 ms"),
     });
     await Promise.all(sockets.map((socket) => socket.destroyed || once(socket.resume(), "close")));
+  });
+
+  test("a host that takes no connection, after half a second", async () => {
+    const { address, stop } = await startFull();
+
+    const error = await failureOf(dial(address));
+
+    expect(error).toMatchObject({
+      code: "ERR_UNREACHABLE",
+      message: expect.stringMatching("took no connection within 500 ms"),
+    });
+    await stop();
   });
 
   test("a server that upgrades and says nothing, when the time is over", async () => {

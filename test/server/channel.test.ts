@@ -94,8 +94,8 @@ describe("Channel", () => {
     }
 
     const pauses = attemptsAt.slice(1).map((at, index) => at - attemptsAt[index]!);
-    expect(pauses.slice(0, 6)).toEqual([50, 100, 200, 400, 800, 1600]);
-    expect(pauses.slice(6).every((pause) => pause === 2_000)).toBe(true);
+    expect(pauses.slice(0, 5)).toEqual([50, 100, 200, 400, 800]);
+    expect(pauses.slice(5).every((pause) => pause === 1_000)).toBe(true);
     expect(channel.lastError?.message).toBe("refused");
   });
 
