@@ -114,6 +114,7 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
     "longest silence, ms",
     "p99, ms",
     "normal after, ms",
+    "queues worked off after, ms",
     "safe after, ms",
   ];
   const columns = [
@@ -128,7 +129,7 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
     `seed ${seed}${obstacle === undefined ? "" : `, plain processes: ${obstacle}`}`,
     ...renderTable(columns, cells, {
       paint: (look, text) => styleText(look, text),
-      look: (row, column) => (column === 11 && cells[row]?.[11] === "NO" ? "red" : undefined),
+      look: (row, column) => (column === 12 && cells[row]?.[12] === "NO" ? "red" : undefined),
     }),
     ...(missing.length === 0 ? [] : [`not done here: ${missing.join(", ")}`]),
     ...rows.flatMap((row) => row.findings.map((finding) => `  ${row.fault}: ${finding}`)),
@@ -136,9 +137,10 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
 }
 
 function tourCells(row: TourRow): string[] {
-  const { fault, nodes, calls, failed, mayFail, lost, notLinearizable, silenceMs, p99Ms, normalMs, safeMs } =
-    row;
-  const times = [silenceMs, p99Ms, normalMs].map((ms) => formatCount(Math.round(ms)));
+  const { fault, nodes, calls, failed, mayFail, lost, notLinearizable, safeMs } = row;
+  const times = [row.silenceMs, row.p99Ms, row.normalMs, row.workedOffMs].map((ms) =>
+    formatCount(Math.round(ms)),
+  );
   return [
     fault,
     nodes.join(", "),

@@ -59,8 +59,10 @@ export interface TourRow {
   readonly silenceMs: number;
   /** Of the load's calls that fell due while the fault lasted. */
   readonly p99Ms: number;
-  /** From the end of the fault until no call failed or took long any more. */
+  /** From the end of the fault until no call failed or took long any more, from when it was made. */
   readonly normalMs: number;
+  /** The same from when calls were due: the callers have worked off what had queued up behind the calls that waited. */
+  readonly workedOffMs: number;
   /** From the end of the fault until every slot had all its copies and every node said so; `undefined` when it did not within a minute. */
   readonly safeMs: number | undefined;
   /** How late this process itself was at worst: silence and times include that. */
@@ -444,8 +446,10 @@ async function oneFault(
   const silenceMs = load.takeSilenceMs();
   const result = await load.stop();
   const [verdict, history] = [await load.verify(), await storm.stop()];
-  const isAbnormal = ({ outcome, tookMs }: CallEnd) => outcome === "failed" || tookMs > LONG_CALL_MS;
-  const lastMs = ends.filter(isAbnormal).reduce((last, end) => Math.max(last, end.dueMs + end.tookMs), endMs);
+  const lastMs = (isLong: (end: CallEnd) => boolean) =>
+    ends
+      .filter((end) => end.outcome === "failed" || isLong(end))
+      .reduce((last, end) => Math.max(last, end.dueMs + end.tookMs), endMs);
   return {
     fault: kind.title,
     nodes: kind.needs.endsWith("clock") ? [...nodes, FAKED_NODE] : nodes,
@@ -460,7 +464,8 @@ async function oneFault(
     saidDead,
     silenceMs,
     p99Ms: p99Of(ends.filter(({ dueMs }) => dueMs >= beginMs && dueMs < endMs)),
-    normalMs: lastMs - endMs,
+    normalMs: lastMs(({ tookMs, queuedMs }) => tookMs - queuedMs > LONG_CALL_MS) - endMs,
+    workedOffMs: lastMs(({ tookMs }) => tookMs > LONG_CALL_MS) - endMs,
     safeMs,
     ownDelayMs: result.ownDelayMaxMs,
     findings: [
@@ -500,10 +505,11 @@ export function isTourRowKept(row: TourRow): boolean {
 }
 
 function tourLine(row: TourRow): string {
-  const { fault, nodes, calls, failed, lost, notLinearizable, silenceMs, normalMs, safeMs, ownDelayMs } = row;
+  const { fault, nodes, calls, failed, lost, notLinearizable, silenceMs, safeMs, ownDelayMs } = row;
+  const normal = `normal after ${Math.round(row.normalMs)} ms (queues worked off after ${Math.round(row.workedOffMs)} ms)`;
   const storm = `${row.stormFailed} of ${row.stormCalls} of the storm`;
   const safe = safeMs === undefined ? "NOT safe after a minute" : `safe after ${Math.round(safeMs)} ms`;
-  return `${fault} (${nodes.join(", ")}): ${calls} calls, ${failed} failed, ${storm}, ${lost} lost, ${notLinearizable} keys not linearizable, longest silence ${Math.round(silenceMs)} ms, p99 ${Math.round(row.p99Ms)} ms, normal after ${Math.round(normalMs)} ms, ${safe}, own delay ${Math.round(ownDelayMs)} ms${row.saidDead === undefined ? "" : `, ${row.saidDead} said dead`}`;
+  return `${fault} (${nodes.join(", ")}): ${calls} calls, ${failed} failed, ${storm}, ${lost} lost, ${notLinearizable} keys not linearizable, longest silence ${Math.round(silenceMs)} ms, p99 ${Math.round(row.p99Ms)} ms, ${normal}, ${safe}, own delay ${Math.round(ownDelayMs)} ms${row.saidDead === undefined ? "" : `, ${row.saidDead} said dead`}`;
 }
 
 function canDo({ needs }: Kind, hasHosts: boolean, hasClock: boolean): boolean {

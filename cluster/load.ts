@@ -31,7 +31,10 @@ export type CallOutcome = "ok" | "failed" | "missed" | "stale";
 /** One call that is over. Times in milliseconds, `dueMs` on the scale of `performance.now()`. */
 export interface CallEnd {
   readonly dueMs: number;
+  /** From when it was due. */
   readonly tookMs: number;
+  /** Part of that: behind earlier calls of its caller. */
+  readonly queuedMs: number;
   readonly outcome: CallOutcome;
 }
 
@@ -313,9 +316,10 @@ export class LoadGenerator {
     caller.isBusy = true;
     this.#inFlight++;
     for (let dueMs = caller.due.shift(); dueMs !== undefined; dueMs = caller.due.shift()) {
+      const queuedMs = performance.now() - dueMs;
       const outcome = await this.#call(caller);
       const nowMs = performance.now();
-      this.#options.onCall({ dueMs, tookMs: nowMs - dueMs, outcome });
+      this.#options.onCall({ dueMs, tookMs: nowMs - dueMs, queuedMs, outcome });
       this.#latencies.record(nowMs - dueMs);
       this.#noteSilence(nowMs - Math.max(dueMs, caller.lastCompletionMs));
       caller.lastCompletionMs = nowMs;

@@ -9,10 +9,16 @@ import type { LoadResult } from "../../cluster/load.ts";
 
 function aTimeline(): Timeline {
   const timeline = new Timeline();
-  for (let call = 0; call < 1_000; call++) timeline.add({ dueMs: call, tookMs: 1, outcome: "ok" });
+  for (let call = 0; call < 1_000; call++)
+    timeline.add({ dueMs: call, tookMs: 1, queuedMs: 0, outcome: "ok" });
   for (let call = 0; call < 100; call++)
-    timeline.add({ dueMs: 1_000 + call, tookMs: call + 1, outcome: call === 7 ? "failed" : "ok" });
-  timeline.add({ dueMs: 1_050, tookMs: 0.5, outcome: "missed" });
+    timeline.add({
+      dueMs: 1_000 + call,
+      tookMs: call + 1,
+      queuedMs: 0,
+      outcome: call === 7 ? "failed" : "ok",
+    });
+  timeline.add({ dueMs: 1_050, tookMs: 0.5, queuedMs: 0, outcome: "missed" });
   return timeline;
 }
 

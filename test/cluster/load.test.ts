@@ -1,7 +1,7 @@
 // The load generator against caches whose faults are known: it must report exactly those.
 
 import { describe, expect, test } from "vitest";
-import { LoadGenerator, type LoadTarget } from "../../cluster/load.ts";
+import { type CallEnd, LoadGenerator, type LoadTarget } from "../../cluster/load.ts";
 import { waitFor } from "../../cluster/wait.ts";
 import { CacheError } from "../../src/base/errors.ts";
 
@@ -97,7 +97,9 @@ describe("LoadGenerator", () => {
     let gate: Promise<void> | undefined;
     let open = () => {};
     target.before = () => gate;
-    const load = new LoadGenerator(target, { keys: 50, rate: 1000, callers: 5 });
+    const ends: CallEnd[] = [];
+    const onCall = (end: CallEnd) => ends.push(end);
+    const load = new LoadGenerator(target, { keys: 50, rate: 1000, callers: 5, onCall });
     await runUntil(load, 100);
 
     gate = new Promise((resolve) => {
@@ -112,6 +114,9 @@ describe("LoadGenerator", () => {
     expect(result.silenceMaxMs).toBeGreaterThan(100);
     // 150 of some 300 calls waited, most of them far longer than the five that were under way.
     expect(result.p99Ms).toBeGreaterThan(100);
+    const slow = ends.filter(({ tookMs, queuedMs }) => tookMs - queuedMs > 100);
+    expect(slow.length).toBeLessThanOrEqual(5);
+    expect(ends.filter(({ queuedMs }) => queuedMs > 20).length).toBeGreaterThan(50);
   });
 
   test("calls reads stale that return less than was acknowledged before", async () => {
