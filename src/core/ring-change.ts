@@ -11,7 +11,9 @@
 // kept because two changes at once can leave slots without enough counted replicas to serve. Two arbiters that disagree (a
 // partition) can at worst make two changes: that costs availability for a moment, never data.
 //
-// Evictions alone do not wait for members that fill their slots: those may wait for the evicted.
+// Evictions alone do not wait for members that fill their slots: those may wait for the evicted. Every change waits for members that are
+// dead and stay until they know the present ring, or go: whoever missed a ring would count for slots that it lost there, if the
+// next one gave them back.
 //
 //   joining --enacted--> warming --all slots count--> active --leave asked--> leaving --enacted--> left
 //                                                     active --dead for long--> condemned --enacted--> evicted
@@ -95,10 +97,13 @@ export function ownNextState({ self, records, ringId, isFilled }: RingChangeView
 export function changesToEnact(view: RingChangeView): readonly RingStateChange[] {
   const { self, records, ringId, plan, plannedRingId, isReachable } = view;
   if (plan === undefined || ringId === "" || arbiterOf(records) !== self.id) return [];
-  const alive = records.filter(({ ringState, liveness }) => isInRing(ringState) && liveness !== "dead");
+  // Who is dead and stays may be back in time: it must not have missed a whole ring, in which slots were not its own.
+  const concerned = records.filter(
+    (record) => isInRing(record.ringState) && (record.liveness !== "dead" || isStaying(record)),
+  );
   // Whoever fills its slots may wait for the very members that are to be evicted, and never be settled.
   const isEviction = plan.changes.every(({ ringState }) => ringState === "evicted");
-  const isSettled = alive.every(
+  const isSettled = concerned.every(
     ({ settledRingId, ringState }) => settledRingId === ringId || (isEviction && ringState === "warming"),
   );
   const isRehearsed = plan.members.every(

@@ -374,6 +374,38 @@ describe("NodeCore", () => {
     expect(rings()).toHaveLength(1);
   });
 
+  test("a member that missed a ring in which it lost a slot does not count for the slot when it gets it back", () => {
+    const cluster = started(NAMES.slice(0, 4));
+    const sleeper = cluster.nodes.get("n3")!;
+    const before = sleeper.core.view.ring!;
+    const first = cluster.nodes.get("n1")!.core;
+    cluster.start("n5");
+    while (first.view.ring!.members.length < 5) cluster.run(1);
+    // It stands still as the others go on to the ring with n5, and hears nothing of that one.
+    sleeper.isUp = false;
+    cluster.run(10_000);
+    const between = first.view.ring!;
+    const self = sleeper.core.view.self;
+    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) => {
+      const slot = slotOfKey(each);
+      return before.ownerOf(slot) === self && !between.isReplica(slot, self);
+    })!;
+    expect(cluster.answer(set(cluster, "n1", key, "new"))).toMatchObject({ kind: "written" });
+    cluster.input("n5", { kind: "leave" });
+    cluster.run(10_000);
+
+    sleeper.isUp = true;
+    cluster.input("n3", { kind: "stall", ms: 20_000 });
+    cluster.runUntil(
+      () => cluster.events.some(({ node, event }) => node === "n5" && event.type === "released"),
+      30_000,
+    );
+    cluster.run(2_000);
+
+    expect(first.view.ring!.id).toBe(before.id);
+    expect(get(cluster, "n3", key)).toBe("new");
+  });
+
   test("a node that stood still answers no read from its old copy alone", () => {
     const cluster = started();
     const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);

@@ -179,8 +179,18 @@ describe("changesToEnact", () => {
       false,
     ],
     [
-      "somebody dead is not settled",
+      "somebody dead who stays is not settled",
       [...RING, member("d", LEAVING), member("e", { settledRingId: OTHER, liveness: "dead" })],
+      false,
+    ],
+    [
+      "somebody dead who stays is settled",
+      [...RING, member("d", LEAVING), member("e", { liveness: "dead" })],
+      true,
+    ],
+    [
+      "somebody dead who goes as well is not settled",
+      [...RING, member("d", LEAVING), member("e", { ...CONDEMNED, settledRingId: OTHER })],
       true,
     ],
     [
