@@ -99,7 +99,11 @@ export class Hints {
   /** Remembers that `member` has not got `key`'s version. Past the bounds the whole slot is marked instead. */
   add(member: MemberId, hint: { readonly key: string; readonly slot: Slot }, now: Now): void {
     const target = this.#target(member);
-    if (target.slotsToSync.has(hint.slot)) return;
+    if (target.slotsToSync.has(hint.slot)) {
+      // What it was told of the slot before does not tell it of this.
+      target.overflowMs = now.monoMs;
+      return;
+    }
     if (target.hints.has(hint.key)) return;
     const bytes = bytesOf(hint.key);
     const { hintsPerTargetMax, hintBytesPerTargetMax } = this.#options;

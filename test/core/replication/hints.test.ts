@@ -151,6 +151,20 @@ describe("Hints", () => {
     expect(hints.drain(TARGET)).toEqual({ isDrained: true, slots: [slotOfKey("k")] });
   });
 
+  test("tells the target of a slot that it missed again after it was told of it, however long ago the first time was", () => {
+    const { hints, usable, outbox } = withHints(["1", "2", "3", "4", "5", "6"]);
+    const slot = slotOfKey("6");
+    usable.add(TARGET);
+    hints.replay(at(10));
+    expect(sent(outbox.take())).toContainEqual([TARGET, expect.objectContaining({ slots: [slot] })]);
+
+    usable.delete(TARGET);
+    hints.add(TARGET, { key: "6", slot }, at(599_000));
+    hints.replay(at(600_100));
+
+    expect(hints.drain(TARGET).slots).toContain(slot);
+  });
+
   test("drops what is for a member that is gone for good", () => {
     const { hints, gone, outbox } = withHints(["k"]);
     gone.add(TARGET);
