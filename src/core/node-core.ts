@@ -354,8 +354,10 @@ export class NodeCore implements Machine<Input, Effect> {
       recordsChanged: () => this.#callers.topologyChanged(),
       ringChanged: (ring, previous, now) => this.#ringChanged(ring, previous, now),
       ringPlanned: (planned, now) => this.#fill.rehearse(planned, now),
-      memberChanged: (member, isGone, isAnew, now) => {
+      memberChanged: (member, { isGone, isAnew, ringBefore }, now) => {
         if (isAnew) this.#links.restarted(member);
+        if (ringBefore !== this.#cluster.ring && ringBefore !== undefined)
+          this.#slots.doubtShared(ringBefore, member);
         this.#doubtShared(member);
         if (isGone) this.#peers.lost(member, now);
       },

@@ -406,6 +406,37 @@ describe("NodeCore", () => {
     expect(get(cluster, "n3", key)).toBe("new");
   });
 
+  test("nodes that hear at once that a member died and was evicted doubt what they shared with that one", () => {
+    const cluster = started();
+    const [sleeper, other] = [cluster.nodes.get("n3")!, cluster.nodes.get("n4")!];
+    const first = cluster.nodes.get("n1")!.core;
+    const { ring, self } = sleeper.core.view;
+    const victim = cluster.nodes.get("n2")!.core.view.self;
+    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) => {
+      const list = ring!.preferenceList(slotOfKey(each));
+      return list[0] === self && list[1] === victim && list[2] === other.core.view.self;
+    })!;
+    // Only the coordinator knows that the sleeper has missed this.
+    cluster.isLost = (from, to) => [from, to].sort().join() === "n2,n3";
+    cluster.run(1_000);
+    expect(cluster.answer(set(cluster, "n2", key, "new"))).toMatchObject({ kind: "written" });
+    cluster.kill("n2");
+    const liveness = () => first.status(cluster.now).members.find(({ id }) => id === victim)?.liveness;
+    cluster.runUntil(() => liveness() === "suspect");
+    for (const node of [sleeper, other]) node.isUp = false;
+    cluster.runUntil(() => liveness() === "dead");
+    cluster.request("n1", { kind: "command", command: "evict", member: "n2" });
+    cluster.run(300);
+    other.isUp = true;
+    cluster.input("n4", { kind: "stall", ms: 1_500 });
+    cluster.run(700);
+    sleeper.isUp = true;
+    cluster.input("n3", { kind: "stall", ms: 2_000 });
+    cluster.run(5_000);
+
+    expect(get(cluster, "n3", key)).toBe("new");
+  });
+
   test("a node that stood still answers no read from its old copy alone", () => {
     const cluster = started();
     const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);

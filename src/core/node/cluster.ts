@@ -41,8 +41,16 @@ export interface ClusterListener {
   ringChanged(ring: Ring, previous: Ring | undefined, now: Now): void;
   /** The ring to rehearse; `undefined` when none is planned, or this node will not be in it. */
   ringPlanned(planned: Ring | undefined, now: Now): void;
-  /** Another member died (`isGone`), or is another process than before (`isAnew`). */
-  memberChanged(member: MemberId, isGone: boolean, isAnew: boolean, now: Now): void;
+  /** Another member died, or is another process than before. */
+  memberChanged(member: MemberId, change: MemberChange, now: Now): void;
+}
+
+/** What has become of a member. */
+export interface MemberChange {
+  readonly isGone: boolean;
+  readonly isAnew: boolean;
+  /** The ring until this was known: the member may be out of the present one already. */
+  readonly ringBefore: Ring | undefined;
 }
 
 /** See the top of the file. */
@@ -152,6 +160,7 @@ export class Cluster implements ClusterView {
       return;
     }
     this.#parts.links.track(this.#idsToReach(records));
+    const ringBefore = this.#ring;
     if (hasTable) {
       this.#adoptRing(records, now);
       this.#planRing(records, now);
@@ -160,7 +169,7 @@ export class Cluster implements ClusterView {
     this.#isSettled = records.every(
       (record) => !isInRing(record.ringState) || record.settledRingId === ringId,
     );
-    this.#noteChanges(records, now);
+    this.#noteChanges(records, ringBefore, now);
   }
 
   /**
@@ -243,7 +252,7 @@ export class Cluster implements ClusterView {
     return known ?? Ring.build(members, parameters, hashes);
   }
 
-  #noteChanges(records: readonly MemberRecord[], now: Now): void {
+  #noteChanges(records: readonly MemberRecord[], ringBefore: Ring | undefined, now: Now): void {
     const seen = new Map<MemberId, MemberRecord>();
     for (const record of records) {
       const before = this.#seen.get(record.id);
@@ -251,7 +260,7 @@ export class Cluster implements ClusterView {
       if (before === undefined || record.id === this.self) continue;
       const isGone = record.liveness === "dead" && before.liveness !== "dead";
       const isAnew = record.generation !== before.generation;
-      if (isGone || isAnew) this.#listener.memberChanged(record.id, isGone, isAnew, now);
+      if (isGone || isAnew) this.#listener.memberChanged(record.id, { isGone, isAnew, ringBefore }, now);
     }
     this.#seen = seen;
   }
