@@ -229,12 +229,14 @@ export class Fill {
     const wanted = isDue ? slotsWhere((slot) => slots.isDoubtful(slot) && slots.counts(slot)) : [];
     if (ring !== undefined && wanted.length > 0) {
       for (const slot of wanted) slots.compare(slot);
+      // The other replicas may all have come with this ring: they say nothing yet, and those of the ring before know.
+      const earlier = view.isSettled ? ring : (this.#previous ?? ring);
       this.#doubtful = new Copy(this.#parts, {
         ringId: ring.id,
         isRehearsal: false,
         waitsForAbsent: false,
         slots: wanted,
-        candidates: (slot) => this.#candidates(slot, ring, ring),
+        candidates: (slot) => this.#candidates(slot, ring, earlier),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
         isUrgent: () => false,

@@ -20,7 +20,9 @@ beforeAll(async () => {
 });
 
 function makeFill() {
-  const nodes = new Map(MEMBERS.map((id) => [id, makeFixture(hashes, MEMBERS, { self: id as MemberId })]));
+  const nodes = new Map(
+    [...MEMBERS, "d"].map((id) => [id, makeFixture(hashes, MEMBERS, { self: id as MemberId })]),
+  );
   const a = nodes.get("a")!;
   const fill = new Fill({ ...a, isServing: () => false, lags: () => {}, isDead: () => false });
   const held: [string, Pull][] = [];
@@ -50,6 +52,11 @@ function makeFill() {
   return { ...a, fill, run, release, node: (id: string) => nodes.get(id)!, now: () => at(nowMs) };
 }
 
+function ringOf(members: readonly string[]): Ring {
+  const places = members.map((id) => ({ id: id as MemberId, weight: 1, zone: "" }));
+  return Ring.build(places, ringParameters(3), hashes);
+}
+
 describe("Fill", () => {
   test("makes warming slots count once they are copied", () => {
     const { fill, slots, ring, store, node, run, now } = makeFill();
@@ -70,6 +77,28 @@ describe("Fill", () => {
     node("c").store.merge(SLOT, entry(), now().wallMs);
     slots.doubt(SLOT);
 
+    run();
+
+    expect(slots.isTrusted(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
+  test("compares a doubtful slot with those who held it before, while its other replicas have just gained it", () => {
+    const { fill, ring, slots, store, usable, change, node, run, now } = makeFill();
+    const previous = ringOf(["a", "d"]);
+    for (const id of ["b", "c"]) {
+      node(id).slots.reset();
+      node(id).slots.adopt(ring, id as MemberId, false);
+    }
+    const former = node("d");
+    former.slots.adopt(previous, "d" as MemberId, true);
+    former.slots.adopt(ring, "d" as MemberId, false);
+    former.store.merge(SLOT, entry(), now().wallMs);
+    usable.add("d");
+    change.isSettled = false;
+    slots.doubt(SLOT);
+
+    fill.restart(previous, now());
     run();
 
     expect(slots.isTrusted(SLOT)).toBe(true);
