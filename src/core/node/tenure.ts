@@ -37,6 +37,8 @@ export class Tenure {
   #isLeaving = false;
   #leftMs = Number.POSITIVE_INFINITY;
   #isReleased = false;
+  /** How often others were asked whether they have taken over. */
+  #asked = 0;
   /** What was known when the ring change was last looked at. */
   #looked: {
     readonly viewVersion: number;
@@ -166,8 +168,10 @@ export class Tenure {
       this.#release();
       return;
     }
-    // One that is out accuses nobody and hears no defence either: whom it suspected as it went stays suspect here, and answers all the same.
-    const member = others.find(({ id }) => cluster.isUsable(id))?.id;
+    // One that is out accuses nobody and hears no defence: whom it suspected as it went stays suspect here, whom it did not stays alive.
+    // So all are asked in turn, until one answers.
+    const members = others.filter(({ liveness }) => liveness !== "dead");
+    const member = members[this.#asked++ % members.length]?.id;
     if (member !== undefined) cluster.membership.syncWith(member, now, outbox.effects);
   }
 
