@@ -71,6 +71,8 @@ const STALL_MS = 100;
 export class NodeProcess implements Endpoint {
   readonly host: string;
   readonly id: MemberId;
+  /** As it stands in the versions that it gives. */
+  readonly origin: number;
   readonly role = "node" as const;
   readonly loop: ProcessLoop;
   epoch = 0;
@@ -98,6 +100,7 @@ export class NodeProcess implements Endpoint {
   constructor(host: string, env: NodeEnvironment, id = host) {
     this.host = host;
     this.id = id as MemberId;
+    this.origin = env.hashes.hash32(id);
     this.#env = env;
     this.#prng = prngFor(env.seed, `node shell ${host}`);
     const machine = {

@@ -177,4 +177,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a slot got two new replicas at once, who vouched for not knowing a write that its coordinator, the third, had issued and not stored itself",
   },
+  {
+    scenario: "swarm",
+    seed: 401628,
+    cause:
+      "a first replica built an increment on another node's that was there only; a repeat of that one, which two others did not know, was applied on top",
+  },
 ];

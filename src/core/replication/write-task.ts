@@ -123,13 +123,15 @@ export class WriteTask implements Task {
   // ---- ask
 
   /**
-   * On this node's own copy, when the decision is to write: then it goes to a majority. A reason not to write may be a version
-   * that another node's failed write left here only: others have to share it.
+   * On this node's own copy, when it gave the version itself and the decision is to write: then it goes to a majority. What another node
+   * gave may be here only, and shut out elsewhere by a repeat, which would then be applied on top of what is built on it. A reason not to
+   * write may be such a version, too: others have to share it.
    */
   #decideAlone(now: Now): void {
     const held = this.#context.store.peek(this.#slot, this.#request.key);
+    const isOwn = held === undefined || held.origin === this.#context.origin;
     const isWrite = decide(this.#request.change, liveOf(held, now), now.wallMs).type === "write";
-    if (isWrite || this.#request.write === "async") this.#decide(held, now);
+    if ((isOwn && isWrite) || this.#request.write === "async") this.#decide(held, now);
     else this.#readCurrent(now);
   }
 

@@ -220,6 +220,22 @@ describe("Coordinator.write", () => {
     },
   );
 
+  test("brings what another node left here only to a majority before it builds on it: a repeat finds it there", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    const before = entry({ key, value: bytes("3"), format: 3, version: version(1) });
+    for (const member of ["a", "b", "c"]) trio.put(member, before);
+    const left = { value: bytes("4"), version: version(2), opClient: 9, opSeq: 29, opAttempt: 1 };
+    trio.put("a", { ...before, ...left });
+
+    const id = trio.write(key, increment);
+    trio.run(100);
+
+    expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 5 });
+    const knowing = ["b", "c"].filter((member) => trio.node(member).operations.find(9, 29).version > 0);
+    expect(knowing).not.toEqual([]);
+  });
+
   test("refuses what came after its caller stopped waiting, and what is too large", () => {
     const trio = new Trio(hashes);
     const late = trio.write("k", setTo("v"), { notAfter: 1 });

@@ -1,8 +1,8 @@
 // The strongest check of durability: at the very moment at which a node tells a client that a quorum write happened, enough of
 // the key's natural replicas must hold it, or something newer. It finds a lost write at its cause, long before a reader would.
 //
-// Not judged, because the onlooker cannot tell: writes during which the ring changed, during which a replica of the key
-// crashed, writes that every replica has replaced already, and values with a ttl once a replica's clock has been off.
+// Not judged, because the onlooker cannot tell: writes during which the ring changed (also for the node alone that gave the version), during which a
+// replica of the key crashed, writes that every replica has replaced already, and values with a ttl once a replica's clock has been off.
 
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { RingId } from "../../../src/base/ids.ts";
@@ -76,7 +76,7 @@ export class AcknowledgementAuditor {
     // Of several versions of one write the oldest is the one that was acknowledged; the others are dead, or newer.
     const versions = held.filter((entry) => entry !== undefined && isWrittenBy(entry, request));
     const [own, ...others] = versions.filter((entry) => entry !== undefined);
-    if (own === undefined) return;
+    if (own === undefined || this.#hasOtherRing(own.origin, ringId)) return;
     const oldest = others.reduce((least, entry) => (isAtLeast(entry, least) ? least : entry), own);
     this.judgedTotal++;
     const isCleared = (node: NodeProcess) =>
@@ -100,6 +100,12 @@ export class AcknowledgementAuditor {
     const entry = node.store?.peek(slot, key);
     const older = this.#world.nodes.get(`${node.id}-old`)?.store?.peek(slot, key);
     return older !== undefined && (entry === undefined || isAtLeast(older, entry)) ? older : entry;
+  }
+
+  /** The node that was asked may have handed the write on, to one that has heard of another ring. */
+  #hasOtherRing(origin: number, ringId: RingId | ""): boolean {
+    const giver = [...this.#world.nodes.values()].find((node) => node.origin === origin);
+    return giver !== undefined && this.#ringOf(giver) !== ringId;
   }
 
   #ringOf(node: NodeProcess): RingId | "" {
