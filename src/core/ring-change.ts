@@ -23,6 +23,7 @@
 
 import { compareIds, type MemberId, type RingId } from "../base/ids.ts";
 import { isInRing, type MemberRecord, type Place, placed, type RingState, wantedPlace } from "./messages.ts";
+import { RING_MEMBERS_MAX } from "./ring/ring.ts";
 
 /** What becomes of one member. */
 export interface RingStateChange {
@@ -61,10 +62,12 @@ export function planOf(records: readonly MemberRecord[], replicas: number): Ring
   const isFilling = staying.some(({ ringState }) => ringState === "warming");
   const isAnyGone = leaving.some(({ liveness }) => liveness === "dead");
   const isWhole = staying.every(({ liveness }) => liveness !== "dead") && !(isFilling && isAnyGone);
+  // Whoever finds no room waits.
+  const room = Math.max(0, RING_MEMBERS_MAX - staying.length);
   const joining = records
     .filter(({ ringState, liveness }) => isWhole && ringState === "joining" && liveness === "alive")
     .sort((a, b) => compareIds(a.id, b.id))
-    .slice(0, staying.length < replicas ? records.length : staying.length);
+    .slice(0, Math.min(room, staying.length < replicas ? room : staying.length));
   const moving = isWhole ? staying.flatMap(moveOf) : [];
   if (leaving.length + joining.length + moving.length === 0) return undefined;
   const members = [...staying, ...joining].map((record) => {

@@ -224,23 +224,30 @@ describe("A member that holds the secret and forges", () => {
     expect(write(cluster, "n2", "after")).toMatchObject({ kind: "written", outcome: true });
   });
 
-  test("an endless list of members: a thousand are believed in at most, and it is not heard any more", () => {
-    const cluster = started();
-    const believed = () => cluster.nodes.get("n1")!.core.status(cluster.now).members.length;
+  test.each(["joining", "active"] as const)(
+    "an endless list of %s members: a thousand are believed in at most, and it is not heard any more",
+    (ringState) => {
+      const cluster = started();
+      const ringBefore = cluster.nodes.get("n1")!.core.view.ring;
+      const believed = () => cluster.nodes.get("n1")!.core.status(cluster.now).members.length;
 
-    for (let list = 0; list < 8; list++) {
-      const records = Array.from({ length: 500 }, (_, index) => {
-        const id = `fake-${list}-${index}` as MemberId;
-        return recordOf(cluster, "n2", { id, address: "10.0.0.1:1", ringState: "joining", ringSeq: 0 });
-      });
-      const message: GossipMessage = { kind: "sync", wantsReply: false, records };
-      cluster.input("n1", { kind: "gossip", from: EVIL, fromAddress: "n5:1", message });
-    }
+      for (let list = 0; list < 8; list++) {
+        const records = Array.from({ length: 500 }, (_, index) => {
+          const id = `fake-${list}-${index}` as MemberId;
+          return recordOf(cluster, "n2", { id, address: "10.0.0.1:1", ringState, ringSeq: 0 });
+        });
+        const message: GossipMessage = { kind: "sync", wantsReply: false, records };
+        cluster.input("n1", { kind: "gossip", from: EVIL, fromAddress: "n5:1", message });
+      }
 
-    expect(believed()).toBeLessThanOrEqual(5 + 1_024);
-    const told = cluster.events.filter(({ event }) => event.type === "quarantined");
-    expect(told).toMatchObject([{ node: "n1", event: { member: EVIL } }]);
-  });
+      expect(believed()).toBeLessThanOrEqual(5 + 1_024);
+      const { ring } = cluster.nodes.get("n1")!.core.view;
+      if (ringState === "joining") expect(ring?.id).toBe(ringBefore?.id);
+      expect(ring!.members.length).toBeLessThanOrEqual(1_024);
+      const told = cluster.events.filter(({ event }) => event.type === "quarantined");
+      expect(told).toMatchObject([{ node: "n1", event: { member: EVIL } }]);
+    },
+  );
 
   test("leaps of an incarnation: refused, so that nobody is driven to numbers that nobody believes", () => {
     const cluster = started();

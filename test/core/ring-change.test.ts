@@ -145,6 +145,18 @@ describe("planOf", () => {
   });
 });
 
+describe("planOf, of a ring that is nearly full,", () => {
+  test("lets in as many as there is room for", () => {
+    const names = Array.from({ length: 1_020 }, (_, index) => `m${String(index).padStart(4, "0")}`);
+    const joiners = Array.from({ length: 10 }, (_, index) => member(`z${index}`, { ringState: "joining" }));
+
+    const plan = planOf([...names.map((name) => member(name)), ...joiners], 3);
+
+    expect(plan?.members.length).toBe(1_024);
+    expect(plan?.changes.map(({ id }) => id)).toEqual(["z0", "z1", "z2", "z3"]);
+  });
+});
+
 describe("changesToEnact", () => {
   const isEnacted = (self: string, records: readonly MemberRecord[], over: Partial<RingChangeView> = {}) =>
     changesToEnact(viewOf(self, records, over)).length > 0;

@@ -17,7 +17,7 @@ import { isInRing, type MemberRecord, wantedPlace } from "../messages.ts";
 import type { NodeCoreOptions } from "../options.ts";
 import type { ClusterView } from "../replication/cluster-view.ts";
 import type { SlotStates } from "../replication/slot-states.ts";
-import { computeRingId, Ring, type RingMember, ringParameters } from "../ring/ring.ts";
+import { computeRingId, RING_MEMBERS_MAX, Ring, type RingMember, ringParameters } from "../ring/ring.ts";
 import { planOf, type RingPlan } from "../ring-change.ts";
 
 /** Addresses tried by a node that starts over. */
@@ -241,9 +241,9 @@ export class Cluster implements ClusterView {
     this.#listener.ringPlanned(isMember ? this.#plannedRing : undefined, now);
   }
 
-  /** The ring of these members; the present or the planned one when it is that. */
+  /** The ring of these members; the present or the planned one when it is that. None of more members than are ever let in: that is forged. */
   #ringOf(records: readonly MemberRecord[]): Ring | undefined {
-    if (records.length === 0) return undefined;
+    if (records.length === 0 || records.length > RING_MEMBERS_MAX) return undefined;
     const members: readonly RingMember[] = records.map(({ id, weight, zone }) => ({ id, weight, zone }));
     const { hashes, options } = this.#parts;
     const parameters = ringParameters(options.replicas);
