@@ -1,4 +1,4 @@
-// `npm run chaos [-- --rounds N] [--keys N] [--only NAME,...] [--json]`: every scenario against real processes, ten rounds each, and a table of
+// `npm run chaos [-- --rounds N] [--keys N] [--only NAME,...] [--json]`: every scenario against real processes, ten rounds each of what may happen any time, and a table of
 // what was promised and what was seen. It takes about ten minutes.
 // `npm run chaos -- --minutes N [--seed S] [--faults NAME,...] [--plain] [--json]`: a tour of faults of hosts, network and clocks
 // (fault-tour.ts), and a table of what each did. Both exit 0 only when every promise was kept.

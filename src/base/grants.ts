@@ -8,7 +8,7 @@ export const COMMAND_CLASSES = ["read", "write", "delete", "admin", "cluster"] a
 
 /**
  * `read`: values, and the names of keys. `write`: sets, touches, increments (which return the new number). `delete`: removing keys.
- * `admin`: status, metrics, counts, and what concerns other connections. `cluster`: taking nodes out of the cluster.
+ * `admin`: status, metrics, and what concerns other connections. `cluster`: taking nodes out of the cluster, weights and zones.
  */
 export type CommandClass = (typeof COMMAND_CLASSES)[number];
 

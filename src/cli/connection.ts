@@ -25,7 +25,7 @@ export interface ConnectionOptions {
   readonly json?: boolean;
 }
 
-/** Adds `--server`, `--timeout`, `--cluster`, `--secret-file`, `--tls-*` and `--json` to a command. */
+/** Adds `--server`, `--timeout`, `--cluster`, `--user`, `--secret-file`, `--tls-*` and `--json` to a command. */
 export function withConnectionOptions(command: Command): Command {
   return command
     .addOption(

@@ -33,7 +33,11 @@ export function withSharedNodeFlags(command: Command): Command {
         choices: READ_MODES,
       }),
     )
-    .addOption(option("--value-bytes-max <size>", "largest value (default 8mb)", { parse: size }))
+    .addOption(
+      option("--value-bytes-max <size>", "largest value (default 8mb, or a quarter of --memory)", {
+        parse: size,
+      }),
+    )
     .addOption(
       option(
         "--dead-grace <duration>",

@@ -78,7 +78,7 @@ export function buildProgram(isJson = false): Command {
 }
 
 const HELP_END = `
-Every option can also be given as an environment variable: --secret-file as RINGHOLD_SECRET_FILE, --server as RINGHOLD_URL.
+Every option of these commands can also be given as an environment variable: --secret-file as RINGHOLD_SECRET_FILE, --server as RINGHOLD_URL.
 Data goes to stdout, words to stderr. Exit code 0: done, 1: failed (or absent), 2: asked wrongly.
 
 Start with:  ringhold cluster start`;

@@ -3,10 +3,11 @@
 // Any node takes any key. A replica coordinates; another node forwards a write, once, to a replica that can be reached. A write
 // whose outcome depends on the value there (delete, touch, increment, conditions) is decided by the slot's acting primary, the
 // first replica that can be reached: elsewhere it is forwarded there on the first attempt, and decided by whoever gets a
-// repeated attempt, since the repeat means that the primary did not answer. Such writes of one key run one at a time.
+// repeated attempt, since the repeat means that the primary did not answer, or one that says so, because its caller goes around a slow
+// primary. Such writes of one key run one at a time.
 //
 // A read of mode `one` is answered from this node's copy alone only where that keeps the promise: this node is first in the
-// key's preference list, counts for the slot, and is not behind. One of scope `any` is answered by every replica that counts and is
+// key's preference list, counts for the slot, which is not in doubt, and is not behind. One of scope `any` is answered by every replica that counts and is
 // not behind, as it has it. Everything else gathers.
 
 import type { ErrorCode } from "../../base/errors.ts";

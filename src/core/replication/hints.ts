@@ -45,7 +45,7 @@ interface Target {
   toldMs: number;
   /** Slots cleared meanwhile, with the version. */
   readonly cleared: Map<Slot, number>;
-  /** By message id: the key and the version that was sent. */
+  /** By message id: the slots and the version that were sent. */
   readonly clearsInFlight: Map<
     number,
     { readonly slots: readonly Slot[]; readonly version: number; readonly sentMs: number }

@@ -13,7 +13,7 @@ export const WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong k
 export const OVERFLOW = "ERR increment or decrement would overflow";
 export const TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
-/** What an operation's failure is to a Redis client. The README has the same table. */
+/** What an operation's failure is to a Redis client. */
 export function errorOf(failure: Failure, isWrite: boolean): ErrorReply {
   const doubt = failure.applied === "maybe" ? "; the write may have been applied" : "";
   switch (failure.code) {
