@@ -287,11 +287,13 @@ export interface ReadReplicaReply {
   readonly kind: "readReply";
   readonly id: number;
   readonly status: "ok" | "ring" | "notReplica";
-  /**
-   * False while this replica is warming for the slot, and while it cannot know the asked operation, because it has not counted for as long: its
-   * answer must not count towards a quorum.
-   */
+  /** False while this replica is warming for the slot: its answer must not count towards a quorum. */
   readonly counts: boolean;
+  /**
+   * It counts, and cannot know the asked operation: a change of the ring has given it the slot since the operation began. That it does not
+   * know it means something only when all others have answered.
+   */
+  readonly isNewcomer: boolean;
   /** The held entry, be it a tombstone or expired; `undefined` when nothing is held. */
   readonly entry: Entry | undefined;
   /** Everything of the slot up to this version is known to be deleted; 0 for none. */

@@ -284,7 +284,7 @@ const read: Columns<ReadReplica> = {
 
 /** Only replies that hold an entry and say nothing of an operation: the others are short. */
 const readReply: Columns<ReadReplicaReply> = {
-  takes: (message) => message.entry !== undefined && message.known === undefined,
+  takes: (message) => message.entry !== undefined && message.known === undefined && !message.isNewcomer,
   write(run, out) {
     writeIds(run, out);
     write(run, out, (message) => READ_STATUS.numbers[message.status]);
@@ -309,6 +309,7 @@ const readReply: Columns<ReadReplicaReply> = {
         id: ids[index]! >>> 0,
         status: READ_STATUS.values[statuses[index]!]!,
         counts: counts[index] === 1,
+        isNewcomer: false,
         entry: entries[index],
         clearedVersion: small(clearedVersions[index]!),
         known: undefined,

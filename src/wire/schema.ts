@@ -177,6 +177,7 @@ const SCHEMAS: { readonly [K in Message["kind"]]: Schema<MessageOf<K>> } = {
     id,
     status: readStatus,
     counts: bool,
+    isNewcomer: bool,
     entry: optional(entry),
     clearedVersion: count,
     known: optional(known),

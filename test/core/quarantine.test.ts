@@ -70,7 +70,7 @@ describe("Quarantine", () => {
     [
       "the answer to a read",
       (clearedVersion) => ({
-        ...{ kind: "readReply", id: 1, status: "ok", counts: true },
+        ...{ kind: "readReply", id: 1, status: "ok", counts: true, isNewcomer: false },
         ...{ entry: undefined, clearedVersion, known: undefined },
       }),
     ],

@@ -172,12 +172,6 @@ export const REGRESSIONS: readonly Regression[] = [
       "a member left while another stood still, and took along the hints that it kept for it; that one went by its own copy",
   },
   {
-    scenario: "ring-changes",
-    seed: 300407,
-    cause:
-      "a slot got two new replicas at once, who vouched for not knowing a write that its coordinator, the third, had issued and not stored itself",
-  },
-  {
     scenario: "swarm",
     seed: 401628,
     cause:

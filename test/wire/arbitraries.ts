@@ -238,6 +238,7 @@ export const MESSAGE_ARBITRARIES = {
     id,
     status: fc.constantFrom("ok", "ring", "notReplica"),
     counts: fc.boolean(),
+    isNewcomer: fc.boolean(),
     entry: fc.option(entryArbitrary, { nil: undefined }),
     clearedVersion: count,
     known: fc.option(fc.record({ version: positive, outcome }), { nil: undefined }),

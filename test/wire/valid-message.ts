@@ -185,6 +185,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     id: uint32,
     status: among("ok", "ring", "notReplica"),
     counts: boolean,
+    isNewcomer: boolean,
     entry: or(entry, among(undefined)),
     clearedVersion: count,
     known: or(shaped({ version: positive, outcome }), among(undefined)),

@@ -3,7 +3,8 @@
 // All natural replicas that can be reached are asked at once. Answers of warming replicas are kept (newer is newer) but do not
 // count. Replicas on another ring, or warming, are asked again until the deadline: both pass.
 //
-// `quorum` waits for a majority of counted answers, and for those of everybody within the replica timeout when it `wantsAll`.
+// `quorum` waits for a majority of counted answers, and for those of everybody within the replica timeout when it `wantsAll`. Newcomers, who
+// cannot know the operation that is asked about, make up a majority only when everybody has answered and counts: those who stayed would know it.
 // `degraded` prefers that, and settles for any counted answer once the
 // replica timeout has passed or nobody is left to wait for: reads of mode `one` with replicas missing.
 
@@ -150,10 +151,13 @@ export class Gather implements Task {
   #maybeFinish(now: Now): void {
     if (this.#isOver) return;
     const answers = this.#usefulAnswers();
-    const counted = answers.filter(
+    const counting = answers.filter(
       ({ member, reply }) => reply.counts && !this.#request.except?.has(member),
-    ).length;
-    if (this.#list.length > 0 && this.#isEnough(counted, now)) {
+    );
+    const newcomers = counting.filter(({ reply }) => reply.isNewcomer).length;
+    const isEverybody = counting.length === this.#list.length;
+    const counted = isEverybody ? counting.length : counting.length - newcomers;
+    if (this.#list.length > 0 && this.#isEnough(counted, counting.length, now)) {
       this.#finish(
         {
           status: "ok",
@@ -180,10 +184,10 @@ export class Gather implements Task {
     );
   }
 
-  #isEnough(counted: number, now: Now): boolean {
+  #isEnough(counted: number, answered: number, now: Now): boolean {
     const isSettled = this.#waiting.size === 0 || now.monoMs >= this.#settleMs;
     if (counted >= majorityOf(this.#list.length)) return isSettled || this.#request.wantsAll !== true;
-    return this.#request.mode === "degraded" && isSettled && counted > 0 && !this.#isOnlyOwnAndOutdated();
+    return this.#request.mode === "degraded" && isSettled && answered > 0 && !this.#isOnlyOwnAndOutdated();
   }
 
   /** A copy that may have missed writes is no answer by itself; peers come back, or are given up, within seconds. */

@@ -8,7 +8,7 @@
 //    an earlier attempt is dead once a later attempt completed under another version. Where an operation is stored, or was before
 //    something newer came, it is not stored under another version: a value that was shown is on a majority, so nothing is written twice.
 // 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
-//    copied into it before are entries, and not what they replaced.
+//    copied into it before are entries, and not what they replaced. A newcomer says that it is one.
 // 5. No new write is stored from a clock too far ahead, unless it follows what is held here, nor past the instant the sender set.
 //    What other replicas hold already is taken however far ahead it is: refused for good, the copies could never agree.
 
@@ -60,6 +60,7 @@ export class Replica {
       kind: "readReply",
       id: request.id,
       counts: false,
+      isNewcomer: false,
       entry: undefined,
       clearedVersion: 0,
       known: undefined,
@@ -71,10 +72,12 @@ export class Replica {
     const entry = store.peek(slot, request.key);
     const isKnown = request.opClient === 0 || known.version > 0 || isOf(entry, request);
     const canTell = isKnown || slots.countsSince(slot, request.begunAt);
+    const isNewcomer = !canTell && slots.isNewcomer(slot);
     return {
       ...reply,
       status: "ok",
-      counts: canTell && slots.counts(slot),
+      counts: canTell ? slots.counts(slot) : isNewcomer,
+      isNewcomer,
       entry,
       clearedVersion: store.clearedVersion(slot),
       known: known.version > 0 ? { version: known.version, outcome: known.number } : undefined,

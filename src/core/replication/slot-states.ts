@@ -60,6 +60,11 @@ export class SlotStates {
     return this.counts(slot) && this.#countedSinceMs[slot]! <= sinceMs;
   }
 
+  /** Whether the slot counts, and a change of the ring has given it to this node: it was never lost here. */
+  isNewcomer(slot: Slot): boolean {
+    return this.counts(slot) && this.#gained[slot] === 1;
+  }
+
   isWarming(slot: Slot): boolean {
     return this.#states[slot] === WARMING;
   }
@@ -90,7 +95,7 @@ export class SlotStates {
 
   /**
    * Moves every slot to its state under the next ring. `isFounding`: there is nobody to copy from, new slots count at once.
-   * `isChange`: this node knew a ring before, and what it gains it never lost ({@link isGained}). Returns the slots that are warming now
+   * `isChange`: this node knew a ring before, and what it gains it never lost ({@link isNewcomer}). Returns the slots that are warming now
    * and were not before.
    */
   adopt(ring: Ring, self: MemberId, isFounding: boolean, isChange = false): readonly Slot[] {

@@ -75,7 +75,7 @@ describe("Gather", () => {
     expect(textOf(trio.reply(id))).toBe("v");
   });
 
-  test("does not take it from a newcomer that nobody knows an operation", () => {
+  test("believes a newcomer that it does not know an operation only when everybody has answered", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("a");
     trio.run(1_000);
@@ -138,6 +138,7 @@ describe("newestOf", () => {
       id: slot,
       status: "ok",
       counts: true,
+      isNewcomer: false,
       entry: undefined,
       clearedVersion: 0,
       known: undefined,

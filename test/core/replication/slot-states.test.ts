@@ -47,7 +47,7 @@ describe("SlotStates", () => {
     slots.settle(0 as Slot, 1_000);
 
     expect(slots.countsSince(0 as Slot, 999)).toBe(false);
-    expect(slots.isGained(0 as Slot)).toBe(isChange);
+    expect(slots.isNewcomer(0 as Slot)).toBe(isChange);
     expect(slots.countsSince(0 as Slot, 1_000)).toBe(true);
   });
 
