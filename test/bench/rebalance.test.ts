@@ -5,20 +5,15 @@ import { svgChart, terminalChart } from "../../bench/rebalance/chart.ts";
 import { disturbances, isClean, renderMoves, renderPhases } from "../../bench/rebalance/report.ts";
 import type { Phase, SubjectResult } from "../../bench/rebalance/scenario.ts";
 import { percentile, Timeline } from "../../bench/rebalance/timeline.ts";
-import type { LoadResult } from "../../cluster/load.ts";
+import type { CallOutcome, LoadResult } from "../../cluster/load.ts";
 
 function aTimeline(): Timeline {
   const timeline = new Timeline();
-  for (let call = 0; call < 1_000; call++)
-    timeline.add({ dueMs: call, tookMs: 1, queuedMs: 0, outcome: "ok" });
-  for (let call = 0; call < 100; call++)
-    timeline.add({
-      dueMs: 1_000 + call,
-      tookMs: call + 1,
-      queuedMs: 0,
-      outcome: call === 7 ? "failed" : "ok",
-    });
-  timeline.add({ dueMs: 1_050, tookMs: 0.5, queuedMs: 0, outcome: "missed" });
+  const add = (dueMs: number, tookMs: number, outcome: CallOutcome) =>
+    timeline.add({ dueMs, tookMs, queuedMs: 0, outcome });
+  for (let call = 0; call < 1_000; call++) add(call, 1, "ok");
+  for (let call = 0; call < 100; call++) add(1_000 + call, call + 1, call === 7 ? "failed" : "ok");
+  add(1_050, 0.5, "missed");
   return timeline;
 }
 

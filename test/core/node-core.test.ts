@@ -4,6 +4,7 @@ import { slotOfKey } from "../../src/base/hash.ts";
 import type { MemberId } from "../../src/base/ids.ts";
 import type { NodeCoreInput } from "../../src/core/options.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
+import { FIRST_TRY } from "../first-try.ts";
 import { MiniCluster } from "./mini-cluster.ts";
 
 let hashes: Hashes;
@@ -43,10 +44,7 @@ function set(cluster: MiniCluster, node: string, key: string, text: string, over
     write: "quorum",
     opClient: 7,
     opSeq: Math.floor(Math.random() * 2 ** 40),
-    attempt: 1,
-    isDecidedHere: false,
-    notAfter: 0,
-    begunAt: 0,
+    ...FIRST_TRY,
   } as const;
   return cluster.request(node, { ...base, ...over });
 }

@@ -6,6 +6,7 @@ import type { Entry, GossipMessage, MemberRecord, PeerMessage } from "../../src/
 import { hasForgedVersion, OFFENCES_MAX, QUARANTINE_MS, Quarantine } from "../../src/core/quarantine.ts";
 import { stampOf } from "../../src/core/replication/clock.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
+import { FIRST_TRY } from "../first-try.ts";
 import { MiniCluster } from "./mini-cluster.ts";
 
 const EVIL = "n5" as MemberId;
@@ -122,10 +123,7 @@ function write(cluster: MiniCluster, node: string, key: string) {
   const operation = {
     opClient: 7,
     opSeq: ++opSeq,
-    attempt: 1,
-    isDecidedHere: false,
-    notAfter: 0,
-    begunAt: 0,
+    ...FIRST_TRY,
   } as const;
   return cluster.answer(cluster.request(node, { kind: "write", key, change, write: "quorum", ...operation }));
 }

@@ -7,6 +7,7 @@ import type { ClientReply, ClientRequest } from "../../src/core/messages.ts";
 import { clientIdentity, dialLink, type Link, type TlsOptions } from "../../src/io/link.ts";
 import { type RunningServer, startServer } from "../../src/server/node.ts";
 import type { NodeOptions } from "../../src/server/options.ts";
+import { FIRST_TRY } from "../first-try.ts";
 import {
   AUTHORITY,
   NODE_CERTIFICATE,
@@ -113,10 +114,7 @@ class Caller {
       write: "quorum",
       opClient: 77 + callers.indexOf(this),
       opSeq: id,
-      attempt: 1,
-      isDecidedHere: false,
-      notAfter: 0,
-      begunAt: 0,
+      ...FIRST_TRY,
     }));
   }
 

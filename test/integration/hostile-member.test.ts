@@ -153,7 +153,7 @@ describe("A member of a real cluster that holds the secret and forges", () => {
             ringId: ringId as never,
             slots: [slotOfKey("kept")],
             version: 2 ** 53 - 1,
-            ...{ opClient: 3, opSeq: 5, attempt: 1, isDecidedHere: false, begunAt: 0 },
+            ...{ opClient: 3, opSeq: 5, attempt: 1, begunAt: 0 },
           },
         },
         rumour("n2", victim.address, nextYear, { liveness: "dead" }),

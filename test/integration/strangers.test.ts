@@ -13,6 +13,7 @@ import { openServer } from "../../src/server/node.ts";
 import { COMMANDS } from "../../src/server/redis/command-table.ts";
 import { encodeFrame } from "../../src/wire/codec.ts";
 import { decodeHandshake } from "../../src/wire/handshake.ts";
+import { FIRST_TRY } from "../first-try.ts";
 import { closeAll, connectRaw, type RawSocket } from "../io/link-fixture.ts";
 import { RawRedis } from "../support/raw-redis.ts";
 
@@ -62,10 +63,7 @@ const write = {
   write: "quorum",
   opClient: 77,
   opSeq: 1,
-  attempt: 1,
-  isDecidedHere: false,
-  notAfter: 0,
-  begunAt: 0,
+  ...FIRST_TRY,
 } as const;
 /** Every request of the path. */
 const OPERATIONS: Readonly<Record<Path, readonly Message[]>> = {

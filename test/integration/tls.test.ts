@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import WebSocket from "ws";
 import { type CacheError, connect, type EmbeddedNode, type NodeOptions, startNode } from "../../src/index.ts";
 import { dialLink, type LocalIdentity } from "../../src/io/link.ts";
+import { FIRST_TRY } from "../first-try.ts";
 import { Authority, type Certificate, pemOf } from "../support/authority.ts";
 import { RawRedis } from "../support/raw-redis.ts";
 
@@ -228,7 +229,7 @@ describe("A node with certificates", () => {
     } as const;
     link.send({
       ...{ kind: "write", id: 1, key: "canary-key", change, write: "all", opClient: 7, opSeq: 1 },
-      ...{ attempt: 1, isDecidedHere: false, notAfter: 0, begunAt: 0 },
+      ...FIRST_TRY,
     } as Parameters<typeof link.send>[0]);
     await vi.waitFor(async () => expect(await node.cache().get("canary-key")).toBe("canary-value"));
 

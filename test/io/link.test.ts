@@ -10,6 +10,7 @@ import { OPEN_ACCESS } from "../../src/io/link.ts";
 import { decodeFrame, encodeFrame } from "../../src/wire/codec.ts";
 import { CAPABILITIES } from "../../src/wire/handshake.ts";
 import { resolveLinkLimits } from "../../src/wire/limits.ts";
+import { FIRST_TRY } from "../first-try.ts";
 import {
   CLIENT,
   closeAll,
@@ -519,10 +520,7 @@ describe("a link", () => {
       write: "quorum",
       opClient: 1,
       opSeq: 1,
-      attempt: 1,
-      isDecidedHere: false,
-      notAfter: 0,
-      begunAt: 0,
+      ...FIRST_TRY,
     });
     await vi.waitFor(() => expect(acceptor.ends[0]!.messages).toHaveLength(1), 10_000);
 

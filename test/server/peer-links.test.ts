@@ -6,6 +6,7 @@ import type { Input } from "../../src/core/machine.ts";
 import type { Change, Failure, Forward, Gossip, Ping } from "../../src/core/messages.ts";
 import type { Link, LinkHandlers } from "../../src/io/link.ts";
 import { PeerLinks } from "../../src/server/peer-links.ts";
+import { FIRST_TRY } from "../first-try.ts";
 import { FakeLink } from "./fakes.ts";
 
 const N2 = "n2" as MemberId;
@@ -329,10 +330,7 @@ describe("PeerLinks", () => {
     const rest = {
       opClient: 1,
       opSeq: 1,
-      attempt: 1,
-      isDecidedHere: false,
-      notAfter: 0,
-      begunAt: 0,
+      ...FIRST_TRY,
     } as const;
     const forward = (changed: Change): Forward => ({
       kind: "forward",

@@ -7,6 +7,7 @@ import type { MemberId } from "../../../src/base/ids.ts";
 import type { Forward, WriteRequest } from "../../../src/core/messages.ts";
 import { NOT_ALONE } from "../../../src/core/replication/coordinator.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
+import { FIRST_TRY } from "../../first-try.ts";
 import { entry, version } from "./fixture.ts";
 import { setTo, Trio, textOf } from "./trio.ts";
 
@@ -178,10 +179,7 @@ describe("Coordinator.write", () => {
       write: "quorum",
       opClient: 1,
       opSeq: 1,
-      attempt: 1,
-      isDecidedHere: false,
-      notAfter: 0,
-      begunAt: 0,
+      ...FIRST_TRY,
     };
 
     trio.coordinator.forwarded("b" as MemberId, { kind: "forward", id: 9, request }, trio.now);

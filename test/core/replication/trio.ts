@@ -15,6 +15,7 @@ import type {
   WriteRequest,
 } from "../../../src/core/messages.ts";
 import { Coordinator } from "../../../src/core/replication/coordinator.ts";
+import { FIRST_TRY } from "../../first-try.ts";
 import { at, makeFixture, SELF } from "./fixture.ts";
 
 type Fixture = ReturnType<typeof makeFixture>;
@@ -96,9 +97,8 @@ export class Trio {
 
   write(key: string, change: Change, over: WriteOver = {}): number {
     const id = ++this.#lastId;
-    const operation = { opClient: 7, opSeq: ++this.#lastSeq, attempt: 1, notAfter: 0, begunAt: 0 } as const;
-    const plain = { kind: "write", id, key, change, write: "quorum", isDecidedHere: false } as const;
-    const request = { ...plain, ...operation, ...over };
+    const operation = { opClient: 7, opSeq: ++this.#lastSeq, ...FIRST_TRY } as const;
+    const request = { kind: "write", id, key, change, write: "quorum", ...operation, ...over } as const;
     this.coordinator.write(request, { type: "client", client: 1, id }, false, this.now);
     this.deliver();
     return id;

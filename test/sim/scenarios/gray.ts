@@ -11,7 +11,7 @@ import { checkNobodyEvicted } from "./partitions.ts";
 const OTHERS = ["n2", "n3", "n4", "n5", "c1", "c2"];
 /** For so long. */
 const GRAY_MS = 20_000;
-/** RELIABILITY 5, row A6. */
+/** Goal A6 of test/README.md. */
 const P99_MS_MAX = 150;
 const FAILED_SHARE_MAX = 0.001;
 
