@@ -124,12 +124,13 @@ function renderTour({ seed, obstacle, missing, rows }: TourResult): string[] {
     { title: "kept" },
   ];
   const cells = rows.map(tourCells);
+  const kept = columns.length - 1;
   return [
     "",
     `seed ${seed}${obstacle === undefined ? "" : `, plain processes: ${obstacle}`}`,
     ...renderTable(columns, cells, {
       paint: (look, text) => styleText(look, text),
-      look: (row, column) => (column === 12 && cells[row]?.[12] === "NO" ? "red" : undefined),
+      look: (row, column) => (column === kept && cells[row]?.[kept] === "NO" ? "red" : undefined),
     }),
     ...(missing.length === 0 ? [] : [`not done here: ${missing.join(", ")}`]),
     ...rows.flatMap((row) => row.findings.map((finding) => `  ${row.fault}: ${finding}`)),

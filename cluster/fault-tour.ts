@@ -83,7 +83,7 @@ const NODES = 5;
 const CALM_MS = 1_500;
 const CALL_TIMEOUT_MS = 5_000;
 const SAFE_TIMEOUT_MS = 60_000;
-/** RELIABILITY 5, row C1. */
+/** Goal C1 of test/README.md. */
 const STORM_FAILED_SHARE_MAX = 0.01;
 /** How often nodes are asked whom they take for dead. */
 const LOOK_MS = 500;

@@ -1,8 +1,8 @@
 // A storm of reads, writes and deletes on a few keys, recorded and judged: is every key's history linearizable? Meant for quorum
-// writes with quorum reads, which promise that whatever fails (RELIABILITY 5, row C1).
+// writes with quorum reads, which promise that whatever fails (goal C1 of test/README.md).
 //
 // Each caller makes one call at a time; many share a key. Values are never written twice. A call without an answer may still take
-// effect at any time, and is recorded so; one that certainly failed is left out (RELIABILITY 3).
+// effect at any time, and is recorded so; one that certainly failed is left out.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { CacheError } from "../src/base/errors.ts";

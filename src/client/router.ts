@@ -43,9 +43,8 @@ export class Router {
     let doubted: NodeLink | undefined;
     let silent: NodeLink | undefined;
     for (const id of list) {
-      const member = this.#view.member(id);
-      const link = member === undefined ? undefined : this.#links.get(member.address);
-      if (member === undefined || link?.phase !== "up" || call.hasTried(link)) continue;
+      const link = this.#linkTo(id);
+      if (link?.phase !== "up" || call.hasTried(link)) continue;
       if (!link.isResponsive) silent ??= link;
       else if (!this.#view.isWell(id) || this.#links.isSpared(link, nowMs)) doubted ??= link;
       else return link;
@@ -60,19 +59,22 @@ export class Router {
   /** Whether a connected replica that comes before the link in the key's list was passed over: it is slow, silent, or said to be unwell. */
   isPassingOver(call: Call, chosen: NodeLink): boolean {
     for (const id of this.#view.preferenceList(call.slot)) {
-      const member = this.#view.member(id);
-      const link = member === undefined ? undefined : this.#links.get(member.address);
+      const link = this.#linkTo(id);
       if (link?.phase === "up") return link !== chosen;
     }
     return false;
+  }
+
+  #linkTo(id: MemberId): NodeLink | undefined {
+    const member = this.#view.member(id);
+    return member === undefined ? undefined : this.#links.get(member.address);
   }
 
   /** Of two replicas drawn at random that are well and were not tried; `undefined` for none. */
   #betterOfTwo(call: Call, list: readonly MemberId[], nowMs: number): NodeLink | undefined {
     const links: NodeLink[] = [];
     for (const id of list) {
-      const member = this.#view.member(id);
-      const link = member === undefined ? undefined : this.#links.get(member.address);
+      const link = this.#linkTo(id);
       if (link?.phase !== "up" || !link.isResponsive || this.#links.isSpared(link, nowMs)) continue;
       if (this.#view.isWell(id) && !call.hasTried(link)) links.push(link);
     }

@@ -390,8 +390,7 @@ export class NodeCore implements Machine<Input, Effect> {
   #doubtLeft(previous: Ring, ring: Ring): void {
     const { membership } = this.#cluster;
     for (const { id } of previous.members) {
-      if (ring.members.some((member) => member.id === id) || membership.get(id)?.liveness === "dead")
-        continue;
+      if (ring.has(id) || membership.get(id)?.liveness === "dead") continue;
       if (this.#catchUp.isAsking(id) || !this.#cluster.isUsable(id)) this.#slots.doubtShared(previous, id);
     }
   }

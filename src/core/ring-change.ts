@@ -67,7 +67,7 @@ export function planOf(records: readonly MemberRecord[], replicas: number): Ring
   const joining = records
     .filter(({ ringState, liveness }) => isWhole && ringState === "joining" && liveness === "alive")
     .sort((a, b) => compareIds(a.id, b.id))
-    .slice(0, Math.min(room, staying.length < replicas ? room : staying.length));
+    .slice(0, staying.length < replicas ? room : Math.min(room, staying.length));
   const moving = isWhole ? staying.flatMap(moveOf) : [];
   if (leaving.length + joining.length + moving.length === 0) return undefined;
   const members = [...staying, ...joining].map((record) => {

@@ -1,4 +1,5 @@
-// Opening a link: name lookup, TCP, TLS, WebSocket and handshake under one time limit, the connection under a shorter one of its own, and one sentence for each way to fail.
+// Opening a link: name lookup, TCP, TLS, WebSocket and handshake under one time limit, the connection under a shorter one of its own, and one
+// sentence for each way to fail.
 
 import { isIP, type Socket } from "node:net";
 import WebSocket, { type ClientOptions } from "ws";
