@@ -273,6 +273,7 @@ export interface TopologyMember {
 export interface ReadReplica {
   readonly kind: "read";
   readonly id: number;
+  /** The ring before the present one: who lost the key's slot since is to say whether it knows the operation. */
   readonly ringId: RingId;
   readonly key: string;
   /** When above 0: asks whether the operation is known, and fences all its attempts below `attempt`. */
@@ -287,11 +288,14 @@ export interface ReadReplicaReply {
   readonly kind: "readReply";
   readonly id: number;
   readonly status: "ok" | "ring" | "notReplica";
-  /** False while this replica is warming for the slot: its answer must not count towards a quorum. */
+  /**
+   * False while this replica is warming for the slot: its answer must not count towards a quorum. With `notReplica`: whether it can tell of
+   * the ring before that the asked operation is not known there.
+   */
   readonly counts: boolean;
   /**
    * It counts, and cannot know the asked operation: a change of the ring has given it the slot since the operation began. That it does not
-   * know it means something only when all others have answered.
+   * know it means something only when a majority of the replicas of the ring before do not know it either.
    */
   readonly isNewcomer: boolean;
   /** The held entry, be it a tombstone or expired; `undefined` when nothing is held. */

@@ -37,6 +37,7 @@ export class ScriptedCore implements NodeMachine {
   readonly view: ClusterView = {
     self: "n1" as MemberId,
     ring: undefined,
+    previousRing: undefined,
     isUsable: () => true,
     mayCount: () => true,
     isSettled: true,

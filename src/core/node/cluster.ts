@@ -60,6 +60,7 @@ export class Cluster implements ClusterView {
   readonly #listener: ClusterListener;
   #membership: Membership;
   #ring: Ring | undefined;
+  #previousRing: Ring | undefined;
   #plan: RingPlan | undefined;
   #plannedRing: Ring | undefined;
   #viewVersion = -1;
@@ -87,6 +88,10 @@ export class Cluster implements ClusterView {
 
   get ring(): Ring | undefined {
     return this.#ring;
+  }
+
+  get previousRing(): Ring | undefined {
+    return this.#previousRing;
   }
 
   get ringId(): RingId | "" {
@@ -187,6 +192,7 @@ export class Cluster implements ClusterView {
     const generation = Math.max(outGeneration + 1, Math.floor(now.wallMs));
     this.#parts.slots.reset();
     this.#ring = undefined;
+    this.#previousRing = undefined;
     this.#seen = new Map();
     this.#listener.ringPlanned(undefined, now);
     const seeds = addresses.slice(0, SEEDS_MAX);
@@ -228,9 +234,9 @@ export class Cluster implements ClusterView {
   #adoptRing(records: readonly MemberRecord[], now: Now): void {
     const ring = this.#ringOf(records.filter(({ ringState }) => isInRing(ringState)));
     if (ring === undefined || ring.id === this.#ring?.id) return;
-    const previous = this.#ring;
+    this.#previousRing = this.#ring;
     this.#ring = ring;
-    this.#listener.ringChanged(ring, previous, now);
+    this.#listener.ringChanged(ring, this.#previousRing, now);
   }
 
   /** The ring that the next change would make, when one is in preparation; rehearsed by everybody who will be in it. */

@@ -126,10 +126,12 @@ export class Peers {
       case "pong":
         links.pong(from, message, realNow);
         return;
-      case "read":
-        this.#syncIfOtherRing(from, message.ringId, realNow);
-        outbox.peer(from, replica.read(message));
+      case "read": {
+        const reply = replica.read(message);
+        if (reply.status === "ring") this.#sync(from, realNow);
+        outbox.peer(from, reply);
         return;
+      }
       case "replicate":
         if (message.purpose === "client") {
           callers.noteServed(now);

@@ -8,6 +8,8 @@ export interface ClusterView {
   readonly self: MemberId;
   /** `undefined` until the node knows of a ring. */
   readonly ring: Ring | undefined;
+  /** The ring before it; `undefined` when this node knew none. */
+  readonly previousRing: Ring | undefined;
   /** Whether every member of the ring said that it goes by it: under the ring before nothing is acknowledged any more. */
   readonly isSettled: boolean;
   /** Not dead, and its data link answers. Always true for this node itself. */

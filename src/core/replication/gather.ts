@@ -3,10 +3,13 @@
 // All natural replicas that can be reached are asked at once. Answers of warming replicas are kept (newer is newer) but do not
 // count. Replicas on another ring, or warming, are asked again until the deadline: both pass.
 //
-// `quorum` waits for a majority of counted answers, and for those of everybody within the replica timeout when it `wantsAll`. Newcomers, who
-// cannot know the operation that is asked about, make up a majority only when everybody has answered and counts: those who stayed would know it.
-// `degraded` prefers that, and settles for any counted answer once the
-// replica timeout has passed or nobody is left to wait for: reads of mode `one` with replicas missing.
+// `quorum` waits for a majority of counted answers, and for those of everybody within the replica timeout when it `wantsAll`. `degraded`
+// prefers that, and settles for any counted answer once the replica timeout has passed or nobody is left to wait for: reads of mode `one`
+// with replicas missing.
+//
+// Newcomers cannot know the operation that is asked about if it was stored under the ring before. They make up a majority once a majority of
+// that ring's replicas, those who stayed and those who lost the slot, have said what they know: under neither ring it can be stored then
+// by a majority that nobody has spoken for.
 
 import type { MemberId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
@@ -55,6 +58,8 @@ export type GatherResult =
       readonly answers: readonly Answer[];
       /** The newest version anybody holds, be it a tombstone or expired; `undefined` when there is none. */
       readonly newest: Entry | undefined;
+      /** What those know of the operation who lost the slot with the present ring; only asked when there are newcomers. */
+      readonly formers: readonly Answer[];
       /** Whether every natural replica answered, be it one that does not count. */
       readonly isComplete: boolean;
     }
@@ -67,9 +72,12 @@ export class Gather implements Task {
   readonly #request: GatherRequest;
   readonly #done: (result: GatherResult, now: Now) => void;
   readonly #answers = new Map<MemberId, ReadReplicaReply>();
+  readonly #formerAnswers = new Map<MemberId, ReadReplicaReply>();
   /** Asked and not answered. */
   readonly #waiting = new Set<MemberId>();
   #list: readonly MemberId[] = [];
+  /** The slot's replicas under the ring before. */
+  #previousList: readonly MemberId[] = [];
   #id = 0;
   #settleMs = 0;
   #askedMs = Number.NEGATIVE_INFINITY;
@@ -92,9 +100,12 @@ export class Gather implements Task {
 
   /** Answers given under another ring do not count: everybody is asked anew. */
   ringChanged(now: Now): void {
+    const { ring, previousRing } = this.#context.view;
     this.#answers.clear();
+    this.#formerAnswers.clear();
     this.#waiting.clear();
-    this.#list = this.#context.view.ring?.preferenceList(this.#request.slot) ?? [];
+    this.#list = ring?.preferenceList(this.#request.slot) ?? [];
+    this.#previousList = previousRing?.preferenceList(this.#request.slot) ?? [];
     this.#id = this.#context.register(this);
     this.#askedMs = now.monoMs;
     this.#ask(now);
@@ -102,7 +113,9 @@ export class Gather implements Task {
 
   readReplied(from: MemberId, reply: ReadReplicaReply, now: Now): void {
     if (!this.#waiting.delete(from)) return;
-    this.#answers.set(from, reply);
+    if (this.#list.includes(from)) this.#answers.set(from, reply);
+    else this.#formerAnswers.set(from, reply);
+    this.#askFormers();
     this.#maybeFinish(now);
   }
 
@@ -121,6 +134,7 @@ export class Gather implements Task {
       this.#askedMs = now.monoMs;
     }
     this.#rounds++;
+    for (const [member, reply] of this.#formerAnswers) if (!reply.counts) this.#formerAnswers.delete(member);
     this.#ask(now);
   }
 
@@ -144,8 +158,39 @@ export class Gather implements Task {
           outbox.peer(member, { ...message, begunAt: toPeerBegunAt(view, member, begunAt) });
         }
       }
+      this.#askFormers();
     }
     this.#maybeFinish(now);
+  }
+
+  /** With newcomers: asks everybody who lost the slot with the present ring and was not asked in this round. */
+  #askFormers(): void {
+    const { view, outbox } = this.#context;
+    const { key, opClient, opSeq, attempt, begunAt } = this.#request;
+    if (opClient === 0 || view.previousRing === undefined) return;
+    if (![...this.#answers.values()].some(({ isNewcomer }) => isNewcomer)) return;
+    const ringId = view.previousRing.id;
+    const message = { kind: "read", id: this.#id, ringId, key, opClient, opSeq, attempt } as const;
+    for (const member of this.#previousList) {
+      const isAsked = this.#waiting.has(member) || this.#formerAnswers.has(member);
+      if (isAsked || this.#list.includes(member) || !view.isUsable(member)) continue;
+      this.#waiting.add(member);
+      outbox.peer(member, { ...message, begunAt: toPeerBegunAt(view, member, begunAt) });
+    }
+  }
+
+  /** How many of the answers make up a majority: see the top of the file for newcomers. */
+  #countOf(counting: readonly Answer[]): number {
+    const vouching = counting.filter(({ reply }) => !reply.isNewcomer);
+    if (vouching.length === counting.length) return counting.length;
+    const stayed = vouching.filter(({ member }) => this.#previousList.includes(member)).length;
+    const formers = this.#formers().filter(({ reply }) => reply.counts && !reply.isNewcomer).length;
+    const isClosed = stayed + formers >= majorityOf(this.#previousList.length);
+    return isClosed ? counting.length : vouching.length;
+  }
+
+  #formers(): readonly Answer[] {
+    return [...this.#formerAnswers].map(([member, reply]) => ({ member, reply }));
   }
 
   #maybeFinish(now: Now): void {
@@ -154,15 +199,14 @@ export class Gather implements Task {
     const counting = answers.filter(
       ({ member, reply }) => reply.counts && !this.#request.except?.has(member),
     );
-    const newcomers = counting.filter(({ reply }) => reply.isNewcomer).length;
-    const isEverybody = counting.length === this.#list.length;
-    const counted = isEverybody ? counting.length : counting.length - newcomers;
+    const counted = this.#countOf(counting);
     if (this.#list.length > 0 && this.#isEnough(counted, counting.length, now)) {
       this.#finish(
         {
           status: "ok",
           answers,
           newest: newestOf(answers),
+          formers: this.#formers(),
           isComplete: answers.length === this.#list.length,
         },
         now,

@@ -8,7 +8,8 @@
 //    an earlier attempt is dead once a later attempt completed under another version. Where an operation is stored, or was before
 //    something newer came, it is not stored under another version: a value that was shown is on a majority, so nothing is written twice.
 // 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
-//    copied into it before are entries, and not what they replaced. A newcomer says that it is one.
+//    copied into it before are entries, and not what they replaced. A newcomer says that it is one. Who lost the slot with the present ring
+//    can tell of the ring before, under which it stores nothing any more.
 // 5. No new write is stored from a clock too far ahead, unless it follows what is held here, nor past the instant the sender set.
 //    What other replicas hold already is taken however far ahead it is: refused for good, the copies could never agree.
 
@@ -65,11 +66,18 @@ export class Replica {
       clearedVersion: 0,
       known: undefined,
     } as const;
-    if (view.ring === undefined || request.ringId !== view.ring.id) return { ...reply, status: "ring" };
-    if (!view.ring.isReplica(slot, view.self)) return { ...reply, status: "notReplica" };
+    const isFormer = request.opClient > 0 && request.ringId === view.previousRing?.id;
+    if (view.ring === undefined || (request.ringId !== view.ring.id && !isFormer))
+      return { ...reply, status: "ring" };
+    if (!isFormer && !view.ring.isReplica(slot, view.self)) return { ...reply, status: "notReplica" };
     const known = operations.find(request.opClient, request.opSeq);
     if (request.opClient > 0) operations.fence(request.opClient, request.opSeq, request.attempt);
     const entry = store.peek(slot, request.key);
+    const knowledge = known.version > 0 ? { version: known.version, outcome: known.number } : undefined;
+    if (isFormer) {
+      const counts = slots.countedUntilLost(slot, request.begunAt);
+      return { ...reply, status: "notReplica", counts, entry, known: knowledge };
+    }
     const isKnown = request.opClient === 0 || known.version > 0 || isOf(entry, request);
     const canTell = isKnown || slots.countsSince(slot, request.begunAt);
     const isNewcomer = !canTell && slots.isNewcomer(slot);
@@ -80,7 +88,7 @@ export class Replica {
       isNewcomer,
       entry,
       clearedVersion: store.clearedVersion(slot),
-      known: known.version > 0 ? { version: known.version, outcome: known.number } : undefined,
+      known: knowledge,
     };
   }
 

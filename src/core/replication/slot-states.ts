@@ -33,6 +33,8 @@ export class SlotStates {
   readonly #doubtful = new Uint8Array(SLOT_COUNT);
   /** Monotonic time from which on a counted slot has counted. */
   readonly #countedSinceMs = new Float64Array(SLOT_COUNT).fill(Number.NEGATIVE_INFINITY);
+  /** Of the slots that the present ring took from this node: from which time on they counted; of all others infinity. */
+  readonly #heldSinceMs = new Float64Array(SLOT_COUNT).fill(Number.POSITIVE_INFINITY);
   /** Slots that warm because a change of the ring gave them to this node, and not because it forgot them. */
   readonly #gained = new Uint8Array(SLOT_COUNT);
   #warmingCount = 0;
@@ -63,6 +65,11 @@ export class SlotStates {
   /** Whether the slot counts, and a change of the ring has given it to this node: it was never lost here. */
   isNewcomer(slot: Slot): boolean {
     return this.counts(slot) && this.#gained[slot] === 1;
+  }
+
+  /** Whether the present ring took the slot from this node, where it had counted since `sinceMs`. */
+  countedUntilLost(slot: Slot, sinceMs: number): boolean {
+    return this.#heldSinceMs[slot]! <= sinceMs;
   }
 
   isWarming(slot: Slot): boolean {
@@ -103,12 +110,14 @@ export class SlotStates {
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
       const state = this.#states[slot]!;
+      const isLost = state === COUNTED && !ring.isReplica(slot, self);
+      this.#heldSinceMs[slot] = isLost ? this.#countedSinceMs[slot]! : Number.POSITIVE_INFINITY;
       if (ring.isReplica(slot, self)) {
         if (state === COUNTED || state === WARMING) continue;
         this.#set(slot, isFounding ? COUNTED : WARMING);
         this.#gained[slot] = Number(isChange);
         if (!isFounding) gained.push(slot);
-      } else if (state === COUNTED) {
+      } else if (isLost) {
         this.#set(slot, FORMER);
       } else if (state !== NONE) {
         this.#set(slot, NONE);
@@ -120,6 +129,7 @@ export class SlotStates {
   /** This node is a replica of nothing any more. */
   reset(): void {
     for (let index = 0; index < SLOT_COUNT; index++) this.#set(index as Slot, NONE);
+    this.#heldSinceMs.fill(Number.POSITIVE_INFINITY);
   }
 
   /** A warming slot is filled, or the comparison of a doubtful one is over: it settles what was doubted before it began. */

@@ -230,8 +230,9 @@ export class WriteTask implements Task {
       else this.#complete(newest, now);
       return;
     }
-    const knownBy = answers.filter(({ reply }) => reply.known !== undefined || this.#isOwn(reply.entry));
-    const countedBy = knownBy.filter(({ reply }) => reply.counts).length;
+    const isKnowing = ({ reply }: Answer) => reply.known !== undefined || this.#isOwn(reply.entry);
+    const countedBy = answers.filter((answer) => answer.reply.counts && isKnowing(answer)).length;
+    const knownBy = [...answers, ...result.formers].filter(isKnowing);
     const replicas = this.#context.view.ring?.preferenceList(this.#slot).length ?? 0;
     if (countedBy >= majorityOf(replicas)) {
       this.#context.outbox.event({ type: "writeDeduplicated" });

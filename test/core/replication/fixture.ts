@@ -53,12 +53,19 @@ export function makeFixture(
   const ring = Ring.build(ringMembers, ringParameters(replicas), hashes);
   const usable = new Set<string>(members);
   const gone = new Set<string>();
-  const change = { isSettled: true, newcomers: [] as readonly MemberId[] };
+  const change = {
+    isSettled: true,
+    newcomers: [] as readonly MemberId[],
+    previousRing: undefined as Ring | undefined,
+  };
   const view: ClusterView = {
     self,
     ring,
     isUsable: (member) => usable.has(member),
     mayCount: () => true,
+    get previousRing() {
+      return change.previousRing;
+    },
     get isSettled() {
       return change.isSettled;
     },

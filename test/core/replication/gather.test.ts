@@ -4,6 +4,7 @@ import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
 import type { ReadReplicaReply } from "../../../src/core/messages.ts";
 import { type Answer, newestOf } from "../../../src/core/replication/gather.ts";
+import { Ring, ringParameters } from "../../../src/core/ring/ring.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
 import { entry, version } from "./fixture.ts";
 import { setTo, Trio, textOf } from "./trio.ts";
@@ -75,29 +76,69 @@ describe("Gather", () => {
     expect(textOf(trio.reply(id))).toBe("v");
   });
 
-  test("believes a newcomer that it does not know an operation only when everybody has answered", () => {
-    const trio = new Trio(hashes);
-    const key = trio.keyOf("a");
-    trio.run(1_000);
-    // b alone knows the first attempt: c is new since, and this node missed it.
-    const { ring, slots } = trio.node("c");
-    slots.reset();
-    slots.adopt(ring, "c" as MemberId, false, true);
-    slots.settle(slotOfKey(key), 900);
-    const { replica, replicate } = trio.node("b");
-    const first = entry({ key, opClient: 7, opSeq: 50, version: version(1), value: new Uint8Array([1]) });
-    replica.replicate(replicate({ entry: first }), "a" as MemberId, trio.now);
-    trio.put("b", entry({ key, version: version(2) }));
-    trio.held.add("b");
+  describe("of an operation, with two newcomers in the slot", () => {
+    /** b and c are new since the operation began; d and e lost the slot to them, and a stayed. */
+    function changedRing(): { readonly trio: Trio; readonly key: string } {
+      const trio = new Trio(hashes, ["a", "b", "c", "d", "e"]);
+      const key = trio.keyOf("a", "b", "c");
+      trio.run(1_000);
+      const members = ["a", "d", "e"].map((id) => ({ id: id as MemberId, weight: 1, zone: "" }));
+      const before = Ring.build(members, ringParameters(3), hashes);
+      for (const [id, node] of trio.nodes) {
+        node.change.previousRing = before;
+        if (id === "a") continue;
+        node.slots.reset();
+        if (before.has(id as MemberId)) node.slots.adopt(before, id as MemberId, true);
+        node.slots.adopt(node.ring, id as MemberId, false, true);
+        node.slots.settle(slotOfKey(key), 900);
+      }
+      return { trio, key };
+    }
+    const again = { opSeq: 50, attempt: 2, begunAt: 800 };
 
-    const id = trio.write(key, setTo("again"), { opSeq: 50, attempt: 2, begunAt: 800 });
-    trio.run(100);
-    expect(trio.reply(id)).toBeUndefined();
-    trio.release("b");
-    trio.run(2_000);
+    test("believes them once a majority of the ring before does not know it", () => {
+      const { trio, key } = changedRing();
+      trio.held.add("d").add("e");
 
-    expect(trio.reply(id)?.kind).toBe("failed");
-    expect(trio.entryIn("a", key)).toBeUndefined();
+      const id = trio.write(key, setTo("again"), again);
+      trio.run(100);
+      expect(trio.reply(id)).toBeUndefined();
+      trio.release("e");
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written" });
+    });
+
+    test("believes nobody when too few of the ring before can be asked", () => {
+      const { trio, key } = changedRing();
+      trio.lose("d");
+      trio.node("e").slots.reset();
+
+      const id = trio.write(key, setTo("again"), again);
+      trio.run(10_000);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "failed" });
+      expect(trio.entryIn("b", key)).toBeUndefined();
+    });
+
+    test("hears of it from those who lost the slot", () => {
+      const { trio, key } = changedRing();
+      trio.node("d").operations.record(7, 50, { version: version(1), attempt: 1, number: 0 });
+      trio.put("a", entry({ key, version: version(2) }));
+
+      const id = trio.write(key, setTo("again"), again);
+      trio.run(2_000);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+      expect(trio.entryIn("a", key)?.version).toBe(version(2));
+    });
+
+    test("shuts out its earlier attempts where the slot was lost", () => {
+      const { trio, key } = changedRing();
+
+      trio.write(key, setTo("again"), again);
+
+      expect(trio.node("d").operations.find(7, 50).fence).toBe(2);
+    });
   });
 
   test("goes without a member that is lost only in mode one", () => {

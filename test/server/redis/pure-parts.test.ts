@@ -172,6 +172,7 @@ describe("ClusterMap", async () => {
   const view: ClusterView = {
     self: "a" as MemberId,
     ring,
+    previousRing: undefined,
     isUsable: (member) => !down.has(member),
     mayCount: () => true,
     isMember: () => true,
