@@ -424,7 +424,10 @@ export interface PullReply {
   readonly floors: readonly number[];
   readonly cleared: readonly number[];
   readonly entitled: readonly boolean[];
-  /** For each done slot: whether the digests were equal, so that no entry had to move. */
+  /**
+   * For each done slot: whether the digests were equal, so that no entry had to move. Of a slot that the source may not answer for, whether
+   * it is about to be: a change of the ring gave it the slot, and it has not lost it since.
+   */
   readonly isSame: readonly boolean[];
   /** Within the slot after the done ones: the last key sent; "" when none was. */
   readonly after: string;

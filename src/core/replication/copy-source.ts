@@ -38,6 +38,8 @@ export const SLOT_COPIED = 1;
 export const SLOT_NO_AUTHORITY = 2;
 /** To be asked for, or asked. */
 export const SLOT_QUEUED = 3;
+/** No authority yet. */
+export const SLOT_LATER = 4;
 
 /** A question under way. */
 interface Asked {
@@ -104,6 +106,11 @@ export class CopySource {
     const ordered = [...slots.slice(from), ...slots.slice(0, from)];
     for (const [index, slot] of ordered.entries()) todo[head + index] = slot;
     return slots.slice(from);
+  }
+
+  /** What it could not tell yet of the slot is to be asked again. */
+  askAgain(slot: Slot): void {
+    if (this.status[slot] === SLOT_LATER) this.status[slot] = SLOT_UNKNOWN;
   }
 
   /** The first `count` queued slots are dealt with. */

@@ -2,11 +2,12 @@
 //
 // The slot is the unit: of progress, of resumption, of completeness. For each wanted slot the job knows its candidates (who may
 // hold it) and how many of them it needs; one after the other is asked, best first (`copy-source.ts` paces the questions). A slot
-// whose digests agree costs a few bytes. A source that is no authority for a slot says so and is not asked again.
+// whose digests agree costs a few bytes. A source that is no authority for a slot says so and is not asked again, unless it fills the
+// slot itself and will know.
 //
 // A slot is done when enough candidates have been copied, or when nobody is left who might add anything: the others are no
-// authorities themselves (they lost their memory too) or are gone for good. A candidate that merely cannot be reached is
-// waited for when `waitsForAbsent` is set: it may hold acknowledged writes that nobody else here has.
+// authorities themselves (they lost their memory too) or are gone for good. A candidate that merely cannot be reached, or cannot tell
+// yet, is waited for when `waitsForAbsent` is set: it may hold acknowledged writes that nobody else here has.
 //
 // What a copy finds out about others it tells: a source that holds something older, or nothing where this node holds something, gets
 // a hint. Two replicas may differ without either of them having a reason to ask.
@@ -18,12 +19,14 @@ import type { Entry, Pull, PullReply } from "../messages.ts";
 import type { Store } from "../store/store.ts";
 import type { HybridClock } from "./clock.ts";
 import type { ClusterView } from "./cluster-view.ts";
-import { CopySource, SLOT_COPIED, SLOT_NO_AUTHORITY, SLOT_UNKNOWN } from "./copy-source.ts";
+import { CopySource, SLOT_COPIED, SLOT_LATER, SLOT_NO_AUTHORITY, SLOT_UNKNOWN } from "./copy-source.ts";
 import type { Outbox } from "./outbox.ts";
 
 const PULL_TIMEOUT_MS = 2_000;
 /** After a source failed to answer, it rests for this long. */
 const SOURCE_REST_MS = 100;
+/** Who fills a slot is asked for it again after this. */
+const ASK_AGAIN_MS = 1_000;
 
 export interface CopyParts {
   readonly store: Store;
@@ -71,6 +74,8 @@ export interface CopyJob {
   candidates(slot: Slot): readonly MemberId[];
   /** How many of them make the copy complete; at least 1. */
   needed(slot: Slot): number;
+  /** Whether those who gained the slot are waited for until they hold it. Those must not be waiting for this node. */
+  waitsForFilling(slot: Slot): boolean;
   /** Whether callers wait for the slot: then it is copied without regard for others. */
   isUrgent(slot: Slot): boolean;
   /** `sources`: how many were copied. */
@@ -96,6 +101,7 @@ export class Copy {
   #restUntilMs = Number.NEGATIVE_INFINITY;
   /** Whether callers wait for what was asked last. */
   #isUrgent = false;
+  #askAgainMs = Number.NEGATIVE_INFINITY;
   #remaining: number;
   #entriesReceived = 0;
   #bytesReceived = 0;
@@ -146,7 +152,12 @@ export class Copy {
       if (isLost || !this.#parts.view.isUsable(source.member)) this.#giveBack(source, now);
     }
     this.#lookAtSources();
-    for (const slot of this.#idle) this.#place(slot, now);
+    const asksAgain = now.monoMs >= this.#askAgainMs;
+    if (asksAgain) this.#askAgainMs = now.monoMs + ASK_AGAIN_MS;
+    for (const slot of this.#idle) {
+      if (asksAgain) for (const source of this.#sourcesOf(this.#job.candidates(slot))) source.askAgain(slot);
+      this.#place(slot, now);
+    }
     const fresh = this.#fresh;
     this.#fresh = [];
     for (const slot of fresh) this.#place(slot, now);
@@ -193,7 +204,7 @@ export class Copy {
       else if (status === SLOT_UNKNOWN && source.isUsable) {
         source.queue(slot);
         this.#underWay[slot]! += 1;
-      } else if (status === SLOT_UNKNOWN && this.#job.waitsForAbsent && source.isMember) {
+      } else if (this.#job.waitsForAbsent && source.isMember) {
         isAnyAbsent = true;
       }
     }
@@ -311,7 +322,9 @@ export class Copy {
     for (let index = 0; index < reply.slotsDone; index++) {
       const slot = slots[index]!;
       const isEntitled = reply.entitled[index] === true;
-      source.status[slot] = isEntitled ? SLOT_COPIED : SLOT_NO_AUTHORITY;
+      source.status[slot] = isEntitled
+        ? SLOT_COPIED
+        : this.#statusWithout(slot, reply.isSame[index] === true);
       this.#underWay[slot]! -= 1;
       if (isEntitled) {
         this.#copied[slot]! += 1;
@@ -319,6 +332,11 @@ export class Copy {
       }
       if (this.#underWay[slot] === 0) this.#place(slot, now);
     }
+  }
+
+  /** Of a slot that the source may not answer for: whether it is to be asked again. */
+  #statusWithout(slot: Slot, isFilling: boolean): number {
+    return isFilling && this.#job.waitsForFilling(slot) ? SLOT_LATER : SLOT_NO_AUTHORITY;
   }
 
   /** What the source knows of the slot beside its entries. */

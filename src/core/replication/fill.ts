@@ -124,6 +124,7 @@ export class Fill {
       slots: wanted,
       candidates: (slot) => this.#candidates(slot, view.ring, view.ring),
       needed: (slot) => sourcesNeeded(view.ring?.preferenceList(slot).length ?? 1),
+      waitsForFilling: () => false,
       isUrgent: () => false,
       done: () => {},
     });
@@ -180,6 +181,8 @@ export class Fill {
         slots: [...urgent, ...others],
         candidates: (slot) => this.#candidates(slot, ring, this.#previous),
         needed: (slot) => Math.max(owed(slot), sourcesNeeded(ring.preferenceList(slot).length)),
+        // Who gained the slot as well knows no more than this node, and asks the same.
+        waitsForFilling: (slot) => !slots.isGained(slot),
         isUrgent,
         done: (slot, sources, at) => {
           if (sources < owed(slot)) this.#filledFromFew++;
@@ -239,6 +242,7 @@ export class Fill {
         candidates: (slot) => this.#candidates(slot, ring, earlier),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
+        waitsForFilling: () => false,
         isUrgent: () => false,
         done: (slot, _sources, at) => {
           slots.settle(slot, at.monoMs);

@@ -28,7 +28,7 @@ export function answerPull(
   let after = "";
   for (const [index, slot] of pull.slots.entries()) {
     if (!slots.isEntitled(slot)) {
-      done.push({ slot, isEntitled: false, isSame: false });
+      done.push({ slot, isEntitled: false, isSame: slots.isFilling(slot) });
       continue;
     }
     const cursor = index === 0 ? pull.after : "";

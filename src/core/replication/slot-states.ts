@@ -11,6 +11,10 @@
 // number of counted replicas that lack it never exceeds N - W, and every read quorum meets it. No quorum mixes rings, because
 // replicas refuse foreground messages of another ring than theirs.
 //
+// A node that restarts knows of no ring before the present one, and so of no former replica. Until everybody is settled, those who
+// gained the slot may be the only others of its list that will hold what it lost: they are waited for. They wait in turn for nobody but
+// the absent, since they ask the former replicas. So nobody waits in a circle, however many have restarted.
+//
 // A counted slot can also be `doubtful`: a peer that might have acknowledged a write without us reaching us is gone. It still
 // counts (quorums cover for it), but this node must not answer for it alone until it compared notes with the others, after the
 // doubt arose: a comparison already under way may have asked too early. A warming slot keeps a doubt for when it counts.
@@ -79,6 +83,11 @@ export class SlotStates {
   /** Whether a slot that warms does so because a change of the ring gave it to this node. */
   isGained(slot: Slot): boolean {
     return this.#gained[slot] === 1;
+  }
+
+  /** Gained and not filled: this node knows who held the slot before, and waits for none of those who gained it with it. */
+  isFilling(slot: Slot): boolean {
+    return this.isWarming(slot) && this.isGained(slot);
   }
 
   isDoubtful(slot: Slot): boolean {

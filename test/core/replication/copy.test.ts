@@ -29,6 +29,7 @@ function makeCopy(over: Partial<CopyJob> = {}) {
     slots: [SLOT],
     candidates: () => ["b", "c"] as MemberId[],
     needed: () => 2,
+    waitsForFilling: () => true,
     isUrgent: () => false,
     done: (slot, sources) => done.push([slot, sources]),
     ...over,

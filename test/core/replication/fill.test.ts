@@ -38,18 +38,40 @@ function makeFill() {
       }
     }
   };
-  /** Lets 100 ms pass as the node would: woken while there is something to do. */
-  const run = (isHeld: (to: string) => boolean = () => false) => {
-    nowMs += 100;
-    if (a.slots.doubtfulCount + a.slots.warmingCount > 0) fill.wake(at(nowMs));
-    fill.tick(at(nowMs));
-    deliver(isHeld);
+  /** Lets 100 ms pass, or so many times that, as the node would: woken while there is something to do. */
+  const run = (rounds: number | ((to: string) => boolean) = 1) => {
+    const isHeld = typeof rounds === "number" ? () => false : rounds;
+    for (let round = 0; round < (typeof rounds === "number" ? rounds : 1); round++) {
+      nowMs += 100;
+      if (a.slots.doubtfulCount + a.slots.warmingCount > 0) fill.wake(at(nowMs));
+      fill.tick(at(nowMs));
+      deliver(isHeld);
+    }
   };
   const release = () => {
     for (const [to, pull] of held.splice(0)) answer(to, pull);
     deliver(() => false);
   };
   return { ...a, fill, run, release, node: (id: string) => nodes.get(id)!, now: () => at(nowMs) };
+}
+
+type Node = Pick<ReturnType<typeof makeFixture>, "slots" | "ring" | "view">;
+
+/** The node has forgotten its slots, as after a restart. */
+function lose({ slots, ring, view }: Node): void {
+  slots.reset();
+  slots.adopt(ring, view.self, false);
+}
+
+/** The node got its slots with the present ring, and does not hold them yet. */
+function gain({ slots, ring, view }: Node): void {
+  slots.reset();
+  slots.adopt(ring, view.self, false, true);
+}
+
+/** The node holds all its slots. */
+function settle({ slots, ring, view }: Node): void {
+  for (const slot of ring.replicaSlots(view.self)) slots.settle(slot, 0);
 }
 
 function ringOf(members: readonly string[]): Ring {
@@ -86,10 +108,7 @@ describe("Fill", () => {
   test("compares a doubtful slot with those who held it before, while its other replicas have just gained it", () => {
     const { fill, ring, slots, store, usable, change, node, run, now } = makeFill();
     const previous = ringOf(["a", "d"]);
-    for (const id of ["b", "c"]) {
-      node(id).slots.reset();
-      node(id).slots.adopt(ring, id as MemberId, false);
-    }
+    for (const id of ["b", "c"]) gain(node(id));
     const former = node("d");
     former.slots.adopt(previous, "d" as MemberId, true);
     former.slots.adopt(ring, "d" as MemberId, false);
@@ -137,6 +156,36 @@ describe("Fill", () => {
 
     expect(slots.isTrusted(SLOT)).toBe(true);
     expect(store.peek(SLOT, "k")?.version).toBe(version(5));
+  });
+
+  test("waits, after it has lost its memory, for those who gained a slot and ask who held it before", () => {
+    const { fill, slots, store, node, run, now } = makeFill();
+    // It knows of no ring before, and so not of whom c asks.
+    gain(node("c"));
+    lose(node("a"));
+    fill.restart(undefined, now());
+    run(20);
+    expect(slots.counts(SLOT)).toBe(false);
+
+    node("c").store.merge(SLOT, entry(), now().wallMs);
+    settle(node("c"));
+    run(20);
+
+    expect(slots.warmingCount).toBe(0);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
+  test("waits for nobody who gained a slot with the same ring, nor for who has lost it", () => {
+    const { fill, slots, ring, node, run, now } = makeFill();
+    lose(node("b"));
+    gain(node("c"));
+    slots.reset();
+    slots.adopt(ring, SELF, false, true);
+    fill.restart(ringOf(["b"]), now());
+
+    run(20);
+
+    expect(slots.warmingCount).toBe(0);
   });
 
   test("rehearses a planned ring and says when it has", () => {
