@@ -7,7 +7,7 @@
 //
 // A slot is done when enough candidates have been copied, or when nobody is left who might add anything: the others are no
 // authorities themselves (they lost their memory too) or are gone for good. A candidate that merely cannot be reached, or cannot tell
-// yet, is waited for when `waitsForAbsent` is set: it may hold acknowledged writes that nobody else here has.
+// yet, is waited for as long as fewer than `enough` were copied: it may hold acknowledged writes that nobody else here has.
 //
 // What a copy finds out about others it tells: a source that holds something older, or nothing where this node holds something, gets
 // a hint. Two replicas may differ without either of them having a reason to ask.
@@ -68,12 +68,15 @@ export function noCopies(): CopyCounts {
 export interface CopyJob {
   readonly ringId: RingId;
   readonly isRehearsal: boolean;
-  readonly waitsForAbsent: boolean;
+  /** Of slots that this node holds already, with all who can be asked. */
+  readonly isComparison: boolean;
   readonly slots: readonly Slot[];
   /** Members that may hold the slot, best first, without this node. */
   candidates(slot: Slot): readonly MemberId[];
   /** How many of them make the copy complete; at least 1. */
   needed(slot: Slot): number;
+  /** After how many of them nobody is waited for who cannot answer now; 0 to wait for one answer only, whatever it says. */
+  enough(slot: Slot): number;
   /** Whether those who gained the slot are waited for until they hold it. Those must not be waiting for this node. */
   waitsForFilling(slot: Slot): boolean;
   /** Whether callers wait for the slot: then it is copied without regard for others. */
@@ -116,6 +119,11 @@ export class Copy {
 
   get isDone(): boolean {
     return this.#remaining === 0;
+  }
+
+  /** Whether all slots that are not done wait for members that cannot answer now. */
+  get isStuck(): boolean {
+    return this.#remaining > 0 && this.#idle.size === this.#remaining;
   }
 
   /** Slots that are not done. */
@@ -194,9 +202,10 @@ export class Copy {
    */
   #place(slot: Slot, now: Now): void {
     const needed = this.#job.needed(slot);
+    const enough = this.#job.enough(slot);
     const candidates = this.#sourcesOf(this.#job.candidates(slot));
     let heard = 0;
-    let isAnyAbsent = false;
+    let isAnyAwaited = false;
     for (const source of candidates) {
       if (this.#copied[slot]! >= needed || this.#underWay[slot]! > 0) break;
       const status = source.status[slot]!;
@@ -204,16 +213,16 @@ export class Copy {
       else if (status === SLOT_UNKNOWN && source.isUsable) {
         source.queue(slot);
         this.#underWay[slot]! += 1;
-      } else if (this.#job.waitsForAbsent && source.isMember) {
-        isAnyAbsent = true;
+      } else if (source.isMember) {
+        isAnyAwaited = this.#copied[slot]! < enough;
       }
     }
     if (this.#underWay[slot]! > 0) {
       this.#idle.delete(slot);
       return;
     }
-    // A job that does not wait for the absent still wants one answer, or a node that is cut off would be done at once.
-    const isExhausted = !isAnyAbsent && (this.#job.waitsForAbsent || candidates.length === 0 || heard > 0);
+    // A job that waits for nobody still wants one answer, or a node that is cut off would be done at once.
+    const isExhausted = !isAnyAwaited && (enough > 0 || candidates.length === 0 || heard > 0);
     if (this.#copied[slot]! >= needed || isExhausted) this.#finish(slot, now);
     else this.#idle.add(slot);
   }
@@ -295,11 +304,6 @@ export class Copy {
     received.bytesTotal += bytes;
   }
 
-  /** Of slots that this node holds already, with all who can be asked. */
-  get #isComparison(): boolean {
-    return !this.#job.isRehearsal && !this.#job.waitsForAbsent;
-  }
-
   #tell({ member }: CopySource, key: string, slot: Slot, now: Now): void {
     const { view, lags } = this.#parts;
     if (!this.#job.isRehearsal && view.ring?.isReplica(slot, member) === true) lags(member, key, slot, now);
@@ -315,7 +319,7 @@ export class Copy {
   #slotsDone(source: CopySource, slots: readonly Slot[], reply: PullReply, now: Now): void {
     const isSame = reply.isSame.every((each) => each);
     const keys =
-      !isSame && (this.#isComparison || reply.floors.some((floor) => floor > 0))
+      !isSame && (this.#job.isComparison || reply.floors.some((floor) => floor > 0))
         ? new Set([...source.partialKeys, ...reply.entries.map(({ key }) => key)])
         : NO_KEYS;
     source.taken(reply.slotsDone);
@@ -351,7 +355,7 @@ export class Copy {
     const floor = reply.floors[index] ?? 0;
     const isSame = reply.isSame[index] === true;
     if (floor > 0 && !isSame) this.#dropForgotten(slot, floor, keys, now);
-    if (!isSame && this.#isComparison) this.#tellMissing(source, slot, floor, keys, now);
+    if (!isSame && this.#job.isComparison) this.#tellMissing(source, slot, floor, keys, now);
     store.raiseFloor(slot, floor);
     const cleared = reply.cleared[index] ?? 0;
     if (cleared > store.clearedVersion(slot)) store.clear(slot, cleared);

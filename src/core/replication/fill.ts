@@ -2,7 +2,8 @@
 //
 // - warming: the slots this node holds by the ring without having held them before (a join, an eviction, a restart). A slot
 //   counts again once N - W + 1 members that counted for it were copied, or nobody is left who might add anything.
-// - doubtful: a peer is gone that may have acknowledged writes with others and not with us. Compared with who can be reached.
+// - doubtful: a peer is gone that may have acknowledged writes with others and not with us. Compared with who can be reached, and with
+//   N - W members that count or counted for it at least: what this node has missed is held by one of them.
 // - rehearsal: the slots this node would hold under a planned ring. Copied before the ring changes, so that afterwards only
 //   what changed meanwhile has to move (as in live migration of virtual machines: pre-copy, then a short final pass).
 
@@ -120,10 +121,11 @@ export class Fill {
     this.#rehearsal = new Copy(this.#parts, {
       ringId: target.id,
       isRehearsal: true,
-      waitsForAbsent: false,
+      isComparison: false,
       slots: wanted,
       candidates: (slot) => this.#candidates(slot, view.ring, view.ring),
       needed: (slot) => sourcesNeeded(view.ring?.preferenceList(slot).length ?? 1),
+      enough: () => 0,
       waitsForFilling: () => false,
       isUrgent: () => false,
       done: () => {},
@@ -171,16 +173,18 @@ export class Fill {
       // What was acknowledged under the ring before is on a majority of its replicas, which may be more than there are now.
       const previous = this.#previous ?? ring;
       const owed = (slot: Slot) => sourcesNeeded(previous.preferenceList(slot).length);
+      const needed = (slot: Slot) => Math.max(owed(slot), sourcesNeeded(ring.preferenceList(slot).length));
       const [urgent, others]: [Slot[], Slot[]] = [[], []];
       for (const slot of slotsWhere((each) => slots.isWarming(each)))
         (isUrgent(slot) ? urgent : others).push(slot);
       this.#warming = new Copy(this.#parts, {
         ringId: ring.id,
         isRehearsal: false,
-        waitsForAbsent: true,
+        isComparison: false,
         slots: [...urgent, ...others],
         candidates: (slot) => this.#candidates(slot, ring, this.#previous),
-        needed: (slot) => Math.max(owed(slot), sourcesNeeded(ring.preferenceList(slot).length)),
+        needed,
+        enough: needed,
         // Who gained the slot as well knows no more than this node, and asks the same.
         waitsForFilling: (slot) => !slots.isGained(slot),
         isUrgent,
@@ -228,21 +232,28 @@ export class Fill {
   #advanceDoubtful(now: Now): void {
     const { slots, view } = this.#parts;
     const ring = view.ring;
-    const isDue = this.#doubtful === undefined && slots.doubtfulCount > 0;
+    const isDue = (this.#doubtful?.isStuck ?? true) && slots.doubtfulCount > 0;
     const wanted = isDue ? slotsWhere((slot) => slots.isDoubtful(slot) && slots.counts(slot)) : [];
-    if (ring !== undefined && wanted.length > 0) {
+    // What has come into doubt since does not wait for what nobody can tell of now.
+    const isNew = this.#doubtful === undefined || wanted.some((slot) => !slots.isCompared(slot));
+    if (ring !== undefined && isNew && wanted.length > 0) {
       for (const slot of wanted) slots.compare(slot);
       // The other replicas may all have come with this ring: they say nothing yet, and those of the ring before know.
       const earlier = view.isSettled ? ring : (this.#previous ?? ring);
       this.#doubtful = new Copy(this.#parts, {
         ringId: ring.id,
         isRehearsal: false,
-        waitsForAbsent: false,
+        isComparison: true,
         slots: wanted,
         candidates: (slot) => this.#candidates(slot, ring, earlier),
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
-        waitsForFilling: () => false,
+        // With this node itself they are N - W + 1. One in any case: not all writes wait for a majority.
+        enough: (slot) => {
+          const replicas = Math.max(ring.preferenceList(slot).length, earlier.preferenceList(slot).length);
+          return Math.max(1, sourcesNeeded(replicas) - 1);
+        },
+        waitsForFilling: () => true,
         isUrgent: () => false,
         done: (slot, _sources, at) => {
           slots.settle(slot, at.monoMs);

@@ -94,6 +94,11 @@ export class SlotStates {
     return this.#doubtful[slot] !== 0;
   }
 
+  /** Whether a doubtful slot is being compared, and nothing has made it doubtful since. */
+  isCompared(slot: Slot): boolean {
+    return this.#doubtful[slot] === COMPARED;
+  }
+
   /** Counted, and current enough to answer for the slot alone. */
   isTrusted(slot: Slot): boolean {
     return this.#states[slot] === COUNTED && this.#doubtful[slot] === 0;

@@ -25,10 +25,11 @@ function makeCopy(over: Partial<CopyJob> = {}) {
   const job: CopyJob = {
     ringId: a.ring.id,
     isRehearsal: false,
-    waitsForAbsent: true,
+    isComparison: false,
     slots: [SLOT],
     candidates: () => ["b", "c"] as MemberId[],
     needed: () => 2,
+    enough: () => 2,
     waitsForFilling: () => true,
     isUrgent: () => false,
     done: (slot, sources) => done.push([slot, sources]),
@@ -56,6 +57,8 @@ function makeCopy(over: Partial<CopyJob> = {}) {
   };
   return { ...a, node: (id: string) => nodes.get(id)!, copy, done, pulls, told, advance };
 }
+
+const COMPARISON = { isComparison: true, enough: () => 1 };
 
 function forget(node: ReturnType<typeof makeFixture>): void {
   node.slots.reset();
@@ -91,9 +94,9 @@ describe("Copy", () => {
   });
 
   test("tells a source that lacks what this node holds when they are compared, unless it has evicted or forgotten it", () => {
-    const lacking = makeCopy({ waitsForAbsent: false });
+    const lacking = makeCopy(COMPARISON);
     lacking.store.merge(SLOT, entry({ version: version(1) }), at(1).wallMs);
-    const forgetful = makeCopy({ waitsForAbsent: false });
+    const forgetful = makeCopy(COMPARISON);
     forgetful.store.merge(SLOT, entry({ version: version(1) }), at(1).wallMs);
     for (const id of ["b", "c"]) forgetful.node(id).store.raiseFloor(SLOT, version(1));
 
@@ -108,7 +111,7 @@ describe("Copy", () => {
   });
 
   test("does not take the version of an abandoned attempt over what it hides, and tells who has it", () => {
-    const { node, replica, replicate, store, told, advance } = makeCopy({ waitsForAbsent: false });
+    const { node, replica, replicate, store, told, advance } = makeCopy(COMPARISON);
     const operation = { opClient: 4, opSeq: 2 } as const;
     const done = entry({ ...operation, opAttempt: 2, version: version(1) });
     const dead = entry({ ...operation, opAttempt: 1, version: version(9) });
@@ -174,7 +177,7 @@ describe("Copy", () => {
   });
 
   test("waits for nobody absent when told so, but for one answer", () => {
-    const { usable, done, advance } = makeCopy({ waitsForAbsent: false });
+    const { usable, done, advance } = makeCopy(COMPARISON);
     usable.delete("b");
     usable.delete("c");
     advance(10);

@@ -124,6 +124,55 @@ describe("Fill", () => {
     expect(store.peek(SLOT, "k")).toBeDefined();
   });
 
+  test("asks again for a doubtful slot as long as those who gained it cannot tell and those who held it cannot be reached", () => {
+    const { fill, slots, store, change, node, run, now } = makeFill();
+    for (const id of ["b", "c"]) gain(node(id));
+    change.isSettled = false;
+    slots.doubt(SLOT);
+
+    fill.restart(ringOf(["a", "d"]), now());
+    run();
+    expect(slots.isTrusted(SLOT)).toBe(false);
+    node("b").store.merge(SLOT, entry(), now().wallMs);
+    settle(node("b"));
+    run(20);
+
+    expect(slots.isTrusted(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
+  test("waits for the absent about a doubtful slot when whoever answers has lost its memory", () => {
+    const { slots, store, usable, node, run, now } = makeFill();
+    lose(node("b"));
+    usable.delete("c");
+    node("c").store.merge(SLOT, entry(), now().wallMs);
+    slots.doubt(SLOT);
+    run(20);
+    expect(slots.isTrusted(SLOT)).toBe(false);
+
+    usable.add("c");
+    run(20);
+
+    expect(slots.isTrusted(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
+  test("compares what comes into doubt while nobody can tell about other slots", () => {
+    const { slots, usable, node, run } = makeFill();
+    const other = slotOfKey("another");
+    lose(node("b"));
+    node("b").slots.settle(other, 0);
+    usable.delete("c");
+    slots.doubt(SLOT);
+    run(5);
+
+    slots.doubt(other);
+    run(20);
+
+    expect(slots.isTrusted(other)).toBe(true);
+    expect(slots.isTrusted(SLOT)).toBe(false);
+  });
+
   test("compares a slot again that was doubted after a source had been asked", () => {
     const { slots, store, node, run, release, now } = makeFill();
     slots.doubt(SLOT);
