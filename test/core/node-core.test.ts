@@ -435,6 +435,26 @@ describe("NodeCore", () => {
     expect(get(cluster, "n3", key)).toBe("new");
   });
 
+  test("a clear that a node missed reaches it although who coordinated it is gone, and was no replica", () => {
+    const cluster = started();
+    const { ring, self } = cluster.nodes.get("n3")!.core.view;
+    const gone = cluster.nodes.get("n2")!.core.view.self;
+    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) => {
+      const list = ring!.preferenceList(slotOfKey(each));
+      return list[0] === self && !list.includes(gone);
+    })!;
+    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+    cluster.isLost = (from, to) => [from, to].sort().join() === "n2,n3";
+    cluster.run(1_000);
+    const operation = { opClient: 7, opSeq: 1, attempt: 1, notAfter: 0, begunAt: 0 };
+    const clear = cluster.request("n2", { kind: "clear", slots: [slotOfKey(key)], ...operation });
+    expect(cluster.answer(clear)).toMatchObject({ kind: "cleared" });
+    cluster.kill("n2");
+    cluster.run(20_000);
+
+    expect(get(cluster, "n3", key)).toBeUndefined();
+  });
+
   test("a node that stood still answers no read from its old copy alone", () => {
     const cluster = started();
     const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);

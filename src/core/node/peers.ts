@@ -7,7 +7,7 @@
 import type { MemberId, RingId } from "../../base/ids.ts";
 import type { PeerLinks } from "../links.ts";
 import type { Now } from "../machine.ts";
-import type { GossipMessage, PeerMessage, Replicate } from "../messages.ts";
+import type { ClearReplica, GossipMessage, PeerMessage, Replicate } from "../messages.ts";
 import { hasForgedVersion, type Offence, Quarantine } from "../quarantine.ts";
 import type { CatchUp } from "../replication/catch-up.ts";
 import type { Coordinator } from "../replication/coordinator.ts";
@@ -142,7 +142,7 @@ export class Peers {
         return;
       case "clearReplica":
         this.#syncIfOtherRing(from, message.ringId, realNow);
-        outbox.peer(from, replica.clear(message, now));
+        this.#clear(from, message, now);
         return;
       case "readReply":
         if (message.status === "ring") this.#sync(from, realNow);
@@ -197,6 +197,15 @@ export class Peers {
     // Under our own ring the sender knows whose the slot is.
     const isOfRing = message.purpose === "client" && message.ringId === cluster.ring?.id;
     if (isOfRing && reply.status === "notReplica") this.#offend(from, "owner", now);
+  }
+
+  #clear(from: MemberId, message: ClearReplica, now: Now): void {
+    const { hints, outbox, replica, store } = this.#parts;
+    const { slots, version } = message;
+    const news = slots.filter((slot) => version > store.clearedVersion(slot));
+    const reply = replica.clear(message, now);
+    outbox.peer(from, reply);
+    if (reply.status === "ok") hints.keepClears(from, news, version);
   }
 
   #offend(member: MemberId, what: Offence, now: Now): void {

@@ -1,7 +1,8 @@
 // Clears whole slots. First a majority of each slot's counted replicas is asked how new what they hold is: every write that was
 // acknowledged before is known to one of them, and the clear must be newer, whatever this node's clock says. Then one version is
 // sent to every replica of every slot; answered when a majority of each slot's counted replicas has it. Whoever has not said so by the
-// end, for whatever reason, gets it as a hint: it would answer for what was cleared otherwise.
+// end, for whatever reason, gets it as a hint: it would answer for what was cleared otherwise. Where this node is no replica itself, those that
+// have cleared tell the others as well (`hints.ts`).
 //
 // A repeated attempt is completed under the version that an earlier one was given, if any replica knows one: what was written since
 // is newer, and stays. The question shuts earlier attempts out, as with other writes.

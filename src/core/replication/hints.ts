@@ -6,6 +6,9 @@
 // is marked for a sync instead, which the target then pulls by itself. So it is when the key is no longer held here at replay:
 // its tombstone may have been dropped early, and the target would go on answering with what was deleted.
 //
+// A clear is kept as slots with a version. Any node coordinates it, and what it keeps for slots that are not its own would be missed for good
+// when it is gone: nobody doubts those, for they were not shared with it. So every replica to which such a clear is news tells the others.
+//
 // Replay is paced by a window of unanswered messages, so a returning node is fed no faster than it answers. The window is small
 // while callers have to wait here: they come first.
 
@@ -124,6 +127,19 @@ export class Hints {
   addClear(member: MemberId, slot: Slot, version: number): void {
     const { cleared } = this.#target(member);
     cleared.set(slot, Math.max(version, cleared.get(slot) ?? 0));
+  }
+
+  /**
+   * This node has just cleared these slots by the member's word. Tells the other replicas of those of which that member is none; it may have
+   * missed them, and be gone before they answer.
+   */
+  keepClears(from: MemberId, slots: readonly Slot[], version: number): void {
+    const { ring, self } = this.#view;
+    for (const slot of slots) {
+      const list = ring?.preferenceList(slot) ?? [];
+      if (list.includes(from) || !list.includes(self)) continue;
+      for (const member of list) if (member !== self) this.addClear(member, slot, version);
+    }
   }
 
   /** Whether nothing is left for the member; and the slots it must pull itself. */

@@ -206,7 +206,8 @@ export class Replica {
       if (opClient > 0) operations.fence(opClient, opSeq, attempt);
     } else {
       clock.observe(version, now.wallMs);
-      for (const slot of slots) store.clear(slot, version);
+      // Told again, it costs no walk over the slot.
+      for (const slot of slots) if (version > store.clearedVersion(slot)) store.clear(slot, version);
       operations.record(opClient, opSeq, { version, attempt, number: 0 });
     }
     return { kind: "clearReplicaReply", id: request.id, status: "ok", counts, newest, known };

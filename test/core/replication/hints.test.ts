@@ -178,6 +178,27 @@ describe("Hints", () => {
     });
   });
 
+  test("tells the other replicas of slots that were cleared by the word of a member that is none of them", () => {
+    const { hints, outbox } = makeFixture(hashes);
+    const slot = slotOfKey("k");
+
+    hints.keepClears("d" as MemberId, [slot], version(1));
+    hints.replay(at(10));
+
+    const told = sent(outbox.take());
+    expect(told.map(([to]) => to).sort()).toEqual(["b", "c"]);
+    for (const [, message] of told)
+      expect(message).toMatchObject({ kind: "clearReplica", slots: [slot], version: version(1) });
+  });
+
+  test("tells nobody of slots that were cleared by the word of a replica: when it is gone, the others compare them", () => {
+    const { hints } = makeFixture(hashes);
+
+    hints.keepClears(TARGET, [slotOfKey("k")], version(1));
+
+    expect(hints.count).toBe(0);
+  });
+
   test("hands over a cleared slot and repeats it until it is acknowledged", () => {
     const { hints, usable, outbox } = withHints([]);
     hints.addClear(TARGET, slotOfKey("k"), version(1));
