@@ -202,6 +202,24 @@ describe("NodeCore", () => {
     expect(rings.length).toBeLessThanOrEqual(6);
   });
 
+  test("a node that was evicted before it could leave ends, and does not come back", () => {
+    const cluster = started();
+    const stateOf = () =>
+      cluster.nodes
+        .get("n1")!
+        .core.status(cluster.now)
+        .members.find(({ id }) => id === "n5")?.ringState;
+    cluster.isLost = (from, to) => from === "n5" || to === "n5";
+    cluster.input("n5", { kind: "leave" });
+    cluster.runUntil(() => stateOf() === "evicted", 90_000);
+    cluster.isLost = () => false;
+
+    cluster.run(20_000);
+
+    expect(cluster.events.some(({ node, event }) => node === "n5" && event.type === "released")).toBe(true);
+    expect(["evicted", "left"]).toContain(stateOf());
+  });
+
   test("nodes that all leave at once are all released, the last one with the data", () => {
     const cluster = started(["n1", "n2", "n3"]);
     cluster.answer(set(cluster, "n1", "k", "v"));

@@ -138,6 +138,12 @@ export class Tenure {
   #maybeGiveWay(now: Now): void {
     const { cluster, fill, copied } = this.#parts;
     const { ringState } = cluster.own;
+    // It was evicted before it could leave, and has started over: its slots are given away already, and it is not to take others.
+    if (this.#isLeaving && ringState === "joining") {
+      this.#enter("left", now);
+      this.#release();
+      return;
+    }
     const rehearsal = ringState === "joining" ? fill.rehearsalProgress : undefined;
     const isUnderWay = rehearsal !== undefined && rehearsal.slotsDone < rehearsal.slotsTotal;
     const progress = `${cluster.plannedRingId} ${rehearsal?.slotsDone} ${copied.entriesTotal}`;
