@@ -119,6 +119,7 @@ export class NodeCore implements Machine<Input, Effect> {
     const replica = new Replica({ ...shared, operations, clockSkewMsMax });
     const fill = new Fill({
       ...shared,
+      leftGraceMs: options.membership.deadGraceMs,
       received: this.#copied,
       isServing: (at) => this.#callers.isServing(at),
       lags: (member, key, slot, at) => hints.add(member, { key, slot }, at),

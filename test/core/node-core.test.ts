@@ -220,6 +220,31 @@ describe("NodeCore", () => {
     expect(["evicted", "left"]).toContain(stateOf());
   });
 
+  test("what two leaving nodes acknowledge by themselves, cut off as they leave, is not missed by those who stay", () => {
+    const cluster = started();
+    const { ring } = cluster.nodes.get("n1")!.core.view;
+    const leaving = ["n4", "n5"].map((name) => cluster.nodes.get(name)!.core.view.self);
+    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
+      leaving.every((member) => ring!.isReplica(slotOfKey(each), member)),
+    )!;
+    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+    for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
+    cluster.run(2);
+    const isAway = (name: string) => name === "n4" || name === "n5";
+    cluster.isLost = (from, to) => isAway(from) !== isAway(to);
+    expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
+    cluster.run(1_500);
+    expect(cluster.nodes.get("n1")!.core.status(cluster.now).ringId).not.toBe(ring!.id);
+    const id = cluster.request("n1", { kind: "get", key, read: "quorum", want: "value", notAfter: 0 });
+    cluster.isLost = () => false;
+
+    const reply = cluster.answer(id, 15_000);
+
+    if (reply.kind === "got") expect(new TextDecoder().decode(reply.value)).toBe("new");
+    cluster.run(10_000);
+    expect(get(cluster, "n1", key, "quorum")).toBe("new");
+  });
+
   test("nodes that all leave at once are all released, the last one with the data", () => {
     const cluster = started(["n1", "n2", "n3"]);
     cluster.answer(set(cluster, "n1", "k", "v"));

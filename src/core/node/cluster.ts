@@ -137,6 +137,10 @@ export class Cluster implements ClusterView {
     return state !== undefined && isInRing(state);
   }
 
+  hasLeft(member: MemberId): boolean {
+    return this.#membership.get(member)?.ringState === "left";
+  }
+
   newcomers(slot: Slot): readonly MemberId[] {
     const planned = this.#plannedRing?.preferenceList(slot);
     if (planned === undefined) return NOBODY;

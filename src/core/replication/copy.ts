@@ -79,6 +79,8 @@ export interface CopyJob {
   enough(slot: Slot): number;
   /** Whether those who gained the slot are waited for until they hold it. Those must not be waiting for this node. */
   waitsForFilling(slot: Slot): boolean;
+  /** Whether those who left and cannot be reached are waited for like members. */
+  waitsForLeft(): boolean;
   /** Whether callers wait for the slot: then it is copied without regard for others. */
   isUrgent(slot: Slot): boolean;
   /** `sources`: how many were copied. */
@@ -402,8 +404,13 @@ export class Copy {
     const { view } = this.#parts;
     for (const source of this.#sources.values()) {
       source.isUsable = view.isUsable(source.member);
-      source.isMember = view.isMember(source.member);
+      source.isMember = this.#mayComeBack(source.member);
     }
+  }
+
+  #mayComeBack(member: MemberId): boolean {
+    const { view } = this.#parts;
+    return view.isMember(member) || (this.#job.waitsForLeft() && view.hasLeft(member));
   }
 
   #sourcesOf(candidates: readonly MemberId[]): readonly CopySource[] {
@@ -420,7 +427,7 @@ export class Copy {
     if (source === undefined) {
       source = new CopySource(member, (slot) => this.#job.isUrgent(slot));
       source.isUsable = this.#parts.view.isUsable(member);
-      source.isMember = this.#parts.view.isMember(member);
+      source.isMember = this.#mayComeBack(member);
       this.#sources.set(member, source);
     }
     return source;

@@ -1,7 +1,8 @@
 // Keeps this node's slots complete. Three reasons to copy slots, one mechanism (`copy.ts`):
 //
 // - warming: the slots this node holds by the ring without having held them before (a join, an eviction, a restart). A slot
-//   counts again once N - W + 1 members that counted for it were copied, or nobody is left who might add anything.
+//   counts again once N - W + 1 members that counted for it were copied, or nobody is left who might add anything. Who left and cannot be
+//   reached may not know it, and have acknowledged writes with another that left: it is waited for as long as if it were dead.
 // - doubtful: a peer is gone that may have acknowledged writes with others and not with us. Compared with who can be reached, and with
 //   N - W members that count or counted for it at least: what this node has missed is held by one of them.
 // - rehearsal: the slots this node would hold under a planned ring. Copied before the ring changes, so that afterwards only
@@ -26,6 +27,8 @@ const ADVANCE_MS_MAX = 1_600;
 
 export interface FillParts extends CopyParts {
   readonly slots: SlotStates;
+  /** Milliseconds for which those who left with the present ring are waited for, when they cannot be reached. */
+  readonly leftGraceMs: number;
 }
 
 /** How far one kind of copying is; times are monotonic. */
@@ -41,6 +44,9 @@ export class Fill {
   #previous: Ring | undefined;
   /** The members of two lists without this node, without repeats. New with each ring. */
   #others: (list: readonly MemberId[], earlier: readonly MemberId[]) => readonly MemberId[];
+  /** Who left with the present ring is waited for until then. */
+  #leftUntilMs = Number.NEGATIVE_INFINITY;
+  #isLeftAwaited = false;
   #warming: Copy | undefined;
   #warmingSlots = 0;
   #warmingSinceMs = 0;
@@ -92,7 +98,10 @@ export class Fill {
 
   /** The ring changed, or a start made slots warm: begins anew with what is wanted now. Slots that were done stay done. */
   restart(previous: Ring | undefined, now: Now): void {
-    if (previous !== undefined) this.#previous = previous;
+    if (previous !== undefined) {
+      this.#previous = previous;
+      this.#leftUntilMs = now.monoMs + this.#parts.leftGraceMs;
+    }
     this.#others = othersThan(this.#parts.view.self);
     this.#warming = undefined;
     this.#doubtful = undefined;
@@ -127,6 +136,7 @@ export class Fill {
       needed: (slot) => sourcesNeeded(view.ring?.preferenceList(slot).length ?? 1),
       enough: () => 0,
       waitsForFilling: () => false,
+      waitsForLeft: () => false,
       isUrgent: () => false,
       done: () => {},
     });
@@ -164,6 +174,7 @@ export class Fill {
   #advanceWarming(now: Now): void {
     const { slots, view, outbox } = this.#parts;
     const ring = view.ring;
+    this.#isLeftAwaited = now.monoMs < this.#leftUntilMs;
     if (this.#warming === undefined && slots.warmingCount > 0 && ring !== undefined) {
       this.#warmingSlots = slots.warmingCount;
       this.#warmingSinceMs = now.monoMs;
@@ -187,6 +198,7 @@ export class Fill {
         enough: needed,
         // Who gained the slot as well knows no more than this node, and asks the same.
         waitsForFilling: (slot) => !slots.isGained(slot),
+        waitsForLeft: () => this.#isLeftAwaited,
         isUrgent,
         done: (slot, sources, at) => {
           if (sources < owed(slot)) this.#filledFromFew++;
@@ -254,6 +266,7 @@ export class Fill {
           return Math.max(1, sourcesNeeded(replicas) - 1);
         },
         waitsForFilling: () => true,
+        waitsForLeft: () => false,
         isUrgent: () => false,
         done: (slot, _sources, at) => {
           slots.settle(slot, at.monoMs);

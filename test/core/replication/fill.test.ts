@@ -24,7 +24,13 @@ function makeFill() {
     [...MEMBERS, "d"].map((id) => [id, makeFixture(hashes, MEMBERS, { self: id as MemberId })]),
   );
   const a = nodes.get("a")!;
-  const fill = new Fill({ ...a, isServing: () => false, lags: () => {}, isDead: () => false });
+  const fill = new Fill({
+    ...a,
+    leftGraceMs: 60_000,
+    isServing: () => false,
+    lags: () => {},
+    isDead: () => false,
+  });
   const held: [string, Pull][] = [];
   let nowMs = 0;
   const answer = (to: string, pull: Pull) =>
@@ -222,6 +228,29 @@ describe("Fill", () => {
 
     expect(slots.warmingCount).toBe(0);
     expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
+  test("waits for a former replica that left and cannot be reached as long as if it were dead, unless others are enough", () => {
+    const { fill, slots, ring, usable, gone, left, node, run, now } = makeFill();
+    lose(node("c"));
+    usable.delete("d");
+    gone.add("d");
+    left.add("d");
+    slots.reset();
+    slots.adopt(ring, SELF, false, true);
+    fill.restart(ringOf(["b", "c", "d"]), now());
+
+    run(500);
+    expect(slots.counts(SLOT)).toBe(false);
+    run(120);
+    expect(slots.counts(SLOT)).toBe(true);
+
+    settle(node("c"));
+    slots.reset();
+    slots.adopt(ring, SELF, false, true);
+    fill.restart(ringOf(["b", "c", "d"]), now());
+    run(5);
+    expect(slots.counts(SLOT)).toBe(true);
   });
 
   test("waits for nobody who gained a slot with the same ring, nor for who has lost it", () => {

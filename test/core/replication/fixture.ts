@@ -53,6 +53,7 @@ export function makeFixture(
   const ring = Ring.build(ringMembers, ringParameters(replicas), hashes);
   const usable = new Set<string>(members);
   const gone = new Set<string>();
+  const left = new Set<string>();
   const change = {
     isSettled: true,
     newcomers: [] as readonly MemberId[],
@@ -71,6 +72,7 @@ export function makeFixture(
     },
     newcomers: () => change.newcomers,
     isMember: (member) => !gone.has(member),
+    hasLeft: (member) => left.has(member),
     toPeerMono: () => 0,
   };
   const store = new LruStore({ bytesMax: 64 * 1024 * 1024 }, hashes);
@@ -103,6 +105,7 @@ export function makeFixture(
     view,
     usable,
     gone,
+    left,
     change,
     store,
     outbox,

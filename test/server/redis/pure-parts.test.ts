@@ -176,6 +176,7 @@ describe("ClusterMap", async () => {
     isUsable: (member) => !down.has(member),
     mayCount: () => true,
     isMember: () => true,
+    hasLeft: () => false,
     isSettled: true,
     newcomers: () => [],
     toPeerMono: () => 0,
