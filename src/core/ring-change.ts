@@ -2,7 +2,7 @@
 //
 //   planned ----> rehearsed by everybody ----> enacted by the arbiter ----> settled by everybody ----> the next one
 //
-// The plan follows from the member records alone, so all members have the same: who asked to leave or was condemned goes, who
+// The plan follows from the member records alone, so all members have the same: who asked to leave and lives or was condemned goes, who
 // asked for another weight or zone gets it, who waits to join comes, at most as many as are there already (any number while there are fewer than copies: a young cluster becomes
 // whole at once), and nobody while a member is dead and may come back: a slot with a dead replica and a new one has no majority. Everybody who will be in the planned ring copies what it would gain
 // there and says so in its record; writes go to it as well meanwhile. When all have, and all are settled on the present ring, the
@@ -74,8 +74,8 @@ export function planOf(records: readonly MemberRecord[], replicas: number): Ring
     const place = moving.find(({ id }) => id === record.id)?.place;
     return place === undefined ? record : placed(record, place);
   });
-  // When everybody leaves, the lowest id alive of them stays until it is alone: there is no empty ring.
-  const last = members.length === 0 ? lowestAlive(leaving) : undefined;
+  // When all who live leave, the lowest id of them stays until it is alone: there is no ring of nobody, nor of the dead.
+  const last = members.every(({ liveness }) => liveness === "dead") ? lowestAlive(leaving) : undefined;
   if (last !== undefined) members.push(last);
   if (members.length === 0) return undefined;
   const changes: RingStateChange[] = [
@@ -138,10 +138,13 @@ function moveOf(record: MemberRecord): readonly RingStateChange[] {
   return place !== undefined && isThere ? [{ id, ringState, place }] : [];
 }
 
-/** A condemned member that turns out to live stays; it is about to say so itself. */
+/**
+ * A condemned member that turns out to live stays; it is about to say so itself. One that leaves and is dead goes when it is back or is
+ * condemned: before, it may have a lease, and a majority of some slot with others that leave (view-lease.ts).
+ */
 function isStaying({ ringState, liveness }: MemberRecord): boolean {
   if (ringState === "condemned") return liveness !== "dead";
-  return isInRing(ringState) && ringState !== "leaving";
+  return isInRing(ringState) && (ringState !== "leaving" || liveness === "dead");
 }
 
 function lowestAlive(records: readonly MemberRecord[]): MemberRecord | undefined {

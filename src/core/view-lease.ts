@@ -3,6 +3,7 @@
 // writes, reads of mode `one`) needs no lease.
 //
 // Whose slots may be given away without their knowledge? Only who is evicted, by a strict majority of the ring and after `deadGrace`.
+// (Who leaves and is dead is no exception. Who leaves while it is cut off, and not yet found dead, is waited for: replication/fill.ts.)
 // Members that are evicted together and are the majority of some slot's replicas would find a quorum among themselves still, and
 // read what has been overwritten elsewhere. Two rules keep them from it:
 //

@@ -39,7 +39,7 @@ export class MiniCluster {
   #generation = WALL_MS;
   #lastId = 0;
   /** Messages for which this is true are lost. */
-  isLost: (from: string, to: string) => boolean = () => false;
+  isLost: (from: string, to: string, kind: string) => boolean = () => false;
 
   constructor(hashes: Hashes) {
     this.#hashes = hashes;
@@ -160,7 +160,7 @@ export class MiniCluster {
   #deliver(from: string, effect: Extract<Effect, { kind: "send" }>): void {
     const to = effect.address.split(":")[0]!;
     const sender = resolveNodeCoreOptions({ id: from, address: "", generation: 1 }).id;
-    if (this.isLost(from, to)) return;
+    if (this.isLost(from, to, effect.message.kind)) return;
     this.#at(this.#nowMs + DELAY_MS, () => {
       const genesisId = this.nodes.get(from)?.core.genesisId ?? "";
       const target = this.nodes.get(to);

@@ -245,6 +245,42 @@ describe("NodeCore", () => {
     expect(get(cluster, "n1", key, "quorum")).toBe("new");
   });
 
+  test("nodes that are found dead while they leave are not evicted while their leases may last", () => {
+    const cluster = started();
+    const first = cluster.nodes.get("n1")!.core;
+    const { ring } = first.view;
+    const leaving = ["n4", "n5"].map((name) => cluster.nodes.get(name)!.core.view.self);
+    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
+      leaving.every((member) => ring!.isReplica(slotOfKey(each), member)),
+    )!;
+    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+    const isAway = (name: string) => name === "n4" || name === "n5";
+    const isCut = (from: string, to: string) => isAway(from) !== isAway(to);
+    // What the others copy before the change takes a while.
+    cluster.isLost = (_from, _to, kind) => kind === "pulled";
+    for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
+    cluster.run(2);
+    cluster.isLost = (from, to, kind) => isCut(from, to) || kind === "pulled";
+    cluster.run(3_500);
+    cluster.isLost = isCut;
+    cluster.run(1_100);
+    const livenesses = first.status(cluster.now).members.filter(({ id }) => isAway(id));
+    expect(livenesses.map(({ liveness }) => liveness)).toEqual(["dead", "dead"]);
+    expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
+    cluster.run(100);
+    const id = cluster.request("n1", { kind: "get", key, read: "quorum", want: "value", notAfter: 0 });
+    cluster.run(500);
+    cluster.isLost = () => false;
+
+    const reply = cluster.answer(id, 20_000);
+
+    if (reply.kind === "got") expect(new TextDecoder().decode(reply.value)).toBe("new");
+    cluster.run(20_000);
+    expect(get(cluster, "n1", key, "quorum")).toBe("new");
+    for (const name of ["n4", "n5"])
+      expect(cluster.events.some(({ node, event }) => node === name && event.type === "released")).toBe(true);
+  });
+
   test("nodes that all leave at once are all released, the last one with the data", () => {
     const cluster = started(["n1", "n2", "n3"]);
     cluster.answer(set(cluster, "n1", "k", "v"));

@@ -132,12 +132,21 @@ describe("planOf", () => {
       [member("a"), member("b", LEAVING), member("c", CONDEMNED), JOINER],
       ["ad", "d warming, b left, c evicted"],
     ],
-    ["who leaves is dead", [member("a"), member("b", { ...LEAVING, liveness: "dead" })], ["a", "b evicted"]],
+    [
+      "who leaves is dead: not before it is back or condemned",
+      [member("a"), member("b", { ...LEAVING, liveness: "dead" })],
+      undefined,
+    ],
     ["the condemned one lives", [member("a"), member("b", { ringState: "condemned" })], undefined],
     [
       "all leave: the lowest id alive stays",
       [member("a", { ...LEAVING, liveness: "dead" }), member("b", LEAVING), member("c", LEAVING)],
-      ["b", "a evicted, c left"],
+      ["ab", "c left"],
+    ],
+    [
+      "all who live leave: the lowest id of them stays",
+      [member("a", { liveness: "dead" }), member("b", LEAVING), member("c", LEAVING)],
+      ["ab", "c left"],
     ],
     ["the last one leaves", [member("a", { ringState: "left" }), member("b", LEAVING)], undefined],
   ] as const)("%s", (_what, records, expected) => {
