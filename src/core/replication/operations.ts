@@ -18,7 +18,7 @@ import { mix32 } from "../../base/hash.ts";
 export interface KnownOperation {
   /** Attempts below this are refused. */
   readonly fence: number;
-  /** The version stored here, 0 when only the fence is known; and the attempt that wrote it. */
+  /** The version stored here, 0 when only the fence is known; and the latest attempt that wrote it. */
   readonly version: number;
   readonly attempt: number;
   /** The number an increment answered; 0 for everything else. */
@@ -81,13 +81,19 @@ export class OperationTable {
     this.#raiseFence(this.#findOrAdd(client, seq) * STRIDE, attempt);
   }
 
-  /** Remembers that `attempt` of the operation is stored here as `version`. */
+  /**
+   * Remembers that `attempt` of the operation is stored here as `version`. Of one version it remembers the latest attempt: replicas that had
+   * it before a later attempt completed it go on telling of it as the first one's.
+   */
   record(client: number, seq: number, stored: Omit<KnownOperation, "fence">): void {
     if (client === 0) return;
     const at = this.#findOrAdd(client, seq) * STRIDE;
     this.#raiseFence(at, stored.attempt);
+    const isSame = this.#records[at + VERSION] === stored.version;
+    this.#records[at + ATTEMPT] = isSame
+      ? Math.max(this.#records[at + ATTEMPT]!, stored.attempt)
+      : stored.attempt;
     this.#records[at + VERSION] = stored.version;
-    this.#records[at + ATTEMPT] = stored.attempt;
     this.#records[at + NUMBER] = stored.number;
   }
 

@@ -26,6 +26,15 @@ describe("OperationTable", () => {
     expect(table.find(1, 1)).toEqual({ fence: 3, version: 9, attempt: 1, number: 0 });
   });
 
+  test("remembers the latest attempt that stored a version, whoever tells of it again", () => {
+    const table = new OperationTable(10);
+    table.record(1, 1, { version: 9, attempt: 3, number: 7 });
+
+    table.record(1, 1, { version: 9, attempt: 1, number: 7 });
+
+    expect(table.find(1, 1)).toEqual({ fence: 3, version: 9, attempt: 3, number: 7 });
+  });
+
   test("forgets the oldest at its bound", () => {
     const table = new OperationTable(2);
 

@@ -172,6 +172,30 @@ describe("ReadTask", () => {
       expect(trio.entryIn("c", "k")?.version).toBeGreaterThan(version(9));
     });
 
+    test("takes it for that although the completed version was told again as the first attempt's", () => {
+      const trio = new Trio(hashes);
+      const operation = { opClient: 4, opSeq: 2 } as const;
+      const first = entry({ ...valued("k", "written", 2), ...operation, opAttempt: 1 });
+      const next = valued("k", "acknowledged", 5);
+      for (const member of ["a", "b"]) {
+        const { replica, replicate } = trio.node(member);
+        const completion = { ...first, opAttempt: 3 };
+        replica.replicate(replicate({ entry: completion }), SELF, trio.now);
+        // A hint of a replica that had it from the first attempt.
+        replica.replicate(replicate({ entry: first, purpose: "hint" }), SELF, trio.now);
+        replica.replicate(replicate({ entry: next }), SELF, trio.now);
+      }
+      const { replica, replicate } = trio.node("c");
+      const abandoned = { ...valued("k", "written", 9), ...operation, opAttempt: 2 };
+      expect(replica.replicate(replicate({ entry: abandoned }), SELF, trio.now).status).toBe("stored");
+      trio.lost.add("b");
+
+      const id = trio.get("k");
+      trio.run(1_000);
+
+      expect(textOf(trio.reply(id))).toBe("acknowledged");
+    });
+
     test("never puts what it hides above a write that came in between", () => {
       const trio = withDeadVersion();
       trio.lost.add("b");
