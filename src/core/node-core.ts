@@ -356,7 +356,10 @@ export class NodeCore implements Machine<Input, Effect> {
       ringChanged: (ring, previous, now) => this.#ringChanged(ring, previous, now),
       ringPlanned: (planned, now) => this.#fill.rehearse(planned, now),
       memberChanged: (member, { isGone, isAnew, ringBefore }, now) => {
-        if (isAnew) this.#links.restarted(member);
+        if (isAnew) {
+          this.#links.restarted(member);
+          this.#coordinator.memberRestarted(member, now);
+        }
         if (ringBefore !== this.#cluster.ring && ringBefore !== undefined)
           this.#slots.doubtShared(ringBefore, member);
         this.#doubtShared(member);

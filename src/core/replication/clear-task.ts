@@ -184,6 +184,13 @@ export class ClearTask implements Task {
     if (this.#waiting.delete(member)) this.#progress(now);
   }
 
+  /** As with writes: what it acknowledged before is lost there. It is told again with the next round. */
+  memberRestarted(member: MemberId): void {
+    if (this.#isAnswered || this.#version === 0) return;
+    this.#cleared.delete(member);
+    for (const members of this.#acknowledged.values()) members.delete(member);
+  }
+
   /** Without success. */
   #giveUp(now: Now): void {
     this.#end();

@@ -598,6 +598,11 @@ export class Coordinator {
     }
   }
 
+  /** The member is another process than before, and empty. */
+  memberRestarted(member: MemberId, now: Now): void {
+    this.#tasks.memberRestarted(member, now);
+  }
+
   ringChanged(now: Now): void {
     this.#tasks.ringChanged(now);
   }

@@ -22,6 +22,8 @@ export interface Task {
   timer(now: Now): void;
   memberLost(member: MemberId, now: Now): void;
   ringChanged(now: Now): void;
+  /** The member is another process now: what it acknowledged is lost there. */
+  memberRestarted?(member: MemberId, now: Now): void;
   readReplied?(from: MemberId, reply: ReadReplicaReply, now: Now): void;
   replicated?(from: MemberId, reply: ReplicateReply, now: Now): void;
   clearReplied?(from: MemberId, reply: ClearReplicaReply, now: Now): void;
@@ -116,6 +118,12 @@ export class Tasks {
   memberLost(member: MemberId, now: Now): void {
     for (const { task } of this.#byId.values()) {
       if (task.registration !== undefined) task.memberLost(member, now);
+    }
+  }
+
+  memberRestarted(member: MemberId, now: Now): void {
+    for (const { task } of this.#byId.values()) {
+      if (task.registration !== undefined) task.memberRestarted?.(member, now);
     }
   }
 

@@ -685,6 +685,18 @@ export class WriteTask implements Task {
     this.#progress(now);
   }
 
+  /**
+   * An acknowledgement from before a restart does not count with later ones: the member may have filled up since, from others that had not
+   * stored the write yet, and would count without it.
+   */
+  memberRestarted(member: MemberId, now: Now): void {
+    if (this.#isAnswered || !(this.#counted.has(member) || this.#uncounted.has(member))) return;
+    this.#counted.delete(member);
+    this.#uncounted.delete(member);
+    this.#send(member, now);
+    this.#progress(now);
+  }
+
   /** Acknowledgements of another ring do not count: the same version goes to the new list. */
   ringChanged(now: Now): void {
     if (this.#entry === undefined || this.#isOver) return;

@@ -34,6 +34,26 @@ describe("ClearTask", () => {
     expect(textOf(trio.reply(trio.get("k")))).toBeUndefined();
   });
 
+  test("does not count what a replica acknowledged before it restarted: it may have filled up from others without", () => {
+    const trio = new Trio(hashes, ["a", "b", "c", "d", "e"], { replicas: 5 });
+    trio.write("k", setTo("v"));
+    const isLate = new Set(["c", "d", "e"]);
+    trio.isLost = (to, message) => isLate.has(to) && message.kind === "clearReplica" && message.version > 0;
+    const id = trio.clear("k");
+    trio.restart("b");
+    trio.put("b", trio.entryIn("c", "k")!);
+
+    isLate.add("b").delete("c");
+    trio.run(500);
+    expect(trio.entryIn("c", "k")).toBeUndefined();
+    expect(trio.reply(id)).toBeUndefined();
+
+    isLate.delete("b");
+    trio.run(500);
+    expect(trio.reply(id)).toMatchObject({ kind: "cleared" });
+    expect(trio.entryIn("b", "k")).toBeUndefined();
+  });
+
   test.each(["before it was asked", "after it was asked"])(
     "keeps a hint for a replica whose link was lost %s",
     (when) => {

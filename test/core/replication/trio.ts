@@ -38,6 +38,7 @@ export class Trio {
   readonly replies: ClientReply[] = [];
   isBehind = false;
   hasLease = true;
+  readonly #hashes: Hashes;
   #nowMs = 1_000;
   #lastId = 0;
   #lastSeq = 0;
@@ -47,6 +48,7 @@ export class Trio {
     members: readonly string[] = ["a", "b", "c"],
     options: { readonly replicas?: number } = {},
   ) {
+    this.#hashes = hashes;
     for (const id of members) {
       this.nodes.set(id, makeFixture(hashes, members, { ...options, self: id as MemberId }));
     }
@@ -132,6 +134,16 @@ export class Trio {
       if (this.waiting[index]!.to === member) this.waiting.splice(index, 1);
     }
     this.coordinator.memberLost(member as MemberId, this.now);
+    this.deliver();
+  }
+
+  /** The member is another process now, empty, and filled up from others that hold nothing. */
+  restart(member: string): void {
+    const members = [...this.nodes.keys()];
+    const { ring } = this.a;
+    const replicas = ring.preferenceList(slotOfKey("k")).length;
+    this.nodes.set(member, makeFixture(this.#hashes, members, { replicas, self: member as MemberId }));
+    this.coordinator.memberRestarted(member as MemberId, this.now);
     this.deliver();
   }
 

@@ -481,6 +481,19 @@ describe("WriteTask", () => {
     });
   });
 
+  test("does not count what a replica acknowledged before it restarted: it may have filled up from others without", () => {
+    const trio = new Trio(hashes, ["a", "b", "c", "d", "e"], { replicas: 5 });
+    for (const member of ["c", "d", "e"]) trio.held.add(member);
+    const id = trio.write("k", setTo("v"));
+    trio.restart("b");
+
+    trio.release("c");
+    trio.run(100);
+
+    expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: true });
+    expect(holders(trio, "k").length).toBeGreaterThanOrEqual(3);
+  });
+
   test("acknowledges nothing while there is no ring to count replicas of", () => {
     const trio = new Trio(hashes);
     trio.lost.add("b").add("c");
