@@ -106,10 +106,11 @@ export class Replica {
   replicate(request: Replicate, from: MemberId, now: Now): ReplicateReply {
     const slot = slotOfKey(request.entry.key);
     const reply = this.judge(request, { from, slot }, now);
-    if (reply.status !== "stored") return reply;
     const { store, operations, clock } = this.#parts;
     const { entry } = request;
-    clock.observe(entry.version, now.wallMs);
+    // What is refused as older or by a fence may be stored by another replica: what this node writes from now on has to be above it as well.
+    if (mayBeHeld(reply.status)) clock.observe(entry.version, now.wallMs);
+    if (reply.status !== "stored") return reply;
     const merged = store.merge(slot, entry, now.wallMs, request.purpose === "client" ? HOT : COLD);
     const isHeldAsFloor = merged.status === "newer" && this.#isHeldAsFloor(request, merged.heldVersion);
     if (merged.status === "full") return { ...reply, status: "full" };
@@ -255,6 +256,11 @@ function otherVersionOf(
 /** Stored before, and overwritten since: the answer was lost, and "newer" would have it written once more on top. */
 function wasStored({ version }: Entry, known: KnownOperation): boolean {
   return known.version === version;
+}
+
+/** Whether the version that was answered so may be held, be it elsewhere. */
+function mayBeHeld(status: ReplicateStatus): boolean {
+  return status === "stored" || status === "newer" || status === "fenced";
 }
 
 const HOT = Object.freeze({ cold: false });

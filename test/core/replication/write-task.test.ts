@@ -19,6 +19,8 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const increment = (by: number): Change => ({ type: "increment", by, ttlMs: 0 });
 const isReplicate = (_to: string, { kind }: { kind: string }) => kind === "replicate";
 
+const valued = (text: string, ms: number) => entry({ value: bytes(text), format: 1, version: version(ms) });
+
 function holders(trio: Trio, key: string): string[] {
   return [...trio.nodes.keys()].filter((member) => trio.entryIn(member, key)?.value !== undefined);
 }
@@ -465,6 +467,35 @@ describe("WriteTask", () => {
         expect(trio.entryIn("a", "k")?.version).toBe(version(600));
       },
     );
+
+    test("issued where nobody knew it stays below what followed the first attempt, though its clock is ahead", () => {
+      const trio = new Trio(hashes);
+      const { a, now } = trio;
+      const [b, c] = [trio.node("b"), trio.node("c")];
+      a.clock.observe(version(now.monoMs + 200), now.wallMs);
+      const first = entry({ ...valued("once", 500), ...operation, opAttempt: 1 });
+      b.replica.replicate(b.replicate({ entry: first }), SELF, now);
+      trio.isLost = (to, { kind }) => kind === (to === "b" ? "read" : "replicate");
+      trio.write("k", setTo("once"), again);
+      trio.run(50);
+      const late = trio.sent.map(({ to, message }) => (to === "c" ? message : undefined));
+      const second = late.find((message) => message?.kind === "replicate");
+      expect(second).toBeDefined();
+
+      // A reader has the first attempt's completed, and its caller writes what follows at b.
+      expect(
+        a.replica.replicate(a.replicate({ entry: first, purpose: "repair" }), SELF, trio.now).status,
+      ).toBe("stored");
+      const next = { ...valued("next", 0), version: b.clock.next(trio.now.wallMs) };
+      for (const { replica, replicate } of [a, b])
+        expect(replica.replicate(replicate({ entry: next }), SELF, trio.now).status).toBe("stored");
+      trio.isLost = () => false;
+      if (second?.kind !== "replicate") return;
+      trio.coordinator.replicated("c" as MemberId, c.replica.replicate(second, SELF, trio.now), trio.now);
+      trio.run(3_000);
+
+      expect(textOf(trio.reply(trio.get("k")))).toBe("next");
+    });
 
     test("joins the attempt that is still under way on the same node", () => {
       const trio = new Trio(hashes);
