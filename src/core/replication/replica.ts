@@ -201,7 +201,11 @@ export class Replica {
     if (isOtherRing || isTooFarAhead(version, { wallMs: now.wallMs, skewMsMax, held: newest }))
       return { ...refusal, status: "ring", newest: 0, known: 0 };
     const { fence, version: known } = operations.find(opClient, opSeq);
-    if (version > 0 && attempt < fence) return { ...refusal, status: "fenced", newest: 0, known };
+    if (version > 0 && attempt < fence) {
+      // Its coordinator has cleared under it.
+      clock.observe(version, now.wallMs);
+      return { ...refusal, status: "fenced", newest: 0, known };
+    }
     const counts = this.#countsForClear(request, known);
     if (version === 0) {
       if (opClient > 0) operations.fence(opClient, opSeq, attempt);

@@ -3,7 +3,7 @@ import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
-import { entry, version } from "./fixture.ts";
+import { entry, SELF, version } from "./fixture.ts";
 import { setTo, Trio, textOf } from "./trio.ts";
 
 let hashes: Hashes;
@@ -52,6 +52,29 @@ describe("ClearTask", () => {
     trio.run(500);
     expect(trio.reply(id)).toMatchObject({ kind: "cleared" });
     expect(trio.entryIn("b", "k")).toBeUndefined();
+  });
+
+  test("hides nothing that was written after a later attempt completed, though its clock is ahead", () => {
+    const trio = new Trio(hashes);
+    const { a, now } = trio;
+    a.clock.observe(version(now.monoMs + 200), now.wallMs);
+    trio.isLost = (_to, message) => message.kind === "clearReplica" && message.version > 0;
+    trio.clear("k", { opSeq: 90 });
+    const late = trio.sent.find(({ message }) => message.kind === "clearReplica" && message.version > 0);
+    if (late?.message.kind !== "clearReplica") throw new Error("Expected a clear under a version");
+    const others = [trio.node("b"), trio.node("c")];
+    const again = { ...late.message, attempt: 2 };
+    const second = others[0]!.clock.next(now.wallMs);
+    for (const version of [0, second])
+      for (const { replica } of others) expect(replica.clear({ ...again, version }, now).status).toBe("ok");
+
+    // Only then do the first attempt's messages come.
+    for (const { replica } of others) expect(replica.clear(late.message, now).status).toBe("fenced");
+    const next = entry({ format: 1, version: others[0]!.clock.next(now.wallMs) });
+    for (const { replica, replicate } of others)
+      expect(replica.replicate(replicate({ entry: next }), SELF, now).status).toBe("stored");
+
+    expect(textOf(trio.reply(trio.get("k")))).toBeDefined();
   });
 
   test.each(["before it was asked", "after it was asked"])(
