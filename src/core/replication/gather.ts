@@ -165,17 +165,21 @@ export class Gather implements Task {
 
   /** With newcomers: asks everybody who lost the slot with the present ring and was not asked in this round. */
   #askFormers(): void {
-    const { view, outbox } = this.#context;
+    const { view, outbox, replica } = this.#context;
     const { key, opClient, opSeq, attempt, begunAt } = this.#request;
     if (opClient === 0 || view.previousRing === undefined) return;
     if (![...this.#answers.values()].some(({ isNewcomer }) => isNewcomer)) return;
     const ringId = view.previousRing.id;
-    const message = { kind: "read", id: this.#id, ringId, key, opClient, opSeq, attempt } as const;
+    const message = { kind: "read", id: this.#id, ringId, key, opClient, opSeq, attempt, begunAt } as const;
     for (const member of this.#previousList) {
       const isAsked = this.#waiting.has(member) || this.#formerAnswers.has(member);
       if (isAsked || this.#list.includes(member) || !view.isUsable(member)) continue;
-      this.#waiting.add(member);
-      outbox.peer(member, { ...message, begunAt: toPeerBegunAt(view, member, begunAt) });
+      if (member === view.self) {
+        this.#formerAnswers.set(member, replica.read(message));
+      } else {
+        this.#waiting.add(member);
+        outbox.peer(member, { ...message, begunAt: toPeerBegunAt(view, member, begunAt) });
+      }
     }
   }
 

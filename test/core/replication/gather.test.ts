@@ -132,6 +132,30 @@ describe("Gather", () => {
       expect(trio.entryIn("a", key)?.version).toBe(version(2));
     });
 
+    test("counts the coordinator that has just lost the slot as one who did", () => {
+      const trio = new Trio(hashes, ["a", "b", "c", "d", "e"]);
+      const key = trio.keyOf("a", "b", "c");
+      trio.run(1_000);
+      trio.held.add("b").add("c");
+      const id = trio.write(key, setTo("again"), again);
+      const members = ["c", "d", "e"].map((member) => ({ id: member as MemberId, weight: 1, zone: "" }));
+      const next = Ring.build(members, ringParameters(3), hashes);
+      for (const [member, { slots, view, change, ring }] of trio.nodes) {
+        change.previousRing = ring;
+        Object.assign(view, { ring: next });
+        slots.adopt(next, member as MemberId, false, true);
+        slots.settle(slotOfKey(key), 900);
+      }
+      trio.node("a").operations.record(7, 50, { version: version(1), attempt: 1, number: 0 });
+
+      trio.coordinator.ringChanged(trio.now);
+      trio.release("c");
+      trio.run(100);
+
+      expect(trio.sent.some(({ to }) => to === "a")).toBe(false);
+      expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+    });
+
     test("shuts out its earlier attempts where the slot was lost", () => {
       const { trio, key } = changedRing();
 
