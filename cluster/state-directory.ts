@@ -3,7 +3,7 @@
 // and write it back at once, replacing it whole, so that a reader never sees half a file.
 
 import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type ProcessIdentity, processState } from "./os-process.ts";
 
 /** Where a node runs, when not on this machine's loopback interface. */
@@ -88,7 +88,7 @@ export class StateDirectory {
   /** Replaces the state, making the directory when needed. */
   write(state: ClusterState): void {
     try {
-      mkdirSync(join(this.path, "logs"), { recursive: true });
+      makeDirectory(join(this.path, "logs"));
       const next = `${this.#file()}.${process.pid}.tmp`;
       writeFileSync(next, `${JSON.stringify(state, undefined, 2)}\n`);
       renameSync(next, this.#file());
@@ -150,6 +150,19 @@ export class StateDirectory {
 /** The nodes of the state whose processes still are there, paused ones included. */
 export function livingNodes(state: ClusterState): NodeEntry[] {
   return state.nodes.filter((node) => node.process !== undefined && processState(node.process) !== "gone");
+}
+
+/** With what leads to it. Node's own recursive way never ends where nothing can be made, as under `/proc`. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    makeDirectory(dirname(path));
+    mkdirSync(path);
+  }
 }
 
 function parseState(text: string): ClusterState | undefined {

@@ -1,6 +1,6 @@
 // One call on its way: what was asked, the tries made so far, and what is known about whether it has been applied.
 //
-// `applied` (DESIGN: never lie): "no" needs certainty. A try that ended in "no" leaves none; one without an answer, on a broken link,
+// `applied` never lies: "no" needs certainty. A try that ended in "no" leaves none; one without an answer, on a broken link,
 // or that ended in "maybe" means that the write may have happened, or may still happen until its `notAfter`.
 
 import type { Alarmed } from "../base/alarms.ts";

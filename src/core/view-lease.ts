@@ -14,7 +14,7 @@
 // The bound: who is cut off at T coordinates no quorum operation from T + `leaseMs` on, whatever its failure detector has found by then. The
 // others cannot evict it before T + `deadGraceMs`: they find it dead after the cut at the earliest. Half is enough, since the
 // others are then no strict majority. In a healthy cluster of any size each pair of members exchanges heartbeats four times a second,
-// so a lease has twenty times that to spare. Source: ALGORITHMS 3.9; leases counted from the sending of a heartbeat as in Raft's (Ongaro, 6.4.1).
+// so a lease has twenty times that to spare. Source: leases counted from the sending of a heartbeat as in Raft's (Ongaro, 6.4.1).
 
 import type { MemberId } from "../base/ids.ts";
 import type { Now } from "./machine.ts";

@@ -47,6 +47,14 @@ describe("StateDirectory", () => {
     expect(() => directory.read()).toThrow(/is not the state of a local cluster: remove it, or name another/);
   });
 
+  test.skipIf(!existsSync("/proc/self"))("says so where no directory can be made", () => {
+    const directory = new StateDirectory("/proc/ringhold/state");
+
+    expect(() => directory.write(state)).toThrow(
+      /^Cannot write to the state directory \/proc\/ringhold\/state \(ENOENT\)/,
+    );
+  });
+
   test("counts as living only nodes whose very process still runs", () => {
     const self = identifyProcess(process.pid)!;
     const nodes = [

@@ -93,7 +93,7 @@ function stallSome(sim: SwimSim, chance: Prng, stallMs: number): void {
   }
 }
 
-/** The figures of some seeds as a table of medians, beside those that ALGORITHMS.md 2.4 gives for the same profile. */
+/** The figures of some seeds as a table of medians. */
 export function membershipTable(rows: readonly MembershipFigures[]): string {
   const seconds = (ms: number) => (ms / 1000).toFixed(1).padStart(13);
   const lines = ["nodes  first suspect  first dead s    dead at all  messages/node/s"];

@@ -8,7 +8,7 @@
 //    What left or was evicted is remembered for 24 h, and told in full syncs for the first half of that only: otherwise two
 //    nodes could remind each other of it for ever.
 // 2. Who is out gets no hearing until its next boot; a node that is out itself accuses nobody.
-// 3. Time in which this node stood still counts against nobody (ALGORITHMS 2.13).
+// 3. Time in which this node stood still counts against nobody.
 
 import type { MemberId } from "../../base/ids.ts";
 import type { Prng } from "../../base/prng.ts";

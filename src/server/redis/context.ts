@@ -94,6 +94,7 @@ export interface Services {
   readonly version: string;
   readonly valueBytesMax: number;
   readonly memoryBytes: number;
+  readonly connectionsMax: number;
   status(): NodeStatus;
   wallMs(): number;
   sessions(): Iterable<Session>;

@@ -324,7 +324,7 @@ export class RedisDoor {
   }
 
   #services(): Services {
-    const { credentials, gate, isCluster, valueBytesMax, memoryBytes } = this.#options;
+    const { credentials, gate, isCluster, valueBytesMax, memoryBytes, connectionsMax } = this.#options;
     const { wallMs, status, hashes, logger, onDenied } = this.#ports;
     return {
       keyspace: this.#keyspace,
@@ -342,7 +342,7 @@ export class RedisDoor {
       port: this.#address.port,
       runId: randomBytes(20).toString("hex"),
       version: REDIS_VERSION,
-      ...{ isCluster, valueBytesMax, memoryBytes, wallMs, status },
+      ...{ isCluster, valueBytesMax, memoryBytes, connectionsMax, wallMs, status },
       sessions: () => this.#connections.values(),
       session: (id) => this.#session(id),
       onBug: (error) => logger.error({ err: error }, "a bug in the redis door: please report it"),

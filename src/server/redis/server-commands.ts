@@ -222,7 +222,7 @@ function configValues(services: Services): Readonly<Record<string, string>> {
     appendonly: "no",
     databases: "1",
     "cluster-enabled": services.isCluster ? "yes" : "no",
-    maxclients: "10000",
+    maxclients: String(services.connectionsMax),
     maxmemory: String(services.memoryBytes),
     "maxmemory-policy": "allkeys-lru",
     port: String(services.port),
