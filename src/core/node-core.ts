@@ -107,7 +107,8 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#cluster = cluster;
     const messageIds = new MessageIds(prng.fork("message ids"));
     const nextId = () => messageIds.next();
-    const shared = { store, clock, view: cluster, outbox, slots, nextId };
+    const isTimeKnown = (at: Now) => this.#clockWatch.isTimeKnown(at);
+    const shared = { store, clock, view: cluster, outbox, slots, nextId, isTimeKnown };
     this.#clockWatch = new ClockWatch({ time, links, clock, cluster, outbox, clockSkewMsMax }, now);
     const hints = new Hints({
       ...shared,
@@ -143,6 +144,7 @@ export class NodeCore implements Machine<Input, Effect> {
       {
         isBehind: () => catchUp.isBehind,
         writeObstacle: (at) => this.#clockWatch.writeObstacle(at),
+        isTimeKnown,
         hasLease: (at) => lease.isHeld(at),
         valueBytesMax: options.valueBytesMax,
       },
@@ -282,11 +284,11 @@ export class NodeCore implements Machine<Input, Effect> {
         break;
       case "peer":
         this.#peers.messages(input.from, [input.message], now, realNow);
-        this.#clockWatch.heard();
+        if (this.#clockWatch.heard()) this.#fill.wake(now);
         break;
       case "peerBatch":
         this.#peers.messages(input.from, input.messages, now, realNow);
-        this.#clockWatch.heard();
+        if (this.#clockWatch.heard()) this.#fill.wake(now);
         break;
       case "client":
         if (this.#callers.refuses(input, [input.request], now, realNow)) break;

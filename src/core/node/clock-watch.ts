@@ -1,8 +1,11 @@
 // Keeps this node's wall time with the cluster's, and says when it is too far off to give versions to writes.
 //
 // How far the others' clocks are is measured by heartbeats (links.ts); the correction is put into force here (cluster-time.ts), once
-// per round of upkeep. Small differences are left alone: estimates are no better. A process that has just started gives no versions, and no times to
-// live, before it has compared its clock, which takes one heartbeat; or for a second, where there is nobody to compare it with.
+// per round of upkeep. Small differences are left alone: estimates are no better.
+//
+// A process that has just started gives no versions and no times to live, answers no reads and takes in no copies before it has compared its clock,
+// which takes one heartbeat; or for a second, where there is nobody to compare it with. By a clock hours ahead all that has a time to live
+// is expired, and what it told the other replicas of that would cost theirs, too.
 
 import type { ClusterTime } from "../cluster-time.ts";
 import { CLOCKS_MIN, type PeerLinks } from "../links.ts";
@@ -46,9 +49,16 @@ export class ClockWatch {
     return this.#skewMs;
   }
 
-  /** Others were heard: the first comparison is put into force at once. */
-  heard(): void {
-    if (!this.#isCompared && this.#parts.links.clusterSkewMs() !== undefined) this.review();
+  /** Others were heard: the first comparison is put into force at once. Returns whether it has just been. */
+  heard(): boolean {
+    if (this.#isCompared || this.#parts.links.clusterSkewMs() === undefined) return false;
+    this.review();
+    return true;
+  }
+
+  /** Whether this node's time may be gone by: it has been compared, or there is nobody to compare it with. */
+  isTimeKnown({ monoMs }: Now): boolean {
+    return this.#isCompared || !this.#isComparable || monoMs >= this.#startedMs + FIRST_COMPARISON_MS_MAX;
   }
 
   /** Puts what was measured into force. */
@@ -70,13 +80,12 @@ export class ClockWatch {
   }
 
   /** Why this node must not give versions now; `undefined` when it may. */
-  writeObstacle({ monoMs, wallMs }: Now): string | undefined {
+  writeObstacle(now: Now): string | undefined {
     if (this.#isOff) return "This node's clock is too far from the cluster's";
-    if (!this.#isCompared && this.#isComparable && monoMs < this.#startedMs + FIRST_COMPARISON_MS_MAX)
-      return "This node has not compared its clock with the others' yet";
+    if (!this.isTimeKnown(now)) return "This node has not compared its clock with the others' yet";
     // What it issued would be refused by the others, and stay here alone.
     const isAlone = this.#parts.cluster.ring?.members.length === 1;
-    return !isAlone && this.#parts.clock.isBeyondBelief(wallMs)
+    return !isAlone && this.#parts.clock.isBeyondBelief(now.wallMs)
       ? "This node's clock was set back"
       : undefined;
   }

@@ -68,6 +68,8 @@ export interface CoordinatorState {
   isBehind(): boolean;
   /** Why this node must not coordinate writes now; `undefined` when it may. */
   writeObstacle(now: Now): string | undefined;
+  /** Whether this node may go by its clock; not in the first moments after a start. */
+  isTimeKnown(now: Now): boolean;
   /** Whether this node is in touch with enough of the ring to begin and to acknowledge quorum operations (view-lease.ts). */
   hasLease(now: Now): boolean;
   readonly valueBytesMax: number;
@@ -184,6 +186,11 @@ export class Coordinator {
           elsewhere: true,
         },
       );
+      return;
+    }
+    if (!this.#state.isTimeKnown(now)) {
+      const message = "This node has not compared its clock with the others' yet";
+      this.#fail(replyTo, "ERR_NO_QUORUM", message, { elsewhere: true });
       return;
     }
     if (request.read === "quorum" && !this.#state.hasLease(now)) {

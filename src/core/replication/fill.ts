@@ -27,6 +27,8 @@ const ADVANCE_MS_MAX = 1_600;
 
 export interface FillParts extends CopyParts {
   readonly slots: SlotStates;
+  /** Whether this node may go by its clock: not in the first moments after a start, and nothing is copied before. */
+  isTimeKnown(now: Now): boolean;
   /** Milliseconds for which those who left with the present ring are waited for, when they cannot be reached. */
   readonly leftGraceMs: number;
 }
@@ -146,13 +148,17 @@ export class Fill {
   /** Keeps what was written to a slot while it is rehearsed: so little is left to be copied when the ring changes. */
   written(entry: Entry, now: Now): void {
     const slot = slotOfKey(entry.key);
-    if (!this.isRehearsed(slot)) return;
+    if (!this.isRehearsed(slot) || !this.#parts.isTimeKnown(now)) return;
     const { clock, store } = this.#parts;
     clock.observe(entry.version, now.wallMs);
     store.merge(slot, entry, now.wallMs, { cold: true });
   }
 
   advance(now: Now): void {
+    if (!this.#parts.isTimeKnown(now)) {
+      this.#advanceAtMs = now.monoMs + ADVANCE_MS;
+      return;
+    }
     this.#advanceWarming(now);
     this.#advanceDoubtful(now);
     if (this.#rehearsal !== undefined) {

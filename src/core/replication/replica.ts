@@ -44,6 +44,8 @@ export interface ReplicaParts {
   readonly view: ClusterView;
   readonly outbox: Outbox;
   readonly clockSkewMsMax: number;
+  /** Whether this node may go by its clock; not in the first moments after a start. */
+  isTimeKnown(now: Now): boolean;
 }
 
 /** This node's copies, as coordinators (its own included) see them. */
@@ -166,9 +168,10 @@ export class Replica {
     { from, slot }: { readonly from: MemberId; readonly slot: Slot },
     now: Now,
   ): ReplicateStatus | undefined {
-    const { view, outbox, slots } = this.#parts;
+    const { view, outbox, slots, isTimeKnown } = this.#parts;
     const { entry, purpose } = request;
-    if (view.ring === undefined) return "ring";
+    // Not now: by a clock that is far ahead the value has expired.
+    if (view.ring === undefined || !isTimeKnown(now)) return "ring";
     if (purpose === "client" && request.ringId !== view.ring.id) return "ring";
     if (!view.ring.isReplica(slot, view.self)) return "notReplica";
     if (request.notAfter > 0 && now.monoMs > request.notAfter) return "late";

@@ -30,13 +30,16 @@ function makeWatch(members = 3) {
 describe("ClockWatch", () => {
   test("gives no versions after a start before its clock was compared, and does as soon as it was", () => {
     const { watch, measured } = makeWatch();
-    watch.heard();
+    expect(watch.heard()).toBe(false);
     expect(watch.writeObstacle(at(5))).toMatch("not compared");
+    expect(watch.isTimeKnown(at(5))).toBe(false);
 
     measured.skewMs = 3;
-    watch.heard();
+    expect(watch.heard()).toBe(true);
 
     expect(watch.writeObstacle(at(5))).toBeUndefined();
+    expect(watch.isTimeKnown(at(5))).toBe(true);
+    expect(watch.heard()).toBe(false);
   });
 
   test("finds at once that its clock is off", () => {

@@ -120,6 +120,16 @@ describe("Coordinator.get", () => {
     expect(trio.coordinator.deadline()).toBe(Number.POSITIVE_INFINITY);
   });
 
+  test.each(["one", "quorum", "any"] as const)(
+    "sends who reads by %s elsewhere while its clock may be wrong: what is there might pass for expired",
+    (read) => {
+      const trio = new Trio(hashes);
+      trio.a.change.isTimeKnown = false;
+
+      expect(trio.reply(trio.get("k", read))).toMatchObject({ code: "ERR_NO_QUORUM", elsewhere: true });
+    },
+  );
+
   test("does not show what has expired", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("b");

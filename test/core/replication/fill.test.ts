@@ -100,6 +100,22 @@ describe("Fill", () => {
     expect(fill.deadline()).toBe(Number.POSITIVE_INFINITY);
   });
 
+  test("copies nothing before the clock was compared", () => {
+    const { change, slots, store, node, run, now } = makeFill();
+    lose({ slots, ring: node("a").ring, view: node("a").view });
+    node("b").store.merge(SLOT, entry(), now().wallMs);
+    change.isTimeKnown = false;
+    run(3);
+    expect(slots.isWarming(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeUndefined();
+
+    change.isTimeKnown = true;
+    run();
+
+    expect(slots.counts(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
   test("compares a doubtful slot with everybody who can be reached", () => {
     const { slots, store, node, run, now } = makeFill();
     node("c").store.merge(SLOT, entry(), now().wallMs);

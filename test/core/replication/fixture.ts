@@ -56,6 +56,7 @@ export function makeFixture(
   const left = new Set<string>();
   const change = {
     isSettled: true,
+    isTimeKnown: true,
     newcomers: [] as readonly MemberId[],
     previousRing: undefined as Ring | undefined,
   };
@@ -91,7 +92,16 @@ export function makeFixture(
     givesWay: () => busy.isBusy,
     repair: (key) => repaired.push(key),
   });
-  const replica = new Replica({ store, clock, operations, slots, view, outbox, clockSkewMsMax: 500 });
+  const replica = new Replica({
+    store,
+    clock,
+    operations,
+    slots,
+    view,
+    outbox,
+    clockSkewMsMax: 500,
+    isTimeKnown: () => change.isTimeKnown,
+  });
   const replicate = (over: Partial<Replicate> = {}): Replicate => {
     const written = over.entry ?? entry();
     const base = { kind: "replicate", id: 1, ringId: ring.id, purpose: "client", notAfter: 0 } as const;
@@ -99,6 +109,7 @@ export function makeFixture(
   };
   return {
     nextId,
+    isTimeKnown: () => change.isTimeKnown,
     received: noCopies(),
     options,
     ring,

@@ -74,6 +74,21 @@ describe("Replica.replicate", () => {
     expect(replica.replicate(replicate({ ringId, purpose: "hint" }), FROM, at(0)).status).toBe("stored");
   });
 
+  test.each(["client", "hint", "repair"] as const)(
+    "takes in no value by a %s while its clock may be wrong: it would be expired there",
+    (purpose) => {
+      const { replica, replicate, store, change } = makeFixture(hashes);
+      change.isTimeKnown = false;
+      const hourAheadMs = 3_600_000;
+      const value = entry({ expiresAt: at(5_000).wallMs });
+
+      const reply = replica.replicate(replicate({ purpose, entry: value }), FROM, at(hourAheadMs));
+
+      expect(reply.status).toBe("ring");
+      expect(store.head(SLOT, value.key)).toBeUndefined();
+    },
+  );
+
   test("refuses earlier attempts once a later one asked (3)", () => {
     const { replica, replicate, ring } = makeFixture(hashes);
     const asked = {

@@ -58,6 +58,7 @@ export class Trio {
       {
         isBehind: () => this.isBehind,
         writeObstacle: () => undefined,
+        isTimeKnown: () => this.a.change.isTimeKnown,
         hasLease: () => this.hasLease,
         valueBytesMax: 1_000_000,
       },
