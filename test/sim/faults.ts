@@ -227,7 +227,7 @@ function isEverybodyInTouch(world: World): boolean {
 }
 
 function hasWrongClock(world: World): boolean {
-  return world.running.some(({ loop }) => Math.abs(loop.clock.errorMs(world.nowMs)) > 1);
+  return [...world.nodes.values()].some(({ loop }) => Math.abs(loop.clock.errorMs(world.nowMs)) > 1);
 }
 
 /** Two groups of all hosts, clients too. */
