@@ -6,6 +6,9 @@
 // measured against the new time, and if all jumped alike, that is the new time. A node that cannot compare its clock (it is cut
 // off, or the others are down) goes on by its monotonic clock and the last correction until it can: a wrong clock would give
 // versions an hour ahead to writes that need no majority, and nobody could overwrite those for an hour.
+//
+// Before the first comparison there is nothing to hold on to: the jump may be the one that sets a wrong clock right. Then the time is not
+// known for that second, and nothing is to go by it.
 
 import type { Now } from "./machine.ts";
 
@@ -23,27 +26,47 @@ export class ClusterTime {
   #heldOffsetMs: number | undefined;
   #heldUntilMs = 0;
   #canCompare = true;
+  #isCompared = false;
+  #unknownUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(now: Now) {
     this.#offsetMs = now.wallMs - now.monoMs;
   }
 
-  /** Sets what is to be added to this node's wall clock; 0 to leave it as it is, `undefined` while there is nothing to compare it with. */
+  /** The clock was compared: sets what is to be added to it, 0 to leave it as it is; `undefined` while there is nothing to compare it with. */
   correct(skewMs: number | undefined): void {
     this.#canCompare = skewMs !== undefined;
-    if (skewMs !== undefined) this.#skewMs = skewMs;
+    if (skewMs === undefined) return;
+    this.#skewMs = skewMs;
+    this.#isCompared = true;
+  }
+
+  /** Goes by this node's own clock, where nobody can say which of them is wrong. */
+  trustOwn(): void {
+    this.#canCompare = true;
+    this.#skewMs = 0;
+  }
+
+  /** False for a second after a jump that came before the first comparison: what others' clocks showed was measured before it. */
+  isKnown({ monoMs }: Now): boolean {
+    return monoMs >= this.#unknownUntilMs;
   }
 
   /** The monotonic clock as it is, and the cluster's wall time. To be asked at every step. */
   at(now: Now): Now {
     const offsetMs = now.wallMs - now.monoMs;
-    if (Math.abs(offsetMs - this.#offsetMs) > JUMP_MS_MIN) {
-      this.#heldOffsetMs ??= this.#offsetMs + this.#skewMs;
-      this.#heldUntilMs = now.monoMs + HOLD_MS;
-    }
+    if (Math.abs(offsetMs - this.#offsetMs) > JUMP_MS_MIN) this.#jumped(now);
     this.#offsetMs = offsetMs;
     if (this.#canCompare && now.monoMs >= this.#heldUntilMs) this.#heldOffsetMs = undefined;
     const usedMs = this.#heldOffsetMs ?? offsetMs + this.#skewMs;
     return usedMs === offsetMs ? now : { monoMs: now.monoMs, wallMs: now.monoMs + usedMs };
+  }
+  #jumped({ monoMs }: Now): void {
+    if (!this.#isCompared) {
+      this.#unknownUntilMs = monoMs + HOLD_MS;
+      return;
+    }
+    this.#heldOffsetMs ??= this.#offsetMs + this.#skewMs;
+    this.#heldUntilMs = monoMs + HOLD_MS;
   }
 }

@@ -16,6 +16,7 @@ describe("ClusterTime", () => {
 
   test("does not follow a jump until the others' clocks were compared with it", () => {
     const time = new ClusterTime(now(0));
+    time.correct(0);
     time.at(now(10));
 
     expect(time.at(now(20, 3_600_000))).toEqual(now(20));
@@ -26,9 +27,22 @@ describe("ClusterTime", () => {
 
   test("follows a jump after a second when nobody objects", () => {
     const time = new ClusterTime(now(0));
+    time.correct(0);
     time.at(now(20, 5000));
 
     expect(time.at(now(1020, 5000))).toEqual(now(1020, 5000));
+  });
+
+  test("holds on to nothing that was never compared, and does not know the time for a second after a jump", () => {
+    const time = new ClusterTime(now(0, 3_600_000));
+    expect(time.isKnown(now(10, 3_600_000))).toBe(true);
+
+    time.trustOwn();
+    expect(time.at(now(20))).toEqual(now(20));
+    time.correct(-3_600_000);
+
+    expect(time.isKnown(now(1_019))).toBe(false);
+    expect(time.isKnown(now(1_020))).toBe(true);
   });
 
   test("follows no jump, and keeps its correction, while there is nothing to compare it with", () => {

@@ -183,4 +183,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a process that had just started with its clock hours ahead took in what expires, forgot it by its own time, and others believed its floor",
   },
+  {
+    scenario: "swarm",
+    seed: 653192,
+    cause:
+      "a process started with a wrong clock that was set right before it was compared; for the second after that jump it went on with the wrong time",
+  },
 ];

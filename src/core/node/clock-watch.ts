@@ -57,8 +57,10 @@ export class ClockWatch {
   }
 
   /** Whether this node's time may be gone by: it has been compared, or there is nobody to compare it with. */
-  isTimeKnown({ monoMs }: Now): boolean {
-    return this.#isCompared || !this.#isComparable || monoMs >= this.#startedMs + FIRST_COMPARISON_MS_MAX;
+  isTimeKnown(now: Now): boolean {
+    if (!this.#isComparable) return true;
+    if (!this.#parts.time.isKnown(now)) return false;
+    return this.#isCompared || now.monoMs >= this.#startedMs + FIRST_COMPARISON_MS_MAX;
   }
 
   /** Puts what was measured into force. */
@@ -72,7 +74,8 @@ export class ClockWatch {
       return;
     }
     this.#skewMs = Math.abs(skewMs) > SKEW_DEAD_BAND_MS ? skewMs : 0;
-    time.correct(this.#skewMs);
+    if (measuredMs === undefined) time.trustOwn();
+    else time.correct(this.#skewMs);
     const isOff = Math.abs(skewMs) > clockSkewMsMax;
     if (isOff === this.#isOff) return;
     this.#isOff = isOff;

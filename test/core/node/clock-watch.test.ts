@@ -13,9 +13,10 @@ const at = (ms: number): Now => ({ monoMs: ms, wallMs: 1_800_000_000_000 + ms })
 function makeWatch(members = 3) {
   const measured = { skewMs: undefined as number | undefined };
   const outbox = new Outbox((member) => `${member}:1`);
+  const time = new ClusterTime(at(0));
   const watch = new ClockWatch(
     {
-      time: new ClusterTime(at(0)),
+      time,
       links: { clusterSkewMs: () => measured.skewMs } as unknown as PeerLinks,
       clock: new HybridClock(500),
       cluster: { ring: { members: Array.from({ length: members }) } } as unknown as Cluster,
@@ -24,7 +25,7 @@ function makeWatch(members = 3) {
     },
     at(0),
   );
-  return { watch, measured, outbox };
+  return { watch, measured, outbox, time };
 }
 
 describe("ClockWatch", () => {
@@ -63,6 +64,17 @@ describe("ClockWatch", () => {
     watch.review();
 
     expect(watch.writeObstacle(at(500))).toBeUndefined();
+  });
+
+  test("waits until others were measured anew when its clock was set before they were compared", () => {
+    const { watch, measured, time } = makeWatch();
+    time.at({ ...at(100), wallMs: at(3_600_100).wallMs });
+
+    measured.skewMs = -3_600_000;
+    watch.heard();
+
+    expect(watch.isTimeKnown(at(1_099))).toBe(false);
+    expect(watch.isTimeKnown(at(1_100))).toBe(true);
   });
 
   test("waits for nobody in a ring of two, where nobody can say which clock is wrong", () => {
