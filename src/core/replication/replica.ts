@@ -147,7 +147,7 @@ export class Replica {
       return { ...reply, status: "newer", heldVersion: Math.max(otherVersion, held?.version ?? 0) };
     // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
     const heldVersion = held?.version ?? (request.over > 0 ? store.clearedVersion(slot) : 0);
-    const isSame = held !== undefined && (compareVersions(held, entry) === 0 || isEarlierIssue(held, entry));
+    const isSame = held !== undefined && (isSameWrite(held, entry) || isEarlierIssue(held, entry));
     if (!isSame && !wasStored(entry, known) && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
     return { kind: "replicated", id, status: "stored", counts, heldVersion: entry.version };
@@ -272,6 +272,12 @@ function mayBeHeld(status: ReplicateStatus): boolean {
 
 const HOT = Object.freeze({ cold: false });
 const COLD = Object.freeze({ cold: true });
+
+/** The stamp alone does not tell: a node that starts again after its clock was set back may give one twice. */
+function isSameWrite(held: EntryHead, entry: Entry): boolean {
+  const isSameOperation = held.opClient === entry.opClient && held.opSeq === entry.opSeq;
+  return isSameOperation && compareVersions(held, entry) === 0;
+}
 
 /** The same attempt of the same operation under a lower version: it replaced nothing that the present one may not replace. */
 function isEarlierIssue(held: EntryHead, entry: Entry): boolean {

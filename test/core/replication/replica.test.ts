@@ -47,6 +47,18 @@ describe("Replica.replicate", () => {
     expect(replica.replicate(replicate(), FROM, at(0)).status).toBe("stored");
   });
 
+  test("does not take another operation's write for the same one when a restarted node gave both the same stamp", () => {
+    const { replica, replicate, store } = makeFixture(hashes);
+    const before = entry({ opClient: 7, opSeq: 1 });
+    replica.replicate(replicate({ entry: before }), FROM, at(0));
+
+    const tied = entry({ opClient: 8, opSeq: 1, value: new Uint8Array([2]) });
+    const reply = replica.replicate(replicate({ entry: tied }), FROM, at(0));
+
+    expect(reply).toMatchObject({ status: "newer", heldVersion: before.version });
+    expect(store.peek(SLOT, "k")).toEqual(before);
+  });
+
   test("refuses a conditional write when something was written since the value it was decided on", () => {
     const { replica, replicate } = makeFixture(hashes);
     replica.replicate(replicate({ entry: entry({ version: version(5) }) }), FROM, at(10));
