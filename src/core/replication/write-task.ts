@@ -176,6 +176,12 @@ export class WriteTask implements Task {
       if (this.#isOver) return;
       if (result.status === "noQuorum") {
         this.#fail("ERR_NO_QUORUM", "No majority of the key's replicas can be reached", at);
+      } else if (
+        result.entry !== undefined &&
+        this.#isOwn(result.entry) &&
+        this.#leftNewerBehind(result.entry)
+      ) {
+        this.#failMaybe("Another issue of this write was first", at);
       } else if (this.#isOwn(result.entry)) {
         // An earlier issue of this very write was the newest, and reading has just completed it on a majority: not on the others.
         this.#entry = result.entry;
@@ -328,8 +334,9 @@ export class WriteTask implements Task {
   }
 
   /**
-   * Somebody may hold a version of this very attempt above the one that an earlier attempt is stored under. Only a later attempt can
-   * complete that one and leave the other dead; completed by this one, both would live, and the newer would undo what came between.
+   * Somebody may hold a version of this very attempt above the one that the write is stored under, by an earlier attempt or issue. Only a
+   * later attempt can complete that one and leave the other dead; completed by this one, both would live, and the newer would undo what
+   * came between.
    */
   #leftNewerBehind(stored: Entry): boolean {
     const issued = this.#isCompletion ? undefined : this.#entry;

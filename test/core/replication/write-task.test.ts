@@ -230,6 +230,48 @@ describe("WriteTask", () => {
       expect(trio.a.hints.drain("c" as MemberId).isDrained).toBe(false);
     });
 
+    test("leaves no later issue behind that lives when a reader completed an earlier one", () => {
+      const trio = new Trio(hashes);
+      const { a, now } = trio;
+      const key = trio.keyOf("a");
+      const operation = { opClient: 7, opSeq: 50 };
+      const held = (text: string, ms: number) => ({ ...valued(text, ms), key });
+      const sentTo = (member: string) =>
+        trio.sent.flatMap(({ to, message }) => (to === member ? [message] : []));
+      const issued = () => sentTo("c").flatMap((each) => (each.kind === "replicate" ? [each.entry] : []));
+      const asked = () => sentTo("b").filter((each) => each.kind === "read" && each.opClient > 0).length;
+      for (const member of ["a", "b"]) trio.put(member, held("v", 10));
+      // This node's clock is ahead, c is slow, and b has something newer each time: the second issue is decided below the first one.
+      trio.held.add("c");
+      trio.isLost = (to, { kind }) => {
+        a.clock.observe(version(now.monoMs + 300 + 10 * issued().length), now.wallMs);
+        if (to === "b" && kind === "replicate") trio.put("b", held("other", 20 * issued().length + 20));
+        return false;
+      };
+      const id = trio.write(key, setTo("once", { condition: "present" }), operation);
+      while (asked() < 2) trio.run(5);
+      const [first, second] = issued();
+      // Nobody knew it; a reader has the first issue completed before the write is decided a third time.
+      for (const { replica, replicate } of [a, trio.node("b")])
+        replica.replicate(replicate({ entry: first!, purpose: "repair" }), SELF, trio.now);
+      trio.isLost = () => false;
+      trio.run(100);
+      if (trio.reply(id)?.kind === "failed") {
+        const again = trio.write(key, setTo("once", { condition: "present" }), { ...operation, attempt: 2 });
+        trio.run(100);
+        expect(trio.reply(again)).toMatchObject({ kind: "written", outcome: true });
+      } else {
+        expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: true });
+      }
+      const next = { ...held("next", 0), version: first!.version + 1 };
+      expect(second!.version).toBeGreaterThan(next.version);
+      for (const member of ["a", "b"]) trio.put(member, next);
+      trio.release("c");
+      trio.lost.add("b");
+
+      expect(textOf(trio.reply(trio.get(key)))).toBe("next");
+    });
+
     test("ten thousand increments of one key wait for each other and all count", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");
