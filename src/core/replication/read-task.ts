@@ -1,6 +1,7 @@
 // A read that one replica cannot answer alone: gather, and for mode `quorum` write the newest version back to the answering
 // replicas that lack it before answering. The write-back is what makes quorum reads monotonic: a value that a read returned
-// is on a majority, so no later read can return an older one (Attiya, Bar-Noy and Dolev 1995).
+// is on a majority, so no later read can return an older one (Attiya, Bar-Noy and Dolev 1995). So it is with what a clear
+// has hidden: who has not heard of the clear gets a tombstone of its version, which goes when the clear comes.
 //
 // Three things can stand in the way of a write-back:
 // - `newer`: a write overtook the read. Gather again.
@@ -117,12 +118,13 @@ export class ReadTask implements Task {
     const { view, outbox, replica } = this.#context;
     const ring = view.ring;
     const list = ring?.preferenceList(this.#request.slot) ?? [];
-    this.#newest = newest;
+    const spread = newest ?? clearedAs(this.#request.key, this.#answers);
+    this.#newest = spread;
     this.#isWrittenAgain = over !== undefined;
     const counted = this.#answers.filter(({ member, reply }) => reply.counts && !this.#refusing.has(member));
-    const lacking = newest === undefined ? [] : counted.filter((answer) => lacks(answer, newest));
+    const lacking = spread === undefined ? [] : counted.filter((answer) => lacks(answer, spread));
     this.#holders = counted.length - lacking.length;
-    if (newest === undefined || ring === undefined || this.#holders >= majorityOf(list.length)) {
+    if (spread === undefined || ring === undefined || this.#holders >= majorityOf(list.length)) {
       this.#finish({ status: "ok", entry: newest }, now);
       return;
     }
@@ -136,8 +138,8 @@ export class ReadTask implements Task {
       id,
       ringId: ring.id,
       purpose: over === undefined ? "repair" : "client",
-      entry: newest,
-      over: over ?? newest.version - 1,
+      entry: spread,
+      over: over ?? spread.version - 1,
       notAfter: 0,
     } as const;
     outbox.event({ type: "readRepaired", replicas: lacking.length });
@@ -229,6 +231,19 @@ export class ReadTask implements Task {
     this.#context.forget(this);
     this.#done(result, now);
   }
+}
+
+/** Whether a read found nothing, or only that a clear has left nothing. A replica that was not asked may hold something newer. */
+export function isNothing(entry: Entry | undefined): boolean {
+  return entry === undefined || (entry.value === undefined && entry.opClient === 0);
+}
+
+/** What a clear that has reached one of the answers leaves of the key: as good as a tombstone, and of no operation. */
+function clearedAs(key: string, answers: readonly Answer[]): Entry | undefined {
+  const version = answers.reduce((most, { reply }) => Math.max(most, reply.clearedVersion), 0);
+  if (version === 0) return undefined;
+  const tombstone = { key, version, origin: 0, expiresAt: 0, format: 0, value: undefined } as const;
+  return { ...tombstone, opClient: 0, opSeq: 0, opAttempt: 0 };
 }
 
 /**

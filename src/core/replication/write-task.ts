@@ -25,7 +25,7 @@ import { type Decision, decide, needsCurrent, outcomeOf } from "./decide.ts";
 import { type Answer, askAgainMs, Gather, type GatherResult, newestOf } from "./gather.ts";
 import { MemberSet } from "./member-set.ts";
 import { NO_OPERATION } from "./operations.ts";
-import { type ReadResult, ReadTask } from "./read-task.ts";
+import { isNothing, type ReadResult, ReadTask } from "./read-task.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
 
 /** A write is re-issued at most this often; each time it lost to a concurrent write of the same key. */
@@ -190,9 +190,9 @@ export class WriteTask implements Task {
         for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
         this.#tellNewcomers();
         this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
-      } else if (result.entry === undefined && mode === "quorum" && this.#request.change.type === "delete") {
+      } else if (isNothing(result.entry) && mode === "quorum" && this.#request.change.type === "delete") {
         // Somebody holds something, or cannot be asked.
-        this.#markDeleted(at);
+        this.#markDeleted(result.entry?.version ?? 0, at);
       } else {
         this.#decide(result.entry, at);
       }
@@ -434,19 +434,20 @@ export class WriteTask implements Task {
     return ageMs <= now.monoMs - knownBegunAt(begunAt, now) + this.#context.options.clockSkewMsMax;
   }
 
-  /** A tombstone, although nothing was found. */
-  #markDeleted(now: Now): void {
+  /** A tombstone, although nothing was found; over what a clear left (0 for none). */
+  #markDeleted(over: number, now: Now): void {
     const { origin } = this.#context;
     const { key, opClient, opSeq, attempt, notAfter } = this.#request;
     if (isTooLate(notAfter, now)) {
       this.#failTooLate(now);
       return;
     }
+    this.#observeHeld(over, now);
     this.#base = undefined;
     this.#outcome = false;
     const version = this.#nextVersion(now);
     const tombstone = { key, version, origin, expiresAt: 0, format: 0, value: undefined } as const;
-    this.#issue({ ...tombstone, opClient, opSeq, opAttempt: attempt }, 0, now);
+    this.#issue({ ...tombstone, opClient, opSeq, opAttempt: attempt }, over, now);
   }
 
   // ---- replicate

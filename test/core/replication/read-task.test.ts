@@ -5,7 +5,7 @@ import type { MemberId, RingId } from "../../../src/base/ids.ts";
 import type { Replicate } from "../../../src/core/messages.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
 import { at, entry, SELF, version } from "./fixture.ts";
-import { Trio, textOf } from "./trio.ts";
+import { setTo, Trio, textOf } from "./trio.ts";
 
 let hashes: Hashes;
 
@@ -59,6 +59,25 @@ describe("ReadTask", () => {
     const b = trio.entryIn("b", "k");
 
     expect(b).toMatchObject({ version: version(2), value: undefined });
+  });
+
+  test("leaves what it found cleared cleared on a majority: a read that saw the clear must not be followed by the value", () => {
+    const trio = new Trio(hashes);
+    for (const member of ["a", "b", "c"]) trio.put(member, valued("k", "cleared", 1));
+    trio.node("b").store.clear(slotOfKey("k"), version(2));
+    trio.lost.add("c");
+    expect(textOf(trio.reply(trio.get("k")))).toBeUndefined();
+
+    trio.lost.clear();
+    trio.lost.add("b");
+    expect(textOf(trio.reply(trio.get("k")))).toBeUndefined();
+
+    // The clear takes along what was left in its place, and hides nothing that is newer.
+    trio.lost.clear();
+    trio.a.store.clear(slotOfKey("k"), version(2));
+    expect(trio.entryIn("a", "k")).toBeUndefined();
+    trio.write("k", setTo("new"));
+    expect(textOf(trio.reply(trio.get("k")))).toBe("new");
   });
 
   test("takes a floor above a tombstone for the tombstone", () => {

@@ -343,6 +343,22 @@ describe("WriteTask", () => {
       expect(textOf(trio.reply(trio.get(key)))).toBeUndefined();
     });
 
+    test("delete of what a clear left leaves a tombstone above what another replica may hold", () => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      trio.node("b").store.clear(slotOfKey(key), version(10));
+      trio.put("c", { ...valued("v", 20), key });
+      trio.held.add("c");
+
+      const id = trio.write(key, DELETE);
+      trio.run(300);
+      trio.release("c");
+
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: false });
+      trio.lost.add("b");
+      expect(textOf(trio.reply(trio.get(key)))).toBeUndefined();
+    });
+
     test("delete of a key that nobody holds leaves nothing behind", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");
