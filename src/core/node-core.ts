@@ -110,14 +110,15 @@ export class NodeCore implements Machine<Input, Effect> {
     const isTimeKnown = (at: Now) => this.#clockWatch.isTimeKnown(at);
     const shared = { store, clock, view: cluster, outbox, slots, nextId, isTimeKnown };
     this.#clockWatch = new ClockWatch({ time, links, clock, cluster, outbox, clockSkewMsMax }, now);
+    const operations = new OperationTable(replication.operationsMax);
+    const replica = new Replica({ ...shared, operations, clockSkewMsMax });
     const hints = new Hints({
       ...shared,
       options: replication,
       givesWay: (at) => this.#callers.isBusy(at),
       repair: (key, at) => this.#coordinator.repair(key, at),
+      clearOwn: (message, at) => replica.clear(message, at),
     });
-    const operations = new OperationTable(replication.operationsMax);
-    const replica = new Replica({ ...shared, operations, clockSkewMsMax });
     const fill = new Fill({
       ...shared,
       leftGraceMs: options.membership.deadGraceMs,

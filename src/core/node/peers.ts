@@ -154,7 +154,7 @@ export class Peers {
         return;
       case "clearReplicaReply":
         if (message.status === "ring") this.#sync(from, realNow);
-        if (!hints.clearReplied(from, message)) coordinator.clearReplied(from, message, now);
+        if (!hints.clearReplied(from, message, now)) coordinator.clearReplied(from, message, now);
         return;
       case "forward":
         coordinator.forwarded(from, message, now);

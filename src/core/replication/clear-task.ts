@@ -2,14 +2,15 @@
 // acknowledged before is known to one of them, and the clear must be newer, whatever this node's clock says. Then one version is
 // sent to every replica of every slot; answered when a majority of each slot's counted replicas has it. Whoever has not said so by the
 // end, for whatever reason, gets it as a hint: it would answer for what was cleared otherwise. Where this node is no replica itself, those that
-// have cleared tell the others as well (`hints.ts`).
+// have cleared tell the others as well (`hints.ts`). Its own copy of a slot is cleared last, once another replica has: an attempt that others
+// have shut out must leave nothing behind here that nobody else will ever hear of, and that would hide what came after it.
 //
 // A repeated attempt is completed under the version that an earlier one was given, if any replica knows one: what was written since
 // is newer, and stays. The question shuts earlier attempts out, as with other writes.
 
-import type { MemberId, Slot } from "../../base/ids.ts";
+import type { MemberId, RingId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
-import type { ClearReplicaReply, ClearRequest } from "../messages.ts";
+import type { ClearReplica, ClearReplicaReply, ClearRequest } from "../messages.ts";
 import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
 import { ASK_AGAIN_MS } from "./gather.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
@@ -30,8 +31,9 @@ export class ClearTask implements Task {
   #acknowledged = new Map<Slot, Set<MemberId>>();
   #byMember = new Map<MemberId, Slot[]>();
   readonly #waiting = new Set<MemberId>();
-  /** Said that they cleared, whether they count or not. */
+  /** Other members that said that they cleared, whether they count or not; and the slots that they did. */
   readonly #cleared = new Set<MemberId>();
+  readonly #clearedSlots = new Set<Slot>();
   #sentMs = 0;
   /** By a later attempt, which may have given the clear another version: this one is spread no further. */
   #isTakenOver = false;
@@ -64,6 +66,7 @@ export class ClearTask implements Task {
     this.#byMember = new Map();
     this.#waiting.clear();
     this.#cleared.clear();
+    this.#clearedSlots.clear();
     for (const slot of this.#request.slots) {
       for (const member of view.ring?.preferenceList(slot) ?? []) {
         const slots = this.#byMember.get(member) ?? [];
@@ -75,30 +78,16 @@ export class ClearTask implements Task {
   }
 
   #send(now: Now): void {
-    const { view, outbox, replica } = this.#context;
-    const ring = view.ring;
+    const { view, outbox } = this.#context;
     const id = this.#context.register(this);
-    const { opClient, opSeq, attempt } = this.#request;
-    const begunAt = knownBegunAt(this.#request.begunAt, now);
     this.#sentMs = now.monoMs;
-    if (ring !== undefined) {
+    if (view.ring !== undefined) {
       for (const [member, slots] of this.#byMember) {
-        const message = {
-          kind: "clearReplica",
-          id,
-          ringId: ring.id,
-          slots,
-          version: this.#version,
-          opClient,
-          opSeq,
-          attempt,
-          begunAt: member === view.self ? begunAt : toPeerBegunAt(view, member, begunAt),
-        } as const;
         if (member === view.self) {
-          this.#take(member, replica.clear(message, now), now);
+          this.#clearOwn(slots, now);
         } else if (view.isUsable(member)) {
           this.#waiting.add(member);
-          outbox.peer(member, message);
+          outbox.peer(member, this.#messageTo(member, slots, id, now));
         }
         if (this.#isOver) return;
       }
@@ -106,25 +95,56 @@ export class ClearTask implements Task {
     this.#progress(now);
   }
 
+  #messageTo(member: MemberId, slots: readonly Slot[], id: number, now: Now): ClearReplica {
+    const { view } = this.#context;
+    const { opClient, opSeq, attempt } = this.#request;
+    const begun = knownBegunAt(this.#request.begunAt, now);
+    const begunAt = member === view.self ? begun : toPeerBegunAt(view, member, begun);
+    const ringId = view.ring?.id ?? ("" as RingId);
+    return {
+      ...{ kind: "clearReplica", id, ringId, slots, version: this.#version },
+      ...{ opClient, opSeq, attempt, begunAt },
+    };
+  }
+
+  /** Asks this node's own copies, or clears those that may be. */
+  #clearOwn(slots: readonly Slot[], now: Now): void {
+    const { view, replica } = this.#context;
+    const own = this.#version === 0 ? slots : slots.filter((slot) => this.#mayClearOwn(slot));
+    if (own.length > 0)
+      this.#take(view.self, own, replica.clear(this.#messageTo(view.self, own, 0, now), now), now);
+  }
+
+  #mayClearOwn(slot: Slot): boolean {
+    const { ring, self } = this.#context.view;
+    const isOnly = ring?.preferenceList(slot).length === 1;
+    return ring?.isReplica(slot, self) === true && (isOnly || this.#clearedSlots.has(slot));
+  }
+
   clearReplied(from: MemberId, reply: ClearReplicaReply, now: Now): void {
     if (!this.#waiting.delete(from)) return;
-    this.#take(from, reply, now);
+    this.#take(from, this.#byMember.get(from) ?? [], reply, now);
     this.#progress(now);
   }
 
-  #take(from: MemberId, reply: ClearReplicaReply, now: Now): void {
+  #take(from: MemberId, slots: readonly Slot[], reply: ClearReplicaReply, now: Now): void {
     if (reply.status === "fenced" && !this.#isAnswered) {
       this.#isTakenOver = true;
       this.#giveUp(now);
     }
     if (reply.status !== "ok") return;
+    for (const [index, slot] of slots.entries()) {
+      if (reply.counts[index] === true) this.#acknowledged.get(slot)?.add(from);
+    }
     if (this.#version === 0) {
       this.#newest = Math.max(this.#newest, reply.newest);
       this.#known = Math.max(this.#known, reply.known);
       this.#context.clock.observe(reply.newest, now.wallMs);
-    } else this.#cleared.add(from);
-    for (const [index, slot] of (this.#byMember.get(from) ?? []).entries()) {
-      if (reply.counts[index] === true) this.#acknowledged.get(slot)?.add(from);
+    } else if (from !== this.#context.view.self) {
+      this.#cleared.add(from);
+      const news = slots.filter((slot) => !this.#clearedSlots.has(slot));
+      for (const slot of news) this.#clearedSlots.add(slot);
+      this.#clearOwn(news, now);
     }
   }
 
@@ -205,11 +225,14 @@ export class ClearTask implements Task {
     if (this.#version > 0 && !this.#isTakenOver) this.#keepHints();
   }
 
+  /** Own copies that are not cleared are when one of those is that gets a hint. */
   #keepHints(): void {
     const { view, hints } = this.#context;
+    const { opClient, opSeq, attempt } = this.#request;
+    const clear = { version: this.#version, opClient, opSeq, attempt } as const;
     for (const [member, slots] of this.#byMember) {
       if (member === view.self || this.#cleared.has(member)) continue;
-      for (const slot of slots) hints.addClear(member, slot, this.#version);
+      for (const slot of slots) hints.addClear(member, slot, clear);
     }
   }
 }

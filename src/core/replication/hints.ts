@@ -8,13 +8,15 @@
 //
 // A clear is kept as slots with a version. Any node coordinates it, and what it keeps for slots that are not its own would be missed for good
 // when it is gone: nobody doubts those, for they were not shared with it. So every replica to which such a clear is news tells the others.
+// What a coordinator keeps names the attempt, for a later one may have shut it out. It may have cleared nothing itself, nobody having told it
+// in time that they had: it does once somebody has by the hint.
 //
 // Replay is paced by a window of unanswered messages, so a returning node is fed no faster than it answers. The window is small
 // while callers have to wait here: they come first.
 
 import { compareIds, type MemberId, type RingId, type Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
-import type { ClearReplicaReply, ReplicateReply } from "../messages.ts";
+import type { ClearReplica, ClearReplicaReply, ReplicateReply } from "../messages.ts";
 import type { ReplicationOptions } from "../options.ts";
 import type { Store } from "../store/store.ts";
 import type { ClusterView } from "./cluster-view.ts";
@@ -39,6 +41,9 @@ interface Hint {
   sentMs: number;
 }
 
+/** A clear, and the attempt it is of; all zeros where it is told by a replica that holds it. */
+export type ClearHint = Pick<ClearReplica, "version" | "opClient" | "opSeq" | "attempt">;
+
 interface Target {
   readonly hints: Map<string, Hint>;
   bytes: number;
@@ -46,13 +51,10 @@ interface Target {
   readonly slotsToSync: Set<Slot>;
   overflowMs: number;
   toldMs: number;
-  /** Slots cleared meanwhile, with the version. */
-  readonly cleared: Map<Slot, number>;
-  /** By message id: the slots and the version that were sent. */
-  readonly clearsInFlight: Map<
-    number,
-    { readonly slots: readonly Slot[]; readonly version: number; readonly sentMs: number }
-  >;
+  /** Slots cleared meanwhile. */
+  readonly cleared: Map<Slot, ClearHint>;
+  /** By message id. */
+  readonly clearsInFlight: Map<number, { readonly message: ClearReplica; readonly sentMs: number }>;
   readonly inFlight: Map<number, { readonly key: string; readonly version: number; readonly sentMs: number }>;
   replayed: number;
 }
@@ -67,6 +69,7 @@ export class Hints {
   readonly #nextId: () => number;
   readonly #givesWay: (now: Now) => boolean;
   readonly #repair: (key: string, now: Now) => void;
+  readonly #clearOwn: (message: ClearReplica, now: Now) => void;
   #bytes = 0;
 
   constructor(parts: {
@@ -79,6 +82,8 @@ export class Hints {
     givesWay(now: Now): boolean;
     /** Makes the replicas of a key agree. */
     repair(key: string, now: Now): void;
+    /** Clears this node's own copies. */
+    clearOwn(message: ClearReplica, now: Now): void;
   }) {
     this.#store = parts.store;
     this.#view = parts.view;
@@ -87,6 +92,7 @@ export class Hints {
     this.#nextId = parts.nextId;
     this.#givesWay = parts.givesWay;
     this.#repair = parts.repair;
+    this.#clearOwn = parts.clearOwn;
   }
 
   get bytes(): number {
@@ -124,9 +130,9 @@ export class Hints {
   }
 
   /** Remembers that `member` has not heard that the slot was cleared. At most one per slot. */
-  addClear(member: MemberId, slot: Slot, version: number): void {
+  addClear(member: MemberId, slot: Slot, clear: ClearHint): void {
     const { cleared } = this.#target(member);
-    cleared.set(slot, Math.max(version, cleared.get(slot) ?? 0));
+    if (clear.version >= (cleared.get(slot)?.version ?? 0)) cleared.set(slot, clear);
   }
 
   /**
@@ -138,7 +144,8 @@ export class Hints {
     for (const slot of slots) {
       const list = ring?.preferenceList(slot) ?? [];
       if (list.includes(from) || !list.includes(self)) continue;
-      for (const member of list) if (member !== self) this.addClear(member, slot, version);
+      for (const member of list)
+        if (member !== self) this.addClear(member, slot, { version, ...NO_OPERATION });
     }
   }
 
@@ -214,32 +221,57 @@ export class Hints {
       if (now.monoMs - sent.sentMs > REPLAY_TIMEOUT_MS) target.clearsInFlight.delete(id);
     }
     if (target.clearsInFlight.size > 0) return;
-    const byVersion = new Map<number, Slot[]>();
-    for (const [slot, version] of target.cleared) {
-      const slots = byVersion.get(version) ?? [];
-      if (slots.length < CLEAR_SLOTS_MAX) slots.push(slot);
-      byVersion.set(version, slots);
+    const byVersion = new Map<number, { readonly clear: ClearHint; readonly slots: Slot[] }>();
+    for (const [slot, clear] of target.cleared) {
+      const group = byVersion.get(clear.version) ?? { clear, slots: [] };
+      // Another attempt's goes with the next round.
+      if (group.slots.length < CLEAR_SLOTS_MAX && isSameClear(group.clear, clear)) group.slots.push(slot);
+      byVersion.set(clear.version, group);
     }
-    for (const [version, slots] of byVersion) {
+    for (const { clear, slots } of byVersion.values()) {
       slots.sort((a, b) => a - b);
       const id = this.#nextId();
-      target.clearsInFlight.set(id, { slots, version, sentMs: now.monoMs });
-      this.#outbox.peer(member, { kind: "clearReplica", id, ringId, slots, version, ...NO_OPERATION });
+      const { version, opClient, opSeq, attempt } = clear;
+      const operation = { opClient, opSeq, attempt, begunAt: 0 };
+      const message = { kind: "clearReplica", id, ringId, slots, version, ...operation } as const;
+      target.clearsInFlight.set(id, { message, sentMs: now.monoMs });
+      this.#outbox.peer(member, message);
     }
   }
 
   /** An answer to a replayed clear. Returns false when the message was not one of ours. */
-  clearReplied(from: MemberId, reply: ClearReplicaReply): boolean {
+  clearReplied(from: MemberId, reply: ClearReplicaReply, now: Now): boolean {
     const target = this.#targets.get(from);
-    const sent = target?.clearsInFlight.get(reply.id);
-    if (target === undefined || sent === undefined) return false;
+    const message = target?.clearsInFlight.get(reply.id)?.message;
+    if (target === undefined || message === undefined) return false;
     target.clearsInFlight.delete(reply.id);
-    if (reply.status === "ok") {
-      for (const slot of sent.slots)
-        if (target.cleared.get(slot) === sent.version) target.cleared.delete(slot);
+    if (reply.status !== "ring") {
+      for (const slot of message.slots) {
+        const clear = target.cleared.get(slot);
+        if (clear !== undefined && isSameClear(clear, message)) target.cleared.delete(slot);
+      }
     }
+    if (reply.status === "fenced") this.#tellOwn(from, message);
+    else if (reply.status === "ok") this.#followClear(message, now);
     this.#maybeForget(from, target);
     return true;
+  }
+
+  /** The clear that a later attempt has shut out may have come in place of an earlier one, which this node has cleared by. */
+  #tellOwn(member: MemberId, { slots, version }: ClearReplica): void {
+    for (const slot of slots) {
+      const own = this.#store.clearedVersion(slot);
+      if (own > 0 && own < version) this.addClear(member, slot, { version: own, ...NO_OPERATION });
+    }
+  }
+
+  /** Where this node has not cleared its own copy, because nobody else had. */
+  #followClear(message: ClearReplica, now: Now): void {
+    const { ring, self } = this.#view;
+    const slots = message.slots.filter(
+      (slot) => ring?.isReplica(slot, self) === true && message.version > this.#store.clearedVersion(slot),
+    );
+    if (slots.length > 0) this.#clearOwn({ ...message, slots }, now);
   }
 
   /** An answer to a replayed hint. Returns false when the message was not one of ours. */
@@ -340,4 +372,9 @@ export class Hints {
 
 function bytesOf(key: string): number {
   return key.length * 2 + HINT_OVERHEAD_BYTES;
+}
+
+function isSameClear(a: ClearHint, b: ClearHint): boolean {
+  const isSameOperation = a.opClient === b.opClient && a.opSeq === b.opSeq && a.attempt === b.attempt;
+  return isSameOperation && a.version === b.version;
 }

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
+import type { ClearReplica } from "../../../src/core/messages.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
 import { entry, SELF, version } from "./fixture.ts";
 import { setTo, Trio, textOf } from "./trio.ts";
@@ -75,6 +76,76 @@ describe("ClearTask", () => {
       expect(replica.replicate(replicate({ entry: next }), SELF, now).status).toBe("stored");
 
     expect(textOf(trio.reply(trio.get("k")))).toBeDefined();
+  });
+
+  describe("when it ends before it hears that anybody cleared", () => {
+    /** The first attempt's coordinator is cut off and gives up; meanwhile the operation is repeated on the others, or not. */
+    function abandon(trio: Trio, meanwhile: (late: ClearReplica) => void = () => {}): void {
+      trio.isLost = (_to, message) => message.kind === "clearReplica" && message.version > 0;
+      const id = trio.clear("k", { opSeq: 90 });
+      const late = trio.sent.find(({ message }) => message.kind === "clearReplica" && message.version > 0);
+      if (late?.message.kind !== "clearReplica") throw new Error("Expected a clear under a version");
+      meanwhile(late.message);
+      trio.run(2_500);
+      expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+      trio.isLost = () => false;
+    }
+
+    function replay(trio: Trio): void {
+      for (let round = 0; round < 3; round++) {
+        trio.a.hints.replay(trio.now);
+        trio.deliver();
+      }
+    }
+
+    test("hides nothing that was written after a later attempt completed, though its clock is ahead", () => {
+      const trio = new Trio(hashes);
+      const { a, now } = trio;
+      a.clock.observe(version(now.monoMs + 200), now.wallMs);
+      const others = [trio.node("b"), trio.node("c")];
+      abandon(trio, (late) => {
+        const second = others[0]!.clock.next(now.wallMs);
+        for (const version of [0, second])
+          for (const { replica } of others)
+            expect(replica.clear({ ...late, attempt: 2, version }, now).status).toBe("ok");
+        const next = entry({ format: 1, version: others[0]!.clock.next(now.wallMs) });
+        expect(next.version).toBeLessThan(late.version);
+        for (const { replica, replicate } of others)
+          expect(replica.replicate(replicate({ entry: next }), SELF, now).status).toBe("stored");
+      });
+      replay(trio);
+
+      expect(textOf(trio.reply(trio.get("k")))).toBeDefined();
+      expect(a.hints.count).toBe(0);
+    });
+
+    test("clears all copies by hints when nobody has repeated it, its own as well", () => {
+      const trio = new Trio(hashes);
+      trio.write("k", setTo("v"));
+      abandon(trio);
+      replay(trio);
+
+      for (const member of trio.nodes.keys()) expect(trio.entryIn(member, "k")).toBeUndefined();
+      expect(trio.a.hints.count).toBe(0);
+    });
+
+    test("brings an earlier clear to a replica that has missed it, although a later attempt shut this one out there", () => {
+      const trio = new Trio(hashes);
+      trio.write("k", setTo("v"));
+      trio.lost.add("c");
+      expect(trio.reply(trio.clear("k"))).toMatchObject({ kind: "cleared" });
+      trio.run(300);
+      trio.lost.clear();
+      expect(trio.entryIn("c", "k")).toBeDefined();
+      abandon(trio, (late) => {
+        const asked = { ...late, attempt: 2, version: 0 };
+        expect(trio.node("c").replica.clear(asked, trio.now).status).toBe("ok");
+      });
+      replay(trio);
+
+      expect(trio.entryIn("c", "k")).toBeUndefined();
+      expect(trio.a.hints.count).toBe(0);
+    });
   });
 
   test.each(["before it was asked", "after it was asked"])(

@@ -87,11 +87,6 @@ export function makeFixture(
   const options = { ...REPLICATION_DEFAULTS, hintsPerTargetMax: 5 };
   const repaired: string[] = [];
   const busy = { isBusy: false };
-  const hints = new Hints({
-    ...{ store, view, outbox, options, nextId },
-    givesWay: () => busy.isBusy,
-    repair: (key) => repaired.push(key),
-  });
   const replica = new Replica({
     store,
     clock,
@@ -101,6 +96,12 @@ export function makeFixture(
     outbox,
     clockSkewMsMax: 500,
     isTimeKnown: () => change.isTimeKnown,
+  });
+  const hints = new Hints({
+    ...{ store, view, outbox, options, nextId },
+    givesWay: () => busy.isBusy,
+    repair: (key) => repaired.push(key),
+    clearOwn: (message, now) => replica.clear(message, now),
   });
   const replicate = (over: Partial<Replicate> = {}): Replicate => {
     const written = over.entry ?? entry();

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
+import { NO_OPERATION } from "../../../src/core/replication/operations.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
 import { at, entry, makeFixture, sent, version } from "./fixture.ts";
 
@@ -201,7 +202,7 @@ describe("Hints", () => {
 
   test("hands over a cleared slot and repeats it until it is acknowledged", () => {
     const { hints, usable, outbox } = withHints([]);
-    hints.addClear(TARGET, slotOfKey("k"), version(1));
+    hints.addClear(TARGET, slotOfKey("k"), { version: version(1), ...NO_OPERATION });
     usable.add(TARGET);
 
     hints.replay(at(10));
@@ -211,14 +212,15 @@ describe("Hints", () => {
     const [, message] = sent(outbox.take())[0]!;
     expect(message).toMatchObject({ kind: "clearReplica", slots: [slotOfKey("k")], version: version(1) });
     const id = (message as { id: number }).id;
-    hints.clearReplied(TARGET, {
+    const reply = {
       kind: "clearReplicaReply",
       id,
       status: "ok",
       counts: [true],
       newest: 0,
       known: 0,
-    });
+    } as const;
+    hints.clearReplied(TARGET, reply, at(2_010));
     expect(hints.drain(TARGET).isDrained).toBe(true);
   });
 });

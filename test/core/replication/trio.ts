@@ -198,7 +198,7 @@ export class Trio {
       }
       case "clearReplica": {
         const reply = replica.clear(message, now);
-        if (!this.a.hints.clearReplied(from, reply)) coordinator.clearReplied(from, reply, now);
+        if (!this.a.hints.clearReplied(from, reply, now)) coordinator.clearReplied(from, reply, now);
         return;
       }
       case "forward":
