@@ -483,6 +483,29 @@ describe("NodeCore", () => {
     expect(get(cluster, "n3", key)).toBe("new");
   });
 
+  test("a node that missed a change of the ring hears of it from those whom it asks about a repeated write", () => {
+    const cluster = started(NAMES.slice(0, 4));
+    const [first, behind] = [cluster.nodes.get("n1")!.core, cluster.nodes.get("n3")!.core];
+    const before = behind.view.ring!;
+    cluster.isLost = (_from, to, kind) => to === "n3" && kind === "gossip";
+    cluster.start("n5");
+    while (first.view.ring!.members.length < 5) cluster.run(1);
+    const heard = new Set(["ping", "pong", "readReply", "replicated"]);
+    cluster.isLost = (_from, to, kind) => to === "n3" && !heard.has(kind);
+    cluster.run(100);
+    expect(behind.view.ring!.id).toBe(before.id);
+    heard.add("sync");
+    const key = Array.from({ length: 1_000 }, (_, index) => `key ${index}`).find((each) => {
+      const slot = slotOfKey(each);
+      const lists = [before, first.view.ring!].map((ring) => ring.preferenceList(slot).join());
+      return before.isReplica(slot, behind.view.self) && lists[0] === lists[1];
+    })!;
+
+    const id = set(cluster, "n3", key, "v", { attempt: 2, begunAt: cluster.now.monoMs });
+
+    expect(cluster.answer(id, 50)).toMatchObject({ kind: "written" });
+  });
+
   test("nodes that hear at once that a member died and was evicted doubt what they shared with that one", () => {
     const cluster = started();
     const [sleeper, other] = [cluster.nodes.get("n3")!, cluster.nodes.get("n4")!];

@@ -128,7 +128,8 @@ export class Peers {
         return;
       case "read": {
         const reply = replica.read(message);
-        if (reply.status === "ring") this.#sync(from, realNow);
+        // Who asks under the ring before may not know that it is.
+        if (reply.status !== "ok") this.#sync(from, realNow);
         outbox.peer(from, reply);
         return;
       }
