@@ -9,7 +9,8 @@
 //
 // 1. A heartbeat counts from when it was *sent*, so that nothing that lay in a socket or waited for a paused process makes a lease longer.
 // 2. A heartbeat of a member that is held dead is not answered (node/peers.ts): after a cut a node hears what became of it before
-//    it has a lease again.
+//    it has a lease again. Who has left forgets whom it held dead, and answers: it tells all of them in the same step that it has left, and
+//    asks each in turn until it ends, so a member whose ring still has it hears so with the answer.
 //
 // The bound: who is cut off at T coordinates no quorum operation from T + `leaseMs` on, whatever its failure detector has found by then. The
 // others cannot evict it before T + `deadGraceMs`: they find it dead after the cut at the earliest. Half is enough, since the

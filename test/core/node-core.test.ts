@@ -281,6 +281,64 @@ describe("NodeCore", () => {
       expect(cluster.events.some(({ node, event }) => node === name && event.type === "released")).toBe(true);
   });
 
+  test("nodes that held the others dead when they heard that they have left hand over before they go", () => {
+    const cluster = started();
+    const first = cluster.nodes.get("n1")!.core;
+    const { ring } = first.view;
+    const leaving = ["n4", "n5"].map((name) => cluster.nodes.get(name)!.core.view.self);
+    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
+      leaving.every((member) => ring!.isReplica(slotOfKey(each), member)),
+    )!;
+    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+    for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
+    cluster.run(2);
+    const isAway = (name: string) => name === "n4" || name === "n5";
+    cluster.isLost = (from, to) => isAway(from) !== isAway(to);
+    expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
+    const seen = (name: string) => cluster.nodes.get(name)!.core.status(cluster.now);
+    const isHeldDead = ({ id, liveness }: { id: string; liveness: string }) =>
+      !isAway(id) && liveness === "dead";
+    cluster.runUntil(() => ["n4", "n5"].every((name) => seen(name).members.filter(isHeldDead).length === 3));
+    expect(seen("n1").ringId).not.toBe(ring!.id);
+    cluster.isLost = () => false;
+
+    // Who is released ends, and takes along what it has not handed over.
+    const hintsLeft: number[] = [];
+    const isGone = (name: string) => !cluster.nodes.get(name)!.isUp;
+    for (let ms = 0; ms < 20_000 && !(isGone("n4") && isGone("n5")); ms += 5) {
+      cluster.run(5);
+      for (const name of ["n4", "n5"]) {
+        const isReleased = cluster.events.some(
+          ({ node, event }) => node === name && event.type === "released",
+        );
+        if (!isReleased || isGone(name)) continue;
+        hintsLeft.push(seen(name).hints.count);
+        cluster.kill(name);
+      }
+    }
+
+    expect(get(cluster, "n1", key, "quorum")).toBe("new");
+    expect(hintsLeft).toEqual([0, 0]);
+    expect(first.view.isSettled).toBe(true);
+  });
+
+  test("a node that leaves while another is dead does not wait for that one", () => {
+    const cluster = started();
+    cluster.kill("n3");
+    const liveness = () =>
+      cluster.nodes
+        .get("n5")!
+        .core.status(cluster.now)
+        .members.find(({ id }) => id === "n3")?.liveness;
+    cluster.runUntil(() => liveness() === "dead");
+
+    cluster.input("n5", { kind: "leave" });
+    const isReleased = () =>
+      cluster.events.some(({ node, event }) => node === "n5" && event.type === "released");
+
+    expect(cluster.runUntil(isReleased, 30_000)).toBeLessThan(10_000);
+  });
+
   test("nodes that all leave at once are all released, the last one with the data", () => {
     const cluster = started(["n1", "n2", "n3"]);
     cluster.answer(set(cluster, "n1", "k", "v"));

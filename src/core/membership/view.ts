@@ -1,11 +1,13 @@
 // How news changes this node's view: of others, and of itself.
 //
 // Invariants:
-// 1. The view only moves up the lattice of records. News that changes nothing is not passed on.
+// 1. The view only moves up the lattice of records. News that changes nothing is not passed on. One exception: who hears that it has left
+//    forgets whom it held dead. It may have been cut off, and nobody defends himself before one that is out (membership.ts).
 // 2. Only a member itself raises its incarnation: it answers every accusation, and what it says of its own place in the ring
 //    stands, except that others may let it in and take it out.
 // 3. `dead` in a full sync is taken as `suspect`: it may be old, and the accused gets to answer. This still converges: for each
-//    incarnation the suspicion ends in the same `dead`, by our own timer, or in a higher incarnation that beats both.
+//    incarnation the suspicion ends in the same `dead`, by our own timer, or in a higher incarnation that beats both. Who has left probes
+//    nobody, and takes others' word.
 // 4. A node finds out whether it was in the ring before a restart before it tells of itself, and then comes back as
 //    `warming`: as `joining` it would lose its slots for a moment, and all its data would move. In the same place as before: another
 //    one that it was started with is a wish.
@@ -130,7 +132,7 @@ export class View {
     const before = table.get(record.id)?.record;
     const member = table.put(record, nowMs);
     if (before === undefined || !isSameLiveness(before, record)) this.#takeLiveness(member, accuser, nowMs);
-    if (isOut(record.ringState)) this.#takeOut(member);
+    if (isOut(record.ringState)) this.#takeOut(member, nowMs);
     if (record.ringState === "evicted" && before !== undefined && isInRing(before.ringState)) {
       guard.note(record.weight, nowMs);
     }
@@ -194,7 +196,8 @@ export class View {
       this.#recordsIgnored++;
       return;
     }
-    const incoming = told.isSync ? softened(told.record, known) : told.record;
+    const isSoftened = told.isSync && !isOut(table.self.ringState);
+    const incoming = isSoftened ? softened(told.record, known) : told.record;
     const merged = known === undefined ? incoming : mergeRecords(known, incoming);
     if (merged !== known) this.change(merged, told.accuser, step);
     this.#weigh(told, step);
@@ -309,9 +312,12 @@ export class View {
     }
   }
 
-  #takeOut(member: Member): void {
+  #takeOut(member: Member, nowMs: number): void {
+    const { table, prober } = this.#parts;
     member.suspicion = undefined;
-    this.#parts.prober.drop(member.record.id);
+    prober.drop(member.record.id);
+    if (member.record.id !== table.self.id) return;
+    for (const { record } of table.deadPeers()) table.put({ ...record, liveness: "suspect" }, nowMs);
   }
 }
 

@@ -174,8 +174,8 @@ export class Tenure {
       this.#release();
       return;
     }
-    // One that is out accuses nobody and hears no defence: whom it suspected as it went stays suspect here, whom it did not stays alive.
-    // So all are asked in turn, until one answers.
+    // One that is out accuses nobody and hears no defence: whom it suspected as it went, or held dead, stays suspect here until others say that
+    // it is dead; whom it did not stays alive. So all are asked in turn, until one answers.
     const members = others.filter(({ liveness }) => liveness !== "dead");
     const member = members[this.#asked++ % members.length]?.id;
     if (member !== undefined) cluster.membership.syncWith(member, now, outbox.effects);

@@ -210,6 +210,21 @@ describe("Membership and its own record", () => {
     expect(node.membership.self).toMatchObject({ ringSeq: ringSeq + 1, ringState: "warming" });
   });
 
+  test("Membership forgets whom it held dead when it hears that it has left, tells them too, and takes others' word from then on", () => {
+    const node = new Node();
+    const dead = ["a", "b"].map((name) => recordOf(name, { liveness: "dead" }));
+    node.gossip("c", ...dead, recordOf("c"));
+    expect(node.membership.get(id("a"))?.liveness).toBe("dead");
+
+    const told = node.sync("c", false, { ...node.membership.self, ringState: "left", ringSeq: 9 });
+
+    expect(["a", "b"].map((name) => node.membership.get(id(name))?.liveness)).toEqual(["suspect", "suspect"]);
+    const sends = told.filter((effect): effect is Send => effect.kind === "send");
+    expect(sends.map(({ to }) => to)).toEqual(["a", "b", "c"]);
+    node.sync("c", false, ...dead.slice(0, 1));
+    expect(["a", "b"].map((name) => node.membership.get(id(name))?.liveness)).toEqual(["dead", "suspect"]);
+  });
+
   test("Membership that is condemned and lives says that it is what it was", () => {
     const node = nodeWith("a", "b");
 
