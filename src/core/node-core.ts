@@ -381,7 +381,7 @@ export class NodeCore implements Machine<Input, Effect> {
       ringId: ring.id,
       members: ring.members.length,
       slotsGained: gained.length,
-      slotsLost: isChange ? this.#slots.formerCount : 0,
+      slotsLost: isChange ? this.#slots.lostCount : 0,
     });
     if (isChange) {
       this.#slots.doubtInherited(previous, ring, self);

@@ -3,6 +3,7 @@ import type { Hashes } from "../../src/base/hash.ts";
 import { slotOfKey } from "../../src/base/hash.ts";
 import type { MemberId } from "../../src/base/ids.ts";
 import type { NodeCoreInput } from "../../src/core/options.ts";
+import { Ring, ringParameters } from "../../src/core/ring/ring.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { FIRST_TRY } from "../first-try.ts";
 import { MiniCluster } from "./mini-cluster.ts";
@@ -562,6 +563,53 @@ describe("NodeCore", () => {
     const id = set(cluster, "n3", key, "v", { attempt: 2, begunAt: cluster.now.monoMs });
 
     expect(cluster.answer(id, 50)).toMatchObject({ kind: "written" });
+  });
+
+  test("what one of two who lost a slot holds is not lost when the ring changes again before it was copied", () => {
+    const cluster = started([...NAMES, "n6", "n7"]);
+    const { ring } = cluster.nodes.get("n1")!.core.view;
+    const names = [...cluster.nodes.keys()];
+    const without = (...gone: string[]) =>
+      Ring.build(
+        ring!.members.filter(({ id }) => !gone.includes(id)),
+        ringParameters(3),
+        hashes,
+      );
+    // The eviction of `gone` takes the slot from `former` as well; the one of `other` changes nothing in it.
+    const cases = names
+      .slice(1)
+      .flatMap((gone) =>
+        names
+          .filter((other) => other !== "n1" && other !== gone)
+          .map((other) => ({ gone, other, next: without(gone), last: without(gone, other) })),
+      );
+    const isFit = (key: string, { other, next, last }: (typeof cases)[number]) => {
+      const [before, after] = [ring!, next].map((each) => each.preferenceList(slotOfKey(key)));
+      const isSame = after!.join() === last.preferenceList(slotOfKey(key)).join();
+      const stays = before!.filter((id) => after!.includes(id));
+      return isSame && stays.length === 1 && stays[0] !== "n1" && !before!.includes(other as MemberId);
+    };
+    const keys = Array.from({ length: 20_000 }, (_, index) => `key ${index}`);
+    const ownerOf = (key: string) => ring!.ownerOf(slotOfKey(key));
+    const find = (each: (typeof cases)[number]) =>
+      keys.find((key) => ownerOf(key) === each.gone && isFit(key, each));
+    const fit = cases.find((each) => find(each) !== undefined)!;
+    const { gone, other, next } = fit;
+    const key = find(fit)!;
+    const stays = next.preferenceList(slotOfKey(key)).find((id) => ring!.isReplica(slotOfKey(key), id));
+    expect(cluster.answer(set(cluster, gone, key, "old"))).toMatchObject({ kind: "written" });
+    cluster.run(500);
+    cluster.isLost = (from, to, kind) => from === gone && to === stays && kind === "replicate";
+    expect(cluster.answer(set(cluster, gone, key, "new"))).toMatchObject({ kind: "written" });
+    cluster.kill(gone);
+    cluster.kill(other);
+
+    cluster.request("n1", { kind: "command", command: "evict", member: gone });
+    cluster.run(1);
+    cluster.request("n1", { kind: "command", command: "evict", member: other });
+    cluster.run(20_000);
+
+    expect(get(cluster, "n1", key, "quorum")).toBe("new");
   });
 
   test("nodes that hear at once that a member died and was evicted doubt what they shared with that one", () => {

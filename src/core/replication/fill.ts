@@ -3,6 +3,7 @@
 // - warming: the slots this node holds by the ring without having held them before (a join, an eviction, a restart). A slot
 //   counts again once N - W + 1 members that counted for it were copied, or nobody is left who might add anything. Who left and cannot be
 //   reached may not know it, and have acknowledged writes with another that left: it is waited for as long as if it were dead.
+//   When the ring changes again meanwhile, those who held the slot before it came are asked still: nobody else may have it.
 // - doubtful: a peer is gone that may have acknowledged writes with others and not with us. Compared with who can be reached, and with
 //   N - W members that count or counted for it at least: what this node has missed is held by one of them.
 // - rehearsal: the slots this node would hold under a planned ring. Copied before the ring changes, so that afterwards only
@@ -44,6 +45,8 @@ export interface FillProgress {
 export class Fill {
   readonly #parts: FillParts;
   #previous: Ring | undefined;
+  /** Of slots that warm: their lists under the earlier rings, from the one on that the slot came after; the latest first, without repeats. */
+  readonly #earlierLists = new Map<Slot, readonly MemberId[]>();
   /** The members of two lists without this node, without repeats. New with each ring. */
   #others: (list: readonly MemberId[], earlier: readonly MemberId[]) => readonly MemberId[];
   /** Who left with the present ring is waited for until then. */
@@ -100,8 +103,11 @@ export class Fill {
 
   /** The ring changed, or a start made slots warm: begins anew with what is wanted now. Slots that were done stay done. */
   restart(previous: Ring | undefined, now: Now): void {
-    if (previous !== undefined) {
+    if (previous === undefined) {
+      this.#earlierLists.clear();
+    } else {
       this.#previous = previous;
+      this.#noteEarlierLists(previous);
       this.#leftUntilMs = now.monoMs + this.#parts.leftGraceMs;
     }
     this.#others = othersThan(this.#parts.view.self);
@@ -113,6 +119,18 @@ export class Fill {
       this.rehearse(undefined, now);
     }
     this.advance(now);
+  }
+
+  /** A slot that warms since before the last change may be held by nobody but former replicas of a ring before that one. */
+  #noteEarlierLists(previous: Ring): void {
+    const joined = rememberByLists((list, earlier) => [...new Set([...list, ...earlier])]);
+    const lists = new Map(this.#earlierLists);
+    this.#earlierLists.clear();
+    for (const slot of slotsWhere((each) => this.#parts.slots.isWarming(each))) {
+      const list = previous.preferenceList(slot);
+      const earlier = lists.get(slot);
+      this.#earlierLists.set(slot, earlier === undefined ? list : joined(list, earlier));
+    }
   }
 
   /** Copies what this node would hold under `target`; `undefined` ends the rehearsal. */
@@ -199,7 +217,11 @@ export class Fill {
         isRehearsal: false,
         isComparison: false,
         slots: [...urgent, ...others],
-        candidates: (slot) => this.#candidates(slot, ring, this.#previous),
+        candidates: (slot) => {
+          const earlier = this.#earlierLists.get(slot);
+          if (earlier === undefined) return this.#candidates(slot, ring, this.#previous);
+          return this.#others(ring.preferenceList(slot), earlier);
+        },
         needed,
         enough: needed,
         // Who gained the slot as well knows no more than this node, and asks the same.
@@ -208,6 +230,7 @@ export class Fill {
         isUrgent,
         done: (slot, sources, at) => {
           if (sources < owed(slot)) this.#filledFromFew++;
+          this.#earlierLists.delete(slot);
           slots.settle(slot, at.monoMs);
         },
       });

@@ -3,13 +3,14 @@
 // - `none`: no replica of it.
 // - `counted`: a replica whose answers count towards quorums.
 // - `warming`: a replica by the ring, but its memory of the slot is not complete: it stores what it is sent, and never counts.
-// - `former`: was counted under the ring before this one and is no replica now: a source to copy from, nothing more.
+// - `former`: was counted under an earlier ring and is no replica now: a source to copy from until everybody is settled, nothing more.
 //
 // Why this keeps acknowledged writes (N replicas, W = floor(N/2)+1, reads ask W): a write acknowledged under a ring is held by W
 // counted replicas of that ring, so at most N - W counted ones lack it. A ring change only takes members out of the counted
 // set; a newcomer enters it after copying from N - W + 1 members that were counted, one of which holds the write. Hence the
 // number of counted replicas that lack it never exceeds N - W, and every read quorum meets it. No quorum mixes rings, because
-// replicas refuse foreground messages of another ring than theirs.
+// replicas refuse foreground messages of another ring than theirs. When the ring changes again before a newcomer has copied, the slot that
+// it still has to fill is owed to it by the same members as before: those of the ring that it came after, or of a later one.
 //
 // A node that restarts knows of no ring before the present one, and so of no former replica. Until everybody is settled, those who
 // gained the slot may be the only others of its list that will hold what it lost: they are waited for. They wait in turn for nobody but
@@ -43,7 +44,7 @@ export class SlotStates {
   readonly #gained = new Uint8Array(SLOT_COUNT);
   #warmingCount = 0;
   #doubtfulCount = 0;
-  #formerCount = 0;
+  #lostCount = 0;
 
   get warmingCount(): number {
     return this.#warmingCount;
@@ -53,8 +54,9 @@ export class SlotStates {
     return this.#doubtfulCount;
   }
 
-  get formerCount(): number {
-    return this.#formerCount;
+  /** Slots that the present ring took from this node, where they had counted. */
+  get lostCount(): number {
+    return this.#lostCount;
   }
 
   counts(slot: Slot): boolean {
@@ -121,6 +123,7 @@ export class SlotStates {
    */
   adopt(ring: Ring, self: MemberId, isFounding: boolean, isChange = false): readonly Slot[] {
     const gained: Slot[] = [];
+    this.#lostCount = 0;
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
       const state = this.#states[slot]!;
@@ -133,7 +136,8 @@ export class SlotStates {
         if (!isFounding) gained.push(slot);
       } else if (isLost) {
         this.#set(slot, FORMER);
-      } else if (state !== NONE) {
+        this.#lostCount++;
+      } else if (state === WARMING) {
         this.#set(slot, NONE);
       }
     }
@@ -193,9 +197,7 @@ export class SlotStates {
   #set(slot: Slot, state: number): void {
     const before = this.#states[slot];
     if (before === WARMING) this.#warmingCount--;
-    if (before === FORMER) this.#formerCount--;
     if (state === WARMING) this.#warmingCount++;
-    if (state === FORMER) this.#formerCount++;
     this.#states[slot] = state;
     if (state !== COUNTED) this.#setDoubtful(slot, 0);
   }

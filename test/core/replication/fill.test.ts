@@ -269,6 +269,28 @@ describe("Fill", () => {
     expect(slots.counts(SLOT)).toBe(true);
   });
 
+  test("asks those who held a slot before it was gained, although the ring has changed again", () => {
+    const { fill, slots, ring, store, usable, node, run, now } = makeFill();
+    const first = ringOf(["b", "d"]);
+    for (const id of ["b", "c"]) gain(node(id));
+    const former = node("d");
+    former.slots.adopt(first, "d" as MemberId, true);
+    former.slots.adopt(ring, "d" as MemberId, false);
+    former.store.merge(SLOT, entry(), now().wallMs);
+    slots.reset();
+    slots.adopt(ring, SELF, false, true);
+    fill.restart(first, now());
+    fill.restart(ring, now());
+    run(20);
+    expect(slots.counts(SLOT)).toBe(false);
+
+    usable.add("d");
+    run(20);
+
+    expect(slots.counts(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+  });
+
   test("waits for nobody who gained a slot with the same ring, nor for who has lost it", () => {
     const { fill, slots, ring, node, run, now } = makeFill();
     lose(node("b"));

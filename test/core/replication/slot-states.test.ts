@@ -64,7 +64,7 @@ describe("SlotStates", () => {
     expect(slots.warmingCount).toBe(16_383);
   });
 
-  test("stays a source for one ring after losing a slot, and only when it had counted", () => {
+  test("stays a source after losing a slot until it is released, and only when it had counted", () => {
     const three = ringOf("a", "b", "c");
     const six = ringOf("a", "b", "c", "d", "e", "f");
     const seven = ringOf("a", "b", "c", "d", "e", "f", "g");
@@ -78,8 +78,22 @@ describe("SlotStates", () => {
     expect(slots.counts(lost)).toBe(false);
     expect(slots.isEntitled(lost)).toBe(true);
     expect(slots.counts(kept)).toBe(true);
+    expect(slots.lostCount).toBe(16_384 - six.replicaSlots(SELF).length);
     slots.adopt(seven, SELF, false);
+    expect(slots.isEntitled(lost)).toBe(true);
+    slots.releaseFormer(lost);
     expect(slots.isEntitled(lost)).toBe(false);
+  });
+
+  test("is no source for a slot that it gained and lost again before it counted", () => {
+    const [three, six] = [ringOf("a", "b", "c"), ringOf("a", "b", "c", "d", "e", "f")];
+    const slots = new SlotStates();
+    slots.adopt(three, SELF, false, true);
+
+    slots.adopt(six, SELF, false, true);
+
+    expect(slots.isEntitled(slotWith(three, six, SELF, true, false))).toBe(false);
+    expect(slots.lostCount).toBe(0);
   });
 
   test("a doubtful slot counts and is not trusted", () => {
