@@ -612,6 +612,27 @@ describe("NodeCore", () => {
     expect(get(cluster, "n1", key, "quorum")).toBe("new");
   });
 
+  test("a ring that returns before the one between was settled is settled when its members hold their slots again", () => {
+    const cluster = started(NAMES.slice(0, 4));
+    const first = cluster.nodes.get("n1")!.core;
+    const before = first.view.ring!;
+    cluster.start("n5");
+    while (first.view.ring!.id === before.id) cluster.run(1);
+    cluster.isLost = (_from, _to, kind) => kind === "pulled";
+    cluster.events.length = 0;
+    cluster.request("n1", { kind: "command", command: "evict", member: "n5" });
+
+    cluster.run(300);
+
+    const filling = cluster.events.filter(({ event }) => event.type === "fillStarted");
+    expect(filling.length).toBeGreaterThan(0);
+    expect(first.view.ring!.id).toBe(before.id);
+    expect(first.view.isSettled).toBe(false);
+    expect(first.status(cluster.now).isSafe).toBe(false);
+    cluster.isLost = () => false;
+    cluster.runUntil(() => first.view.isSettled, 10_000);
+  });
+
   test("nodes that hear at once that a member died and was evicted doubt what they shared with that one", () => {
     const cluster = started();
     const [sleeper, other] = [cluster.nodes.get("n3")!, cluster.nodes.get("n4")!];

@@ -116,7 +116,9 @@ export class Tenure {
     const { own, ringId } = cluster;
     const { preparedRingId } = fill;
     const isSettled = ringId !== "" && this.#isFilled && isInRing(own.ringState);
-    const settledRingId = isSettled ? ringId : own.settledRingId;
+    // A ring may come back before the one between was settled: slots that were lost with that one are to be filled again.
+    const isTakenBack = own.settledRingId === ringId;
+    const settledRingId = isSettled ? ringId : isTakenBack ? "" : own.settledRingId;
     if (settledRingId === own.settledRingId && preparedRingId === own.preparedRingId) return;
     if (settledRingId !== own.settledRingId && settledRingId !== "")
       outbox.event({ type: "settled", ringId: settledRingId });
