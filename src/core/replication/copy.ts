@@ -73,6 +73,8 @@ export interface CopyJob {
   readonly slots: readonly Slot[];
   /** Members that may hold the slot, best first, without this node. */
   candidates(slot: Slot): readonly MemberId[];
+  /** Whether the member is one of those who make the copy complete. The others are asked as well when these are too few. */
+  isOwing(slot: Slot, member: MemberId): boolean;
   /** How many of them make the copy complete; at least 1. */
   needed(slot: Slot): number;
   /** After how many of them nobody is waited for who cannot answer now; 0 to wait for one answer only, whatever it says. */
@@ -333,7 +335,7 @@ export class Copy {
         : this.#statusWithout(slot, reply.isSame[index] === true);
       this.#underWay[slot]! -= 1;
       if (isEntitled) {
-        this.#copied[slot]! += 1;
+        if (this.#job.isOwing(slot, source.member)) this.#copied[slot]! += 1;
         this.#takeOver(source, slot, { reply, index, keys }, now);
       }
       if (this.#underWay[slot] === 0) this.#place(slot, now);

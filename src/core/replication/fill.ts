@@ -26,6 +26,17 @@ import type { SlotStates } from "./slot-states.ts";
 const ADVANCE_MS = 100;
 const ADVANCE_MS_MAX = 1_600;
 
+/** Rings remembered when one comes after the other before all are settled; of the oldest nobody is asked any more. */
+const OLDER_RINGS_MAX = 8;
+
+/** The members of a slot's lists under earlier rings; the latest first, without repeats. */
+interface EarlierLists {
+  /** From the ring on that the slot came after. */
+  readonly owing: readonly MemberId[];
+  /** And of those before it. */
+  readonly all: readonly MemberId[];
+}
+
 export interface FillParts extends CopyParts {
   readonly slots: SlotStates;
   /** Whether this node may go by its clock: not in the first moments after a start, and nothing is copied before. */
@@ -45,8 +56,10 @@ export interface FillProgress {
 export class Fill {
   readonly #parts: FillParts;
   #previous: Ring | undefined;
-  /** Of slots that warm: their lists under the earlier rings, from the one on that the slot came after; the latest first, without repeats. */
-  readonly #earlierLists = new Map<Slot, readonly MemberId[]>();
+  /** Rings before that one since which not everybody has been settled; the latest first. */
+  #olderRings: readonly Ring[] = [];
+  /** Of slots that warm. */
+  readonly #earlier = new Map<Slot, EarlierLists>();
   /** The members of two lists without this node, without repeats. New with each ring. */
   #others: (list: readonly MemberId[], earlier: readonly MemberId[]) => readonly MemberId[];
   /** Who left with the present ring is waited for until then. */
@@ -104,8 +117,12 @@ export class Fill {
   /** The ring changed, or a start made slots warm: begins anew with what is wanted now. Slots that were done stay done. */
   restart(previous: Ring | undefined, now: Now): void {
     if (previous === undefined) {
-      this.#earlierLists.clear();
+      this.#earlier.clear();
+      this.#olderRings = [];
     } else {
+      // While a ring is taken in, `isSettled` is of the one before.
+      const isKept = this.#previous !== undefined && !this.#parts.view.isSettled;
+      this.#olderRings = isKept ? [this.#previous!, ...this.#olderRings].slice(0, OLDER_RINGS_MAX) : [];
       this.#previous = previous;
       this.#noteEarlierLists(previous);
       this.#leftUntilMs = now.monoMs + this.#parts.leftGraceMs;
@@ -121,15 +138,21 @@ export class Fill {
     this.advance(now);
   }
 
-  /** A slot that warms since before the last change may be held by nobody but former replicas of a ring before that one. */
+  /**
+   * A slot that warms since before the last change may be held by nobody but former replicas of a ring before that one. So may one that came
+   * with the last change, when those on its list before had not copied it either.
+   */
   #noteEarlierLists(previous: Ring): void {
     const joined = rememberByLists((list, earlier) => [...new Set([...list, ...earlier])]);
-    const lists = new Map(this.#earlierLists);
-    this.#earlierLists.clear();
+    const before = new Map(this.#earlier);
+    this.#earlier.clear();
     for (const slot of slotsWhere((each) => this.#parts.slots.isWarming(each))) {
       const list = previous.preferenceList(slot);
-      const earlier = lists.get(slot);
-      this.#earlierLists.set(slot, earlier === undefined ? list : joined(list, earlier));
+      const known = before.get(slot);
+      const older = this.#olderRings.map((ring) => ring.preferenceList(slot));
+      const owing = known === undefined ? list : joined(list, known.owing);
+      const all = known === undefined ? older.reduce(joined, list) : joined(list, known.all);
+      this.#earlier.set(slot, { owing, all });
     }
   }
 
@@ -153,6 +176,7 @@ export class Fill {
       isComparison: false,
       slots: wanted,
       candidates: (slot) => this.#candidates(slot, view.ring, view.ring),
+      isOwing: () => true,
       needed: (slot) => sourcesNeeded(view.ring?.preferenceList(slot).length ?? 1),
       enough: () => 0,
       waitsForFilling: () => false,
@@ -218,10 +242,13 @@ export class Fill {
         isComparison: false,
         slots: [...urgent, ...others],
         candidates: (slot) => {
-          const earlier = this.#earlierLists.get(slot);
+          const earlier = this.#earlier.get(slot);
           if (earlier === undefined) return this.#candidates(slot, ring, this.#previous);
-          return this.#others(ring.preferenceList(slot), earlier);
+          return this.#others(ring.preferenceList(slot), earlier.all);
         },
+        isOwing: (slot, member) =>
+          this.#earlier.get(slot)?.owing.includes(member) !== false ||
+          ring.preferenceList(slot).includes(member),
         needed,
         enough: needed,
         // Who gained the slot as well knows no more than this node, and asks the same.
@@ -230,7 +257,7 @@ export class Fill {
         isUrgent,
         done: (slot, sources, at) => {
           if (sources < owed(slot)) this.#filledFromFew++;
-          this.#earlierLists.delete(slot);
+          this.#earlier.delete(slot);
           slots.settle(slot, at.monoMs);
         },
       });
@@ -287,6 +314,7 @@ export class Fill {
         isComparison: true,
         slots: wanted,
         candidates: (slot) => this.#candidates(slot, ring, earlier),
+        isOwing: () => true,
         // Everybody who can be reached: whoever has the missed write, it is not known who.
         needed: (slot) => ring.preferenceList(slot).length,
         // With this node itself they are N - W + 1. One in any case: not all writes wait for a majority.

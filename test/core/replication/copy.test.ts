@@ -31,6 +31,7 @@ function makeCopy(over: Partial<CopyJob> = {}) {
     needed: () => 2,
     enough: () => 2,
     waitsForFilling: () => true,
+    isOwing: () => true,
     waitsForLeft: () => false,
     isUrgent: () => false,
     done: (slot, sources) => done.push([slot, sources]),

@@ -291,6 +291,37 @@ describe("Fill", () => {
     expect(store.peek(SLOT, "k")).toBeDefined();
   });
 
+  test("asks those who held a slot before a ring that was never settled, and waits no less for those who held it since", () => {
+    const { fill, slots, ring, store, usable, change, node, run, now } = makeFill();
+    const [first, second] = [ringOf(["b", "d"]), ringOf(["b", "c"])];
+    gain(node("c"));
+    const former = node("d");
+    former.slots.adopt(first, "d" as MemberId, true);
+    former.slots.adopt(second, "d" as MemberId, false);
+    former.store.merge(SLOT, entry(), now().wallMs);
+    slots.reset();
+    change.isSettled = false;
+    fill.restart(first, now());
+    slots.adopt(ring, SELF, false, true);
+    fill.restart(second, now());
+    run(20);
+    expect(slots.counts(SLOT)).toBe(false);
+
+    usable.delete("b");
+    usable.add("d");
+    run(40);
+    expect(slots.counts(SLOT)).toBe(true);
+    expect(store.peek(SLOT, "k")).toBeDefined();
+
+    // What was acknowledged since may be with b alone.
+    settle(node("c"));
+    slots.reset();
+    slots.adopt(ring, SELF, false, true);
+    fill.restart(second, now());
+    run(40);
+    expect(slots.counts(SLOT)).toBe(false);
+  });
+
   test("waits for nobody who gained a slot with the same ring, nor for who has lost it", () => {
     const { fill, slots, ring, node, run, now } = makeFill();
     lose(node("b"));
