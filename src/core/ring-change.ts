@@ -11,7 +11,8 @@
 // kept because two changes at once can leave slots without enough counted replicas to serve. Two arbiters that disagree (a
 // partition) can at worst make two changes: that costs availability for a moment, never data.
 //
-// Evictions alone do not wait for members that fill their slots: those may wait for the evicted. Every change waits for members that are
+// Evictions alone do not wait for members that fill their slots, those of a start or those of the present ring: they may wait for the evicted.
+// (Whom they copy from is not changed by the next ring: replication/fill.ts.) Every change waits for members that are
 // dead and stay until they know the present ring, or go: whoever missed a ring would count for slots that it lost there, if the
 // next one gave them back.
 //
@@ -107,7 +108,8 @@ export function changesToEnact(view: RingChangeView): readonly RingStateChange[]
   // Whoever fills its slots may wait for the very members that are to be evicted, and never be settled.
   const isEviction = plan.changes.every(({ ringState }) => ringState === "evicted");
   const isSettled = concerned.every(
-    ({ settledRingId, ringState }) => settledRingId === ringId || (isEviction && ringState === "warming"),
+    ({ settledRingId, ringState, liveness }) =>
+      settledRingId === ringId || (isEviction && (ringState === "warming" || liveness !== "dead")),
   );
   const isRehearsed = plan.members.every(
     ({ liveness, preparedRingId }) => liveness === "dead" || preparedRingId === plannedRingId,

@@ -196,6 +196,26 @@ describe("NodeCore", () => {
     }
   });
 
+  test("a node that is gone is evicted although others wait for it to fill their slots, and the slots are served again", () => {
+    const cluster = started([...NAMES, "n6", "n7"], { membership: { deadGraceMs: 2_000 } });
+    const first = cluster.nodes.get("n1")!.core;
+    const { ring } = first.view;
+    const gone = ["n6", "n7"].map((name) => cluster.nodes.get(name)!.core.view.self);
+    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
+      gone.every((member) => ring!.isReplica(slotOfKey(each), member)),
+    )!;
+    expect(cluster.answer(set(cluster, "n1", key, "v"))).toMatchObject({ kind: "written" });
+    cluster.run(500);
+    for (const name of ["n6", "n7"]) cluster.kill(name);
+    cluster.request("n1", { kind: "command", command: "evict", member: "n6" });
+    const stateOf = () => first.status(cluster.now).members.find(({ id }) => id === gone[1])!.ringState;
+
+    cluster.runUntil(() => stateOf() === "evicted", 60_000);
+    cluster.runUntil(() => isSettled(cluster), 10_000);
+
+    expect(get(cluster, "n1", key, "quorum")).toBe("v");
+  });
+
   test("nodes that start at once join in few changes of the ring", () => {
     const cluster = started(Array.from({ length: 9 }, (_, index) => `n${index + 1}`));
 

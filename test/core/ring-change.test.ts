@@ -230,6 +230,21 @@ describe("changesToEnact", () => {
       true,
     ],
     [
+      "somebody fills slots of the present ring, perhaps from the condemned",
+      [...RING, member("d", CONDEMNED), member("e", { settledRingId: OTHER })],
+      true,
+    ],
+    [
+      "somebody fills slots of the present ring, and has not rehearsed the next one",
+      [...RING, member("d", CONDEMNED), member("e", { settledRingId: OTHER, preparedRingId: "" })],
+      false,
+    ],
+    [
+      "one is condemned, and somebody dead who stays is not settled",
+      [...RING, member("d", CONDEMNED), member("e", { settledRingId: OTHER, liveness: "dead" })],
+      false,
+    ],
+    [
       "somebody fills its slots, and one wants to leave",
       [...RING, member("d", LEAVING), member("e", { ringState: "warming", settledRingId: "" })],
       false,
