@@ -3,7 +3,7 @@
 // within a tenth of a second an hour ahead would expire every entry with a ttl.
 //
 // So a jump of the wall clock against the monotonic one is not followed for a second. By then the others' clocks have been
-// measured against the new time, and if all jumped alike, that is the new time. A node that cannot compare its clock (it is cut
+// measured against the new time, and if all jumped alike, that is the new time. What was measured before the jump says nothing of it. A node that cannot compare its clock (it is cut
 // off, or the others are down) goes on by its monotonic clock and the last correction until it can: a wrong clock would give
 // versions an hour ahead to writes that need no majority, and nobody could overwrite those for an hour.
 //
@@ -28,8 +28,11 @@ export class ClusterTime {
   #canCompare = true;
   #isCompared = false;
   #unknownUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #onJump: () => void;
 
-  constructor(now: Now) {
+  /** @param onJump The wall clock was set: what was measured against it before is worth nothing. */
+  constructor(now: Now, onJump: () => void = () => {}) {
+    this.#onJump = onJump;
     this.#offsetMs = now.wallMs - now.monoMs;
   }
 
@@ -62,6 +65,9 @@ export class ClusterTime {
     return usedMs === offsetMs ? now : { monoMs: now.monoMs, wallMs: now.monoMs + usedMs };
   }
   #jumped({ monoMs }: Now): void {
+    this.#onJump();
+    // Not by what was measured before.
+    this.#canCompare = false;
     if (!this.#isCompared) {
       this.#unknownUntilMs = monoMs + HOLD_MS;
       return;

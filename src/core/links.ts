@@ -113,6 +113,11 @@ export class PeerLinks {
     if (peer !== undefined) peer.offset = noOffset();
   }
 
+  /** This node's wall clock was set: what was measured against it before says nothing any more. */
+  wallClockSet(): void {
+    for (const peer of this.#peers.values()) peer.wallSkewMs = undefined;
+  }
+
   /** A connection came or went. Returns whether the member has just become unreachable. */
   link(member: MemberId, isUp: boolean, now: Now): boolean {
     const peer = this.#peers.get(member);

@@ -95,7 +95,7 @@ export class NodeCore implements Machine<Input, Effect> {
     this.#housekeepingMs = now.monoMs;
     this.#sweepMs = now.monoMs;
     this.#genesisId = options.genesisId;
-    const time = new ClusterTime(now);
+    const time = new ClusterTime(now, () => this.#links.wallClockSet());
     const outbox = new Outbox((member) => this.#cluster.membership.get(member)?.address);
     const links = new PeerLinks(replication.missedHeartbeatsMax, outbox);
     const clock = new HybridClock(clockSkewMsMax);

@@ -25,10 +25,21 @@ describe("ClusterTime", () => {
     expect(time.at(now(1100, 3_600_000))).toEqual(now(1100));
   });
 
+  test("follows no jump by what was measured before it, however long that is ago", () => {
+    let jumps = 0;
+    const time = new ClusterTime(now(0), () => jumps++);
+    time.correct(0);
+    time.at(now(10, 3_600_000));
+
+    expect(time.at(now(5_000, 3_600_000))).toEqual(now(5_000));
+    expect(jumps).toBe(1);
+  });
+
   test("follows a jump after a second when nobody objects", () => {
     const time = new ClusterTime(now(0));
     time.correct(0);
     time.at(now(20, 5000));
+    time.trustOwn();
 
     expect(time.at(now(1020, 5000))).toEqual(now(1020, 5000));
   });
