@@ -82,6 +82,7 @@ export function svgChart(results: readonly SubjectResult[], title: string): stri
   const height = 30 + results.length * (PANEL.top + PANEL.height + PANEL.gap);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
+    `<title>${escapeXml(title)}</title>`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     `<text x="${PANEL.left}" y="20" font-size="15">${escapeXml(title)}</text>`,
     ...results.flatMap((result, index) => {
