@@ -3,9 +3,10 @@
 // within a tenth of a second an hour ahead would expire every entry with a ttl.
 //
 // So a jump of the wall clock against the monotonic one is not followed for a second. By then the others' clocks have been
-// measured against the new time, and if all jumped alike, that is the new time. What was measured before the jump says nothing of it. A node that cannot compare its clock (it is cut
-// off, or the others are down) goes on by its monotonic clock and the last correction until it can: a wrong clock would give
-// versions an hour ahead to writes that need no majority, and nobody could overwrite those for an hour.
+// measured against the new time, and if all jumped alike, that is the new time. What was measured before the jump says nothing of
+// it. A node that cannot compare its clock (it is cut off, or the others are down) goes on by its monotonic clock and the last
+// correction until it can: a wrong clock would give versions an hour ahead to writes that need no majority, and nobody could
+// overwrite those for an hour.
 //
 // Before the first comparison there is nothing to hold on to: the jump may be the one that sets a wrong clock right. Then the time is not
 // known for that second, and nothing is to go by it.
@@ -64,6 +65,7 @@ export class ClusterTime {
     const usedMs = this.#heldOffsetMs ?? offsetMs + this.#skewMs;
     return usedMs === offsetMs ? now : { monoMs: now.monoMs, wallMs: now.monoMs + usedMs };
   }
+
   #jumped({ monoMs }: Now): void {
     this.#onJump();
     // Not by what was measured before.

@@ -273,7 +273,7 @@ export interface TopologyMember {
 export interface ReadReplica {
   readonly kind: "read";
   readonly id: number;
-  /** The ring before the present one: who lost the key's slot since is to say whether it knows the operation. */
+  /** The sender's ring. Or the one before it: who lost the key's slot since is to say whether it knows the operation. */
   readonly ringId: RingId;
   readonly key: string;
   /** When above 0: asks whether the operation is known, and fences all its attempts below `attempt`. */

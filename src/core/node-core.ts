@@ -17,7 +17,7 @@ import { ClusterTime } from "./cluster-time.ts";
 import { PeerLinks } from "./links.ts";
 import type { Effect, Input, Machine, Now } from "./machine.ts";
 import { MessageIds } from "./message-ids.ts";
-import type { Entry, ReadScope } from "./messages.ts";
+import type { Entry, PeerMessage, ReadScope } from "./messages.ts";
 import { Callers } from "./node/callers.ts";
 import { ClockWatch } from "./node/clock-watch.ts";
 import { Cluster, type ClusterListener } from "./node/cluster.ts";
@@ -145,7 +145,7 @@ export class NodeCore implements Machine<Input, Effect> {
       {
         isBehind: () => catchUp.isBehind,
         writeObstacle: (at) => this.#clockWatch.writeObstacle(at),
-        isTimeKnown,
+        readObstacle: (at) => this.#clockWatch.readObstacle(at),
         hasLease: (at) => lease.isHeld(at),
         valueBytesMax: options.valueBytesMax,
       },
@@ -284,12 +284,10 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#peers.gossip(input.from, input.fromAddress, input.message, realNow);
         break;
       case "peer":
-        this.#peers.messages(input.from, [input.message], now, realNow);
-        if (this.#clockWatch.heard()) this.#fill.wake(now);
+        this.#hear(input.from, [input.message], now, realNow);
         break;
       case "peerBatch":
-        this.#peers.messages(input.from, input.messages, now, realNow);
-        if (this.#clockWatch.heard()) this.#fill.wake(now);
+        this.#hear(input.from, input.messages, now, realNow);
         break;
       case "client":
         if (this.#callers.refuses(input, [input.request], now, realNow)) break;
@@ -322,6 +320,11 @@ export class NodeCore implements Machine<Input, Effect> {
         this.#tenure.leave(realNow);
         break;
     }
+  }
+
+  #hear(from: MemberId, messages: readonly PeerMessage[], now: Now, realNow: Now): void {
+    this.#peers.messages(from, messages, now, realNow);
+    if (this.#clockWatch.heard()) this.#fill.wake(now);
   }
 
   #tick(now: Now, realNow: Now): void {

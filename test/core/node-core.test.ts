@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Hashes } from "../../src/base/hash.ts";
 import { slotOfKey } from "../../src/base/hash.ts";
-import type { MemberId } from "../../src/base/ids.ts";
+import type { MemberId, Slot } from "../../src/base/ids.ts";
 import type { NodeCoreInput } from "../../src/core/options.ts";
 import { Ring, ringParameters } from "../../src/core/ring/ring.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
@@ -33,6 +33,35 @@ function isSettled(cluster: MiniCluster): boolean {
       status.members.filter((m) => m.ringState === "active").length >= up.length
     );
   });
+}
+
+function isReleased(cluster: MiniCluster, name: string): boolean {
+  return cluster.events.some(({ node, event }) => node === name && event.type === "released");
+}
+
+/** The first of many keys whose slot is fit. */
+function keyOf(isFit: (slot: Slot) => boolean): string {
+  return Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((key) => isFit(slotOfKey(key)))!;
+}
+
+/** A key of which all these are replicas. */
+function keyOn(cluster: MiniCluster, names: readonly string[]): string {
+  const { ring } = cluster.nodes.get("n1")!.core.view;
+  return keyOf((slot) =>
+    names.every((name) => ring!.isReplica(slot, cluster.nodes.get(name)!.core.view.self)),
+  );
+}
+
+/** A cluster of which n4 and n5 are to be cut off as they leave, and a key that both keep, set to "old". */
+function aboutToLeave() {
+  const cluster = started();
+  const first = cluster.nodes.get("n1")!.core;
+  const { ring } = first.view;
+  const key = keyOn(cluster, ["n4", "n5"]);
+  expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+  const isAway = (name: string) => name === "n4" || name === "n5";
+  const isCut = (from: string, to: string) => isAway(from) !== isAway(to);
+  return { cluster, first, ring: ring!, key, isAway, isCut };
 }
 
 function set(cluster: MiniCluster, node: string, key: string, text: string, over: object = {}): number {
@@ -164,10 +193,7 @@ describe("NodeCore", () => {
     for (let index = 0; index < 100; index++) cluster.answer(set(cluster, "n1", `key${index}`, "v"));
 
     cluster.input("n3", { kind: "leave" });
-    cluster.runUntil(
-      () => cluster.events.some(({ node, event }) => node === "n3" && event.type === "released"),
-      20_000,
-    );
+    cluster.runUntil(() => isReleased(cluster, "n3"), 20_000);
     cluster.kill("n3");
     cluster.run(500);
 
@@ -199,16 +225,13 @@ describe("NodeCore", () => {
   test("a node that is gone is evicted although others wait for it to fill their slots, and the slots are served again", () => {
     const cluster = started([...NAMES, "n6", "n7"], { membership: { deadGraceMs: 2_000 } });
     const first = cluster.nodes.get("n1")!.core;
-    const { ring } = first.view;
-    const gone = ["n6", "n7"].map((name) => cluster.nodes.get(name)!.core.view.self);
-    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
-      gone.every((member) => ring!.isReplica(slotOfKey(each), member)),
-    )!;
+    const key = keyOn(cluster, ["n6", "n7"]);
     expect(cluster.answer(set(cluster, "n1", key, "v"))).toMatchObject({ kind: "written" });
     cluster.run(500);
     for (const name of ["n6", "n7"]) cluster.kill(name);
     cluster.request("n1", { kind: "command", command: "evict", member: "n6" });
-    const stateOf = () => first.status(cluster.now).members.find(({ id }) => id === gone[1])!.ringState;
+    const { self } = cluster.nodes.get("n7")!.core.view;
+    const stateOf = () => first.status(cluster.now).members.find(({ id }) => id === self)!.ringState;
 
     cluster.runUntil(() => stateOf() === "evicted", 60_000);
     cluster.runUntil(() => isSettled(cluster), 10_000);
@@ -237,25 +260,18 @@ describe("NodeCore", () => {
 
     cluster.run(20_000);
 
-    expect(cluster.events.some(({ node, event }) => node === "n5" && event.type === "released")).toBe(true);
+    expect(isReleased(cluster, "n5")).toBe(true);
     expect(["evicted", "left"]).toContain(stateOf());
   });
 
   test("what two leaving nodes acknowledge by themselves, cut off as they leave, is not missed by those who stay", () => {
-    const cluster = started();
-    const { ring } = cluster.nodes.get("n1")!.core.view;
-    const leaving = ["n4", "n5"].map((name) => cluster.nodes.get(name)!.core.view.self);
-    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
-      leaving.every((member) => ring!.isReplica(slotOfKey(each), member)),
-    )!;
-    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+    const { cluster, first, ring, key, isCut } = aboutToLeave();
     for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
     cluster.run(2);
-    const isAway = (name: string) => name === "n4" || name === "n5";
-    cluster.isLost = (from, to) => isAway(from) !== isAway(to);
+    cluster.isLost = isCut;
     expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
     cluster.run(1_500);
-    expect(cluster.nodes.get("n1")!.core.status(cluster.now).ringId).not.toBe(ring!.id);
+    expect(first.status(cluster.now).ringId).not.toBe(ring.id);
     const id = cluster.request("n1", { kind: "get", key, read: "quorum", want: "value", notAfter: 0 });
     cluster.isLost = () => false;
 
@@ -267,16 +283,7 @@ describe("NodeCore", () => {
   });
 
   test("nodes that are found dead while they leave are not evicted while their leases may last", () => {
-    const cluster = started();
-    const first = cluster.nodes.get("n1")!.core;
-    const { ring } = first.view;
-    const leaving = ["n4", "n5"].map((name) => cluster.nodes.get(name)!.core.view.self);
-    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
-      leaving.every((member) => ring!.isReplica(slotOfKey(each), member)),
-    )!;
-    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
-    const isAway = (name: string) => name === "n4" || name === "n5";
-    const isCut = (from: string, to: string) => isAway(from) !== isAway(to);
+    const { cluster, first, key, isAway, isCut } = aboutToLeave();
     // What the others copy before the change takes a while.
     cluster.isLost = (_from, _to, kind) => kind === "pulled";
     for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
@@ -298,29 +305,20 @@ describe("NodeCore", () => {
     if (reply.kind === "got") expect(new TextDecoder().decode(reply.value)).toBe("new");
     cluster.run(20_000);
     expect(get(cluster, "n1", key, "quorum")).toBe("new");
-    for (const name of ["n4", "n5"])
-      expect(cluster.events.some(({ node, event }) => node === name && event.type === "released")).toBe(true);
+    for (const name of ["n4", "n5"]) expect(isReleased(cluster, name)).toBe(true);
   });
 
   test("nodes that held the others dead when they heard that they have left hand over before they go", () => {
-    const cluster = started();
-    const first = cluster.nodes.get("n1")!.core;
-    const { ring } = first.view;
-    const leaving = ["n4", "n5"].map((name) => cluster.nodes.get(name)!.core.view.self);
-    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) =>
-      leaving.every((member) => ring!.isReplica(slotOfKey(each), member)),
-    )!;
-    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+    const { cluster, first, ring, key, isAway, isCut } = aboutToLeave();
     for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
     cluster.run(2);
-    const isAway = (name: string) => name === "n4" || name === "n5";
-    cluster.isLost = (from, to) => isAway(from) !== isAway(to);
+    cluster.isLost = isCut;
     expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
     const seen = (name: string) => cluster.nodes.get(name)!.core.status(cluster.now);
     const isHeldDead = ({ id, liveness }: { id: string; liveness: string }) =>
       !isAway(id) && liveness === "dead";
     cluster.runUntil(() => ["n4", "n5"].every((name) => seen(name).members.filter(isHeldDead).length === 3));
-    expect(seen("n1").ringId).not.toBe(ring!.id);
+    expect(seen("n1").ringId).not.toBe(ring.id);
     cluster.isLost = () => false;
 
     // Who is released ends, and takes along what it has not handed over.
@@ -329,10 +327,7 @@ describe("NodeCore", () => {
     for (let ms = 0; ms < 20_000 && !(isGone("n4") && isGone("n5")); ms += 5) {
       cluster.run(5);
       for (const name of ["n4", "n5"]) {
-        const isReleased = cluster.events.some(
-          ({ node, event }) => node === name && event.type === "released",
-        );
-        if (!isReleased || isGone(name)) continue;
+        if (!isReleased(cluster, name) || isGone(name)) continue;
         hintsLeft.push(seen(name).hints.count);
         cluster.kill(name);
       }
@@ -354,20 +349,16 @@ describe("NodeCore", () => {
     cluster.runUntil(() => liveness() === "dead");
 
     cluster.input("n5", { kind: "leave" });
-    const isReleased = () =>
-      cluster.events.some(({ node, event }) => node === "n5" && event.type === "released");
 
-    expect(cluster.runUntil(isReleased, 30_000)).toBeLessThan(10_000);
+    expect(cluster.runUntil(() => isReleased(cluster, "n5"), 30_000)).toBeLessThan(10_000);
   });
 
   test("nodes that all leave at once are all released, the last one with the data", () => {
     const cluster = started(["n1", "n2", "n3"]);
     cluster.answer(set(cluster, "n1", "k", "v"));
-    const isReleased = (name: string) =>
-      cluster.events.some(({ node, event }) => node === name && event.type === "released");
 
     for (const name of ["n1", "n2", "n3"]) cluster.input(name, { kind: "leave" });
-    cluster.runUntil(() => ["n1", "n2", "n3"].every(isReleased), 20_000);
+    cluster.runUntil(() => ["n1", "n2", "n3"].every((name) => isReleased(cluster, name)), 20_000);
 
     const ringSizes = cluster.events.flatMap(({ node, event }) =>
       node === "n1" && event.type === "ringChanged" ? [event.members] : [],
@@ -542,20 +533,14 @@ describe("NodeCore", () => {
     cluster.run(10_000);
     const between = first.view.ring!;
     const self = sleeper.core.view.self;
-    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) => {
-      const slot = slotOfKey(each);
-      return before.ownerOf(slot) === self && !between.isReplica(slot, self);
-    })!;
+    const key = keyOf((slot) => before.ownerOf(slot) === self && !between.isReplica(slot, self));
     expect(cluster.answer(set(cluster, "n1", key, "new"))).toMatchObject({ kind: "written" });
     cluster.input("n5", { kind: "leave" });
     cluster.run(10_000);
 
     sleeper.isUp = true;
     cluster.input("n3", { kind: "stall", ms: 20_000 });
-    cluster.runUntil(
-      () => cluster.events.some(({ node, event }) => node === "n5" && event.type === "released"),
-      30_000,
-    );
+    cluster.runUntil(() => isReleased(cluster, "n5"), 30_000);
     cluster.run(2_000);
 
     expect(first.view.ring!.id).toBe(before.id);
@@ -659,10 +644,10 @@ describe("NodeCore", () => {
     const first = cluster.nodes.get("n1")!.core;
     const { ring, self } = sleeper.core.view;
     const victim = cluster.nodes.get("n2")!.core.view.self;
-    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) => {
-      const list = ring!.preferenceList(slotOfKey(each));
+    const key = keyOf((slot) => {
+      const list = ring!.preferenceList(slot);
       return list[0] === self && list[1] === victim && list[2] === other.core.view.self;
-    })!;
+    });
     // Only the coordinator knows that the sleeper has missed this.
     cluster.isLost = (from, to) => [from, to].sort().join() === "n2,n3";
     cluster.run(1_000);
@@ -688,10 +673,10 @@ describe("NodeCore", () => {
     const cluster = started();
     const { ring, self } = cluster.nodes.get("n3")!.core.view;
     const gone = cluster.nodes.get("n2")!.core.view.self;
-    const key = Array.from({ length: 10_000 }, (_, index) => `key ${index}`).find((each) => {
-      const list = ring!.preferenceList(slotOfKey(each));
+    const key = keyOf((slot) => {
+      const list = ring!.preferenceList(slot);
       return list[0] === self && !list.includes(gone);
-    })!;
+    });
     expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
     cluster.isLost = (from, to) => [from, to].sort().join() === "n2,n3";
     cluster.run(1_000);

@@ -195,4 +195,22 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a node whose clock jumped stood still and was cut off; by what it had measured before the jump it took the hour for the cluster's time",
   },
+  {
+    scenario: "swarm",
+    seed: 711095,
+    cause:
+      "a write was handed on to a node whose clock was not known yet, without its last instant; that one stood still, and did it when the caller had long given up",
+  },
+  {
+    scenario: "swarm",
+    seed: 728275,
+    cause:
+      "a dead attempt hid what an earlier one had left and a later one had completed; a reader wrote that again as the earlier one's, which all refused",
+  },
+  {
+    scenario: "swarm",
+    seed: 728987,
+    cause:
+      "an increment that had waited for answers decided under the next ring, among newcomers who did not know that another attempt of it had been made",
+  },
 ];

@@ -11,7 +11,8 @@
 //    member always may): when more is lost, a human should look before the rest is loaded with it.
 //
 // All that qualify go at once. A batch waits up to 5 s while others are suspect or about to qualify, so that the loss of a rack
-// is one change of the ring and not ten ("almost everywhere agreement"). Source: Suresh et al., Stable and Consistent Membership at Scale with Rapid (2018), section 4.
+// is one change of the ring and not ten ("almost everywhere agreement"). Source: Suresh et al., Stable and Consistent Membership at
+// Scale with Rapid (2018), section 4.
 
 import type { MemberId } from "../../base/ids.ts";
 import type { MembershipOptions } from "../options.ts";

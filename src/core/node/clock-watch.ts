@@ -82,10 +82,16 @@ export class ClockWatch {
     outbox.event({ type: "clockOff", skewMs: Math.round(skewMs), isOff });
   }
 
+  /** Why this node must not judge what has expired now; `undefined` when it may. */
+  readObstacle(now: Now): string | undefined {
+    return this.isTimeKnown(now) ? undefined : "This node has not compared its clock with the others' yet";
+  }
+
   /** Why this node must not give versions now; `undefined` when it may. */
   writeObstacle(now: Now): string | undefined {
     if (this.#isOff) return "This node's clock is too far from the cluster's";
-    if (!this.isTimeKnown(now)) return "This node has not compared its clock with the others' yet";
+    const obstacle = this.readObstacle(now);
+    if (obstacle !== undefined) return obstacle;
     // What it issued would be refused by the others, and stay here alone.
     const isAlone = this.#parts.cluster.ring?.members.length === 1;
     return !isAlone && this.#parts.clock.isBeyondBelief(now.wallMs)

@@ -68,8 +68,8 @@ export interface CoordinatorState {
   isBehind(): boolean;
   /** Why this node must not coordinate writes now; `undefined` when it may. */
   writeObstacle(now: Now): string | undefined;
-  /** Whether this node may go by its clock; not in the first moments after a start. */
-  isTimeKnown(now: Now): boolean;
+  /** Why this node must not answer reads now; `undefined` when it may. */
+  readObstacle(now: Now): string | undefined;
   /** Whether this node is in touch with enough of the ring to begin and to acknowledge quorum operations (view-lease.ts). */
   hasLease(now: Now): boolean;
   readonly valueBytesMax: number;
@@ -188,9 +188,9 @@ export class Coordinator {
       );
       return;
     }
-    if (!this.#state.isTimeKnown(now)) {
-      const message = "This node has not compared its clock with the others' yet";
-      this.#fail(replyTo, "ERR_NO_QUORUM", message, { elsewhere: true });
+    const obstacle = this.#state.readObstacle(now);
+    if (obstacle !== undefined) {
+      this.#fail(replyTo, "ERR_NO_QUORUM", obstacle, { elsewhere: true });
       return;
     }
     if (request.read === "quorum" && !this.#state.hasLease(now)) {
@@ -472,17 +472,27 @@ export class Coordinator {
   }
 
   #forward(request: ForwardedRequest, replyTo: ReplyTo, member: MemberId, now: Now): void {
+    const translated = this.#inTimeOf(request, member);
+    if (translated === undefined) {
+      const message = "The clock of the node that is to coordinate the write is not known yet";
+      this.#fail(replyTo, "ERR_NO_QUORUM", message, { elsewhere: true });
+      return;
+    }
     const id = this.#nextId();
     this.#forwards.set(id, { replyTo, member, atMs: now.monoMs });
-    this.#context.outbox.peer(member, { kind: "forward", id, request: this.#inTimeOf(request, member) });
+    this.#context.outbox.peer(member, { kind: "forward", id, request: translated });
   }
 
-  /** The request with its instants in the member's clock. */
-  #inTimeOf(request: ForwardedRequest, member: MemberId): ForwardedRequest {
+  /**
+   * The request with its instants in the member's clock. `undefined` for a write that must start in time where that clock is not known:
+   * it might be done long after its caller has given up. A late read does no harm.
+   */
+  #inTimeOf(request: ForwardedRequest, member: MemberId): ForwardedRequest | undefined {
     if (!("notAfter" in request)) return request;
     const { view } = this.#context;
     const notAfter = request.notAfter === 0 ? 0 : view.toPeerMono(member, request.notAfter);
     if (request.kind === "get") return { ...request, notAfter };
+    if (notAfter === 0 && request.notAfter > 0) return undefined;
     return { ...request, notAfter, begunAt: toPeerBegunAt(view, member, request.begunAt) };
   }
 

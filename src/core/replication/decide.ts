@@ -28,7 +28,7 @@ export function decide(change: Change, current: Entry | undefined, wallMs: numbe
   switch (change.type) {
     case "set": {
       if (!conditionHolds(change, current)) return { type: "keep", outcome: false };
-      const expiresAt = change.ttlMs === 0 ? 0 : Math.ceil(wallMs + change.ttlMs);
+      const expiresAt = instantAfter(change.ttlMs, wallMs);
       return { type: "write", outcome: true, value: change.value, format: change.format, expiresAt };
     }
     case "delete":
@@ -36,7 +36,7 @@ export function decide(change: Change, current: Entry | undefined, wallMs: numbe
       return { type: "write", outcome: true, value: undefined, format: 0, expiresAt: 0 };
     case "touch": {
       if (current === undefined) return { type: "keep", outcome: false };
-      const expiresAt = change.ttlMs === 0 ? 0 : Math.ceil(wallMs + change.ttlMs);
+      const expiresAt = instantAfter(change.ttlMs, wallMs);
       return { type: "write", outcome: true, value: current.value, format: current.format, expiresAt };
     }
     case "increment":
@@ -51,6 +51,11 @@ export function decide(change: Change, current: Entry | undefined, wallMs: numbe
     default:
       return assertNever(change);
   }
+}
+
+/** 0 for no ttl. An instant beyond the exact integers could not be told to other nodes: they refuse the frame it comes in. */
+function instantAfter(ttlMs: number, wallMs: number): number {
+  return ttlMs === 0 ? 0 : Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(wallMs + ttlMs));
 }
 
 function conditionHolds(
@@ -90,7 +95,7 @@ function increment(
     const message = `Cannot increment ${base} by ${by}: the sum is outside the exact integers of a number`;
     return { type: "refuse", code: "ERR_NOT_A_NUMBER", message };
   }
-  const expiresAt = current?.expiresAt ?? (ttlMs === 0 ? 0 : Math.ceil(wallMs + ttlMs));
+  const expiresAt = current?.expiresAt ?? instantAfter(ttlMs, wallMs);
   // Adding zero turns a negative zero into the zero that decimal text can carry.
   return {
     type: "write",

@@ -246,9 +246,10 @@ export class Fill {
           if (earlier === undefined) return this.#candidates(slot, ring, this.#previous);
           return this.#others(ring.preferenceList(slot), earlier.all);
         },
-        isOwing: (slot, member) =>
-          this.#earlier.get(slot)?.owing.includes(member) !== false ||
-          ring.preferenceList(slot).includes(member),
+        isOwing: (slot, member) => {
+          const owing = this.#earlier.get(slot)?.owing;
+          return owing === undefined || owing.includes(member) || ring.preferenceList(slot).includes(member);
+        },
         needed,
         enough: needed,
         // Who gained the slot as well knows no more than this node, and asks the same.

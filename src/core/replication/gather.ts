@@ -11,7 +11,7 @@
 // that ring's replicas, those who stayed and those who lost the slot, have said what they know: under neither ring it can be stored then
 // by a majority that nobody has spoken for.
 
-import type { MemberId, Slot } from "../../base/ids.ts";
+import type { MemberId, RingId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { Entry, ReadReplicaReply } from "../messages.ts";
 import { compareVersions } from "../store/entry.ts";
@@ -140,23 +140,15 @@ export class Gather implements Task {
 
   /** Asks every usable replica that has not given an answer that counts and is not being waited for. */
   #ask(now: Now): void {
-    const { view, outbox, replica, isBehind } = this.#context;
-    const { key, opClient, opSeq, attempt, begunAt } = this.#request;
+    const { view, isBehind } = this.#context;
     const ring = view.ring;
     if (ring !== undefined) {
-      const operation = { opClient, opSeq, attempt, begunAt };
-      const message = { kind: "read", id: this.#id, ringId: ring.id, key, ...operation } as const;
       for (const member of this.#list) {
         const answer = this.#answers.get(member);
         const isAnswered = answer?.counts === true && !(member === view.self && this.#isOwnOutdated);
         if (this.#waiting.has(member) || isAnswered || !view.isUsable(member)) continue;
-        if (member === view.self) {
-          this.#isOwnOutdated = isBehind();
-          this.#answers.set(member, replica.read(message));
-        } else {
-          this.#waiting.add(member);
-          outbox.peer(member, { ...message, begunAt: toPeerBegunAt(view, member, begunAt) });
-        }
+        if (member === view.self) this.#isOwnOutdated = isBehind();
+        this.#askMember(member, ring.id, this.#answers);
       }
       this.#askFormers();
     }
@@ -165,21 +157,28 @@ export class Gather implements Task {
 
   /** With newcomers: asks everybody who lost the slot with the present ring and was not asked in this round. */
   #askFormers(): void {
-    const { view, outbox, replica } = this.#context;
-    const { key, opClient, opSeq, attempt, begunAt } = this.#request;
-    if (opClient === 0 || view.previousRing === undefined) return;
+    const { view } = this.#context;
+    if (this.#request.opClient === 0 || view.previousRing === undefined) return;
     if (![...this.#answers.values()].some(({ isNewcomer }) => isNewcomer)) return;
-    const ringId = view.previousRing.id;
-    const message = { kind: "read", id: this.#id, ringId, key, opClient, opSeq, attempt, begunAt } as const;
     for (const member of this.#previousList) {
       const isAsked = this.#waiting.has(member) || this.#formerAnswers.has(member);
       if (isAsked || this.#list.includes(member) || !view.isUsable(member)) continue;
-      if (member === view.self) {
-        this.#formerAnswers.set(member, replica.read(message));
-      } else {
-        this.#waiting.add(member);
-        outbox.peer(member, { ...message, begunAt: toPeerBegunAt(view, member, begunAt) });
-      }
+      this.#askMember(member, view.previousRing.id, this.#formerAnswers);
+    }
+  }
+
+  /** This node's own answer comes at once. */
+  #askMember(member: MemberId, ringId: RingId, answers: Map<MemberId, ReadReplicaReply>): void {
+    const { view, outbox, replica } = this.#context;
+    const { key, opClient, opSeq, attempt } = this.#request;
+    const isOwn = member === view.self;
+    const begunAt = isOwn ? this.#request.begunAt : toPeerBegunAt(view, member, this.#request.begunAt);
+    const message = { kind: "read", id: this.#id, ringId, key, opClient, opSeq, attempt, begunAt } as const;
+    if (isOwn) {
+      answers.set(member, replica.read(message));
+    } else {
+      this.#waiting.add(member);
+      outbox.peer(member, message);
     }
   }
 

@@ -43,7 +43,8 @@ export class ReadTask implements Task {
   readonly #context: TaskContext;
   readonly #request: ReadRequest;
   readonly #done: (result: ReadResult, now: Now) => void;
-  readonly #dead = new Set<number>();
+  /** By version. */
+  readonly #dead = new Map<number, Entry>();
   /** Replicas that cannot take the newest version; and whether a floor was the reason for one of them. */
   readonly #refusing = new Set<MemberId>();
   #isBelowFloor = false;
@@ -92,9 +93,11 @@ export class ReadTask implements Task {
     } else if (hidden === undefined) {
       this.#settle(undefined, now);
     } else {
-      const version = this.#context.clock.next(now.wallMs, Math.max(...this.#dead));
+      const { origin, clock } = this.#context;
+      const version = clock.next(now.wallMs, Math.max(...this.#dead.keys()));
+      const opAttempt = this.#attemptAbove(hidden);
       // Only over what it was when it was hidden: a write since then must not be undone.
-      this.#settle({ ...hidden, version, origin: this.#context.origin }, now, hidden.version);
+      this.#settle({ ...hidden, version, origin, opAttempt }, now, hidden.version);
     }
   }
 
@@ -106,6 +109,17 @@ export class ReadTask implements Task {
       return isDead ? { ...answer, reply: { ...answer.reply, entry: undefined } } : answer;
     });
     return newestOf(alive);
+  }
+
+  /**
+   * What a dead attempt hides may be what one before it left, and a later one completed. Told again as the former's, it would lose to the
+   * dead one wherever that is held.
+   */
+  #attemptAbove({ opClient, opSeq, opAttempt }: Entry): number {
+    const dead = [...this.#dead.values()].filter(
+      (entry) => entry.opClient === opClient && entry.opSeq === opSeq,
+    );
+    return Math.max(opAttempt, ...dead.map((entry) => entry.opAttempt + 1));
   }
 
   #settle(newest: Entry | undefined, now: Now, over?: number): void {
@@ -161,7 +175,7 @@ export class ReadTask implements Task {
       case "fenced":
         // What this read wrote again is refused while somebody asks about its operation: it is not dead for that.
         if (this.#newest !== undefined && !this.#isWrittenAgain) {
-          this.#dead.add(this.#newest.version);
+          this.#dead.set(this.#newest.version, this.#newest);
           this.#context.clock.observe(this.#newest.version, now.wallMs);
         }
         this.#again(now);

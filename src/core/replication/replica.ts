@@ -7,6 +7,7 @@
 // 3. An attempt of an operation is refused once a later attempt asked about it here (the fence), and a version written by
 //    an earlier attempt is dead once a later attempt completed under another version. Where an operation is stored, or was before
 //    something newer came, it is not stored under another version: a value that was shown is on a majority, so nothing is written twice.
+//    But what is held may be put above a dead version, by a reader that names it: that is no attempt.
 // 4. Not knowing an operation means something only where the slot has counted since before the operation began: what was
 //    copied into it before are entries, and not what they replaced. A newcomer says that it is one. Who lost the slot with the present ring
 //    can tell of the ring before, under which it stores nothing any more.
@@ -138,11 +139,12 @@ export class Replica {
     const counts = slots.counts(slot) && request.ringId === view.ring?.id;
     const reply = { kind: "replicated", id, counts, heldVersion: entry.version } as const;
     const known = operations.find(entry.opClient, entry.opSeq);
-    const isSuperseded = purpose === "client" ? isFenced(entry, known) : isDead(entry, known);
+    const held = store.head(slot, entry.key);
+    const isAgain = isWrittenAgain(request, held, known);
+    const isSuperseded = purpose === "client" ? !isAgain && isFenced(entry, known) : isDead(entry, known);
     const refusal = this.#refusal(request, { from, slot }, now) ?? (isSuperseded ? "fenced" : undefined);
     if (refusal !== undefined) return { ...reply, status: refusal };
-    const held = store.head(slot, entry.key);
-    const otherVersion = purpose === "client" ? otherVersionOf(request, held, known) : 0;
+    const otherVersion = purpose === "client" && !isAgain ? otherVersionOf(request, held, known) : 0;
     if (otherVersion > 0)
       return { ...reply, status: "newer", heldVersion: Math.max(otherVersion, held?.version ?? 0) };
     // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
@@ -204,16 +206,13 @@ export class Replica {
     if (isOtherRing || isTooFarAhead(version, { wallMs: now.wallMs, skewMsMax, held: newest }))
       return { ...refusal, status: "ring", newest: 0, known: 0 };
     const { fence, version: known } = operations.find(opClient, opSeq);
-    if (version > 0 && attempt < fence) {
-      // Its coordinator has cleared under it.
-      clock.observe(version, now.wallMs);
-      return { ...refusal, status: "fenced", newest: 0, known };
-    }
+    // What is refused as well: somebody may have cleared under it.
+    if (version > 0) clock.observe(version, now.wallMs);
+    if (version > 0 && attempt < fence) return { ...refusal, status: "fenced", newest: 0, known };
     const counts = this.#countsForClear(request, known);
     if (version === 0) {
       if (opClient > 0) operations.fence(opClient, opSeq, attempt);
     } else {
-      clock.observe(version, now.wallMs);
       // Told again, it costs no walk over the slot.
       for (const slot of slots) if (version > store.clearedVersion(slot)) store.clear(slot, version);
       operations.record(opClient, opSeq, { version, attempt, number: 0 });
@@ -238,6 +237,18 @@ function isOf(entry: Entry | undefined, { opClient, opSeq }: ReadReplica): boole
 /** A later attempt asked about the operation here: no write of this one is to be stored (invariant 3). */
 function isFenced({ opAttempt }: Entry, known: KnownOperation): boolean {
   return opAttempt < known.fence;
+}
+
+/**
+ * A reader writes again, above a dead version, what the operation is stored as here. Whoever asked about the operation was told of it, so
+ * no attempt goes on as if it were unknown.
+ */
+function isWrittenAgain(
+  { entry, over }: Replicate,
+  held: EntryHead | undefined,
+  known: KnownOperation,
+): boolean {
+  return known.version > 0 && known.version === over && held?.version === over && entry.version > over;
 }
 
 /** A later attempt completed under another version (invariant 3). */

@@ -127,9 +127,10 @@ export class SlotStates {
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
       const state = this.#states[slot]!;
-      const isLost = state === COUNTED && !ring.isReplica(slot, self);
+      const isReplica = ring.isReplica(slot, self);
+      const isLost = state === COUNTED && !isReplica;
       this.#heldSinceMs[slot] = isLost ? this.#countedSinceMs[slot]! : Number.POSITIVE_INFINITY;
-      if (ring.isReplica(slot, self)) {
+      if (isReplica) {
         if (state === COUNTED || state === WARMING) continue;
         this.#set(slot, isFounding ? COUNTED : WARMING);
         this.#gained[slot] = Number(isChange);

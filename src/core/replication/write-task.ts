@@ -3,9 +3,10 @@
 //   ask ------> decide ------> replicate ------> answered (acknowledged by enough counted replicas) ------> over
 //
 // - ask: only when the outcome depends on what is there and this node cannot tell alone, or when the write is a repeated
-//   attempt. A repeat first asks a majority whether they know the operation, which also shuts out its earlier attempts.
-//   If it is the newest version anywhere it is completed under that version; if a majority stored it, it is done; if nobody
-//   knows it, it is written anew; anything in between cannot be told apart and ends as "maybe".
+//   attempt, or has waited while the ring changed. A repeat first asks a majority whether they know the operation, which
+//   also shuts out its earlier attempts. If it is the newest version anywhere it is completed under that version; if a
+//   majority stored it, it is done; if nobody knows it, it is written anew; anything in between cannot be told apart and
+//   ends as "maybe".
 //   A value that an outcome depends on is one that a majority holds: nothing is built on a version that might be lost.
 // - decide: `decide.ts`.
 // - replicate: to all natural replicas at once. A replica that holds something newer refuses: the same write goes out again
@@ -62,6 +63,9 @@ export class WriteTask implements Task {
   readonly #deadlineMs: number;
   readonly #listener: WriteListener;
   readonly #canDecideAlone: boolean;
+  /** The ring when it began, and when its replicas were last asked who knows this write. */
+  #startRingId: RingId | undefined;
+  #askedRingId: RingId | undefined;
   #list: readonly MemberId[] = [];
   #ringId: RingId | undefined;
   #entry: Entry | undefined;
@@ -113,6 +117,8 @@ export class WriteTask implements Task {
 
   start(now: Now): void {
     const { change, attempt, opClient, opSeq } = this.#request;
+    this.#startRingId = this.#context.view.ring?.id;
+    this.#askedRingId = this.#startRingId;
     // A first attempt that is known already is a message that arrived twice.
     if (attempt > 1 || this.#context.replica.knows(opClient, opSeq)) this.#ask(now);
     else if (!needsCurrent(change)) this.#decide(undefined, now);
@@ -190,6 +196,9 @@ export class WriteTask implements Task {
         for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
         this.#tellNewcomers();
         this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
+      } else if (this.#askedRingId !== this.#context.view.ring?.id) {
+        // Another attempt may have been made meanwhile. It has shut out this one where the ring before had its replicas, and nowhere else.
+        this.#ask(at);
       } else if (isNothing(result.entry) && mode === "quorum" && this.#request.change.type === "delete") {
         // Somebody holds something, or cannot be asked.
         this.#markDeleted(result.entry?.version ?? 0, at);
@@ -228,6 +237,7 @@ export class WriteTask implements Task {
       this.#fail("ERR_NO_QUORUM", "No majority of the key's replicas can be reached", now);
       return;
     }
+    this.#askedRingId = this.#context.view.ring?.id;
     this.#observe(result.answers, now);
     const { newest, answers } = result;
     if (newest !== undefined && this.#isOwn(newest)) {
@@ -261,10 +271,12 @@ export class WriteTask implements Task {
 
   /**
    * Whether all who might have stored this write have said so. Not for a repeat: a replica that has started since the first
-   * attempt cannot tell, even when it counts again, because what it copied are entries and not what they replaced.
+   * attempt cannot tell, even when it counts again, because what it copied are entries and not what they replaced. And not after a
+   * change of the ring: what they know may be a later attempt's, which would have shut out this one under the same ring.
    */
   #isCertain({ isComplete }: Extract<GatherResult, { status: "ok" }>): boolean {
-    return isComplete && this.#request.attempt === 1;
+    const isSameRing = this.#startRingId === this.#context.view.ring?.id;
+    return isComplete && this.#request.attempt === 1 && isSameRing;
   }
 
   /** Whether somebody may hold this write and did not answer. */

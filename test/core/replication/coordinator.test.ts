@@ -179,6 +179,29 @@ describe("Coordinator.write", () => {
     expect(trio.coordinator.pending).toBe(0);
   });
 
+  test("is handed on with its instants in the other node's clock", () => {
+    const trio = new Trio(hashes, FIVE);
+    trio.a.change.peersAheadMs = 1_000;
+
+    const begunAt = trio.now.monoMs;
+    const notAfter = begunAt + 100;
+
+    trio.write(foreignKey(trio), setTo("v"), { notAfter, begunAt });
+
+    const translated = { notAfter: notAfter + 1_000, begunAt: begunAt + 1_000 };
+    expect(forwards(trio)).toMatchObject([{ message: { request: translated } }]);
+  });
+
+  test("is not handed on while nobody can say when it would be too late there", () => {
+    const trio = new Trio(hashes, FIVE);
+
+    const id = trio.write(foreignKey(trio), setTo("v"), { notAfter: trio.now.monoMs + 100 });
+
+    expect(forwards(trio)).toEqual([]);
+    expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "no", elsewhere: true });
+    expect(trio.coordinator.pending).toBe(0);
+  });
+
   test("is handed on once only", () => {
     const trio = new Trio(hashes, FIVE);
     const request: WriteRequest = {

@@ -32,6 +32,16 @@ function set(over: Partial<Extract<Change, { type: "set" }>> = {}): Change {
 
 describe("decide", () => {
   test.each([
+    set({ ttlMs: Number.MAX_SAFE_INTEGER }),
+    { type: "touch", ttlMs: Number.MAX_SAFE_INTEGER },
+    { type: "increment", by: 1, ttlMs: Number.MAX_SAFE_INTEGER },
+  ] satisfies Change[])("lets nothing live beyond the exact integers: %o", (change) => {
+    const current = change.type === "touch" ? entry() : undefined;
+
+    expect(decide(change, current, NOW)).toMatchObject({ expiresAt: Number.MAX_SAFE_INTEGER });
+  });
+
+  test.each([
     ["none, nothing there", "none", undefined, true],
     ["none, something there", "none", entry(), true],
     ["absent, nothing there", "absent", undefined, true],

@@ -59,6 +59,8 @@ export function makeFixture(
     isTimeKnown: true,
     newcomers: [] as readonly MemberId[],
     previousRing: undefined as Ring | undefined,
+    /** What the others' monotonic clocks are ahead of this node's; by default it does not know. */
+    peersAheadMs: undefined as number | undefined,
   };
   const view: ClusterView = {
     self,
@@ -74,7 +76,7 @@ export function makeFixture(
     newcomers: () => change.newcomers,
     isMember: (member) => !gone.has(member),
     hasLeft: (member) => left.has(member),
-    toPeerMono: () => 0,
+    toPeerMono: (_member, monoMs) => (change.peersAheadMs === undefined ? 0 : monoMs + change.peersAheadMs),
   };
   const store = new LruStore({ bytesMax: 64 * 1024 * 1024 }, hashes);
   const outbox = new Outbox((member) => `${member}:1`);

@@ -132,6 +132,38 @@ describe("Gather", () => {
       expect(trio.entryIn("a", key)?.version).toBe(version(2));
     });
 
+    test("is asked about by a first attempt as well that was to decide when the ring changed", () => {
+      const trio = new Trio(hashes, ["a", "b", "c", "d", "e"]);
+      const key = trio.keyOf("b", "a", "c");
+      trio.run(1_000);
+      trio.held.add("b").add("c");
+      const increment = { type: "increment", by: 1, ttlMs: 0 } as const;
+      const id = trio.write(key, increment, { opSeq: 50, begunAt: 800, isDecidedHere: true });
+      const members = ["a", "d", "e"].map((member) => ({ id: member as MemberId, weight: 1, zone: "" }));
+      const next = Ring.build(members, ringParameters(3), hashes);
+      for (const [member, { slots, view, change, ring }] of trio.nodes) {
+        change.previousRing = ring;
+        Object.assign(view, { ring: next });
+        slots.adopt(next, member as MemberId, false, true);
+        slots.settle(slotOfKey(key), 900);
+      }
+      // A second attempt was made without this one, and something came after it.
+      for (const member of ["b", "c"])
+        trio.node(member).operations.record(7, 50, { version: version(1), attempt: 2, number: 1 });
+      for (const member of ["d", "e"])
+        trio.put(
+          member,
+          entry({ key, version: version(2), value: new TextEncoder().encode("2"), format: 3 }),
+        );
+
+      trio.coordinator.ringChanged(trio.now);
+      for (const member of ["b", "c"]) trio.release(member);
+      trio.run(2_000);
+
+      expect(trio.reply(id)).toMatchObject({ kind: "failed", applied: "maybe" });
+      expect(trio.entryIn("d", key)?.version).toBe(version(2));
+    });
+
     test("counts the coordinator that has just lost the slot as one who did", () => {
       const trio = new Trio(hashes, ["a", "b", "c", "d", "e"]);
       const key = trio.keyOf("a", "b", "c");

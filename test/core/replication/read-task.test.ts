@@ -215,6 +215,28 @@ describe("ReadTask", () => {
       expect(textOf(trio.reply(id))).toBe("acknowledged");
     });
 
+    test("writes what it hides again also when that is what an attempt before it left, completed by a later one", () => {
+      const trio = new Trio(hashes);
+      const operation = { opClient: 4, opSeq: 2 } as const;
+      const first = entry({ ...valued("k", "done", 2), ...operation, opAttempt: 1 });
+      for (const member of ["a", "b"]) {
+        const { replica, replicate } = trio.node(member);
+        replica.replicate(replicate({ entry: first }), SELF, trio.now);
+        const completion = { ...first, opAttempt: 3 };
+        expect(replica.replicate(replicate({ entry: completion }), SELF, trio.now).status).toBe("stored");
+      }
+      const { replica, replicate } = trio.node("c");
+      const abandoned = { ...valued("k", "dead", 9), ...operation, opAttempt: 2 };
+      replica.replicate(replicate({ entry: abandoned }), SELF, trio.now);
+      trio.lost.add("b");
+
+      const id = trio.get("k");
+      trio.run(1_000);
+
+      expect(textOf(trio.reply(id))).toBe("done");
+      expect(trio.entryIn("c", "k")?.version).toBe(trio.entryIn("a", "k")?.version);
+    });
+
     test("never puts what it hides above a write that came in between", () => {
       const trio = withDeadVersion();
       trio.lost.add("b");
@@ -273,6 +295,23 @@ describe("ReadTask", () => {
       trio.run(1_000);
 
       expect(textOf(trio.reply(id))).toBe("acknowledged");
+    });
+
+    test("writes what it hides again although a later attempt of that has asked who knows it, and was told", () => {
+      const trio = withDeadVersion();
+      trio.lost.add("b");
+      const acked = entry({ ...valued("k", "acknowledged", 5), opClient: 5, opSeq: 1, opAttempt: 1 });
+      for (const member of ["a", "b", "c"]) {
+        const { replica, replicate, operations } = trio.node(member);
+        if (member !== "c") replica.replicate(replicate({ entry: acked }), SELF, trio.now);
+        operations.fence(5, 1, 2);
+      }
+
+      const id = trio.get("k");
+      trio.run(1_000);
+
+      expect(textOf(trio.reply(id))).toBe("acknowledged");
+      expect(trio.entryIn("c", "k")?.version).toBeGreaterThan(version(9));
     });
 
     test("does not bring back what was cleared", () => {

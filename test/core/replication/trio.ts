@@ -58,7 +58,7 @@ export class Trio {
       {
         isBehind: () => this.isBehind,
         writeObstacle: () => undefined,
-        isTimeKnown: () => this.a.change.isTimeKnown,
+        readObstacle: () => (this.a.change.isTimeKnown ? undefined : "not compared"),
         hasLease: () => this.hasLease,
         valueBytesMax: 1_000_000,
       },
