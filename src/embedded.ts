@@ -45,10 +45,16 @@ export async function startNode(options: NodeOptions = {}): Promise<EmbeddedNode
   const { credentials } = server;
   const { cluster } = options;
   const { tls, secrets } = credentials;
-  // Asked at each connection, because the node's file may hold others by then.
+  // Secrets and certificates are asked for at each connection, because the node's files may hold others by then.
   const secret = secrets.length === 0 ? undefined : () => credentials.secrets as readonly string[];
   // The node keeps the process alive, not its own client.
-  const clientOptions = resolveClientOptions(server.url, { secret, tls, cluster, unref: true });
+  const resolved = resolveClientOptions(server.url, { secret, tls, cluster, unref: true });
+  const clientOptions = {
+    ...resolved,
+    get tls() {
+      return credentials.tls;
+    },
+  };
   const hashes = await loadHashes();
   const node = new Embedded(server, () => new ClientDriver(clientOptions, hashes));
   // A node that cannot reach itself at the address it tells others still serves them; its cache keeps trying.

@@ -274,6 +274,10 @@ function isIterable(value: unknown): value is Iterable<unknown> {
   return typeof value === "object" && value !== null && Symbol.iterator in value;
 }
 
+/** Also one of another make, as of a test environment: what is used of it must be there. */
 function isSignal(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "aborted" in value && "addEventListener" in value;
+  if (typeof value !== "object" || value === null) return false;
+  const { aborted, throwIfAborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>;
+  const calls = [throwIfAborted, addEventListener, removeEventListener];
+  return typeof aborted === "boolean" && calls.every((call) => typeof call === "function");
 }

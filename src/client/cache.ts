@@ -286,7 +286,12 @@ export class Cache {
     this.#checkOpen();
     checkMany(this.#caller, "read", list);
     const requests = list.map((key) => this.#getRequest(key, "value", given));
-    const results = await callMany(this.#driver, requests, { ...this.#limits(given), isAllOrNothing: true });
+    const limits = { ...this.#limits(given), isAllOrNothing: true };
+    const results = await callMany(this.#driver, requests, limits).catch((error: unknown) => {
+      if (!isOutOfTime(error) || list.length === 1) throw error;
+      const text = `Not all of ${list.length} keys were read within ${this.#timeoutOf(given)} ms; the first failure: ${error.message}`;
+      throw new CacheError(error.code, text, { details: error.details, cause: error.cause });
+    });
     return results.map((result) => decodedValue(result as GetReply) as T | undefined);
   }
 
@@ -357,7 +362,12 @@ export class Cache {
     this.#checkOpen();
     const timeoutMs = given.timeout ?? this.#driver.options.timeoutMs;
     for (const part of listablePrefixes(this.#caller, prefix)) {
-      for await (const page of scanKeys(this.#driver, { prefix: part, timeoutMs, signal })) yield* page;
+      for await (const page of scanKeys(this.#driver, { prefix: part, timeoutMs, signal })) {
+        for (const key of page) {
+          yield key;
+          signal?.throwIfAborted();
+        }
+      }
     }
   }
 
@@ -401,7 +411,7 @@ export class Cache {
    */
   async size(options?: CallOptions): Promise<number> {
     const given = checkOptions<CallOptions>(options, OPTION_NAMES.call);
-    const limits = this.#sweepLimits(given);
+    const limits = { ...this.#sweepLimits(given), isPart: true };
     let size = 0;
     await sweepSlots(this.#driver, limits, async ({ address, slots }) => {
       const reply = await this.#driver.call({ kind: "count", target: address, slots }, limits);
@@ -490,7 +500,21 @@ export class Cache {
     const [first] = errors;
     if (first === undefined) return results.filter(isReply);
     const isCertain = errors.length === results.length && errors.every(({ applied }) => applied === "no");
-    throw withApplied(first, isCertain ? "no" : "maybe", { failed: errors.length, total: results.length });
+    const details = { failed: errors.length, total: results.length };
+    throw withApplied(first, isCertain ? "no" : "maybe", details, this.#bulkMessage(first, details, given));
+  }
+
+  /** The parts of a bulk call have less and less time, the later they begin: it is the call's own time that its caller knows. */
+  #bulkMessage(
+    first: CacheError,
+    { failed, total }: { readonly failed: number; readonly total: number },
+    given: WriteOptions,
+  ): string {
+    if (total === 1) return first.message;
+    const within = isOutOfTime(first)
+      ? `were not acknowledged within ${this.#timeoutOf(given)} ms`
+      : "failed";
+    return `${failed} of ${total} writes ${within}; the first: ${first.message}`;
   }
 
   #getRequest(key: string, want: Want, given: ReadOptions): CallRequest {
@@ -516,8 +540,11 @@ export class Cache {
   }
 
   #limits(given: CallOptions): CallLimits {
-    const timeoutMs = given.timeout ?? this.#driver.options.timeoutMs;
-    return { deadlineMs: this.#driver.nowMs() + timeoutMs, signal: given.signal };
+    return { deadlineMs: this.#driver.nowMs() + this.#timeoutOf(given), signal: given.signal };
+  }
+
+  #timeoutOf({ timeout }: CallOptions): number {
+    return timeout ?? this.#driver.options.timeoutMs;
   }
 
   #sweepLimits(given: CallOptions, applied?: Applied): CallLimits {
@@ -541,9 +568,18 @@ function isReply(result: CallResult): result is CallReply {
   return !(result instanceof Error);
 }
 
+function isOutOfTime(error: unknown): error is CacheError {
+  return error instanceof CacheError && (error.code === "ERR_TIMEOUT" || error.code === "ERR_UNREACHABLE");
+}
+
 /** The same error with what is known of a whole bulk call. */
-function withApplied(error: CacheError, applied: Applied, details: Record<string, unknown>): CacheError {
-  return new CacheError(error.code, error.message, {
+function withApplied(
+  error: CacheError,
+  applied: Applied,
+  details: Record<string, unknown>,
+  message = error.message,
+): CacheError {
+  return new CacheError(error.code, message, {
     details: { ...error.details, ...details },
     applied,
     cause: error.cause,

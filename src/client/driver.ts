@@ -7,7 +7,7 @@
 
 import { randomInt } from "node:crypto";
 import { assertNever } from "../base/assert.ts";
-import { CacheError } from "../base/errors.ts";
+import { CacheError, cacheErrorWithoutStack } from "../base/errors.ts";
 import type { Grants } from "../base/grants.ts";
 import type { Hashes } from "../base/hash.ts";
 import { NumberMap } from "../base/number-map.ts";
@@ -34,6 +34,8 @@ export interface CallLimits {
   /** Monotonic. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** See {@link Waiter.isPart}. @default false */
+  readonly isPart?: boolean;
 }
 
 /** A connection, or the attempt at one. */
@@ -53,6 +55,8 @@ const LATE_MS_MAX = 50;
 /** How long `close` waits for links to close; they cut themselves after a second. */
 const CLOSE_MS_MAX = 1_500;
 const CLIENT_ID_MAX = 2 ** 48 - 1;
+/** When whoever is refused may try again, where nobody said when. */
+const RETRY_AFTER_MS = 100;
 
 export class ClientDriver {
   readonly options: ResolvedClientOptions;
@@ -77,6 +81,9 @@ export class ClientDriver {
   #armedForMs = Number.POSITIVE_INFINITY;
   #closing: Promise<void> | undefined;
   #isOver = false;
+  /** Calls of many parts under way: see {@link ClientDriver.hold}. */
+  #held = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
   #onIdle: (() => void) | undefined;
   #onGone: (() => void) | undefined;
   #onChange: (() => void) | undefined;
@@ -120,6 +127,11 @@ export class ClientDriver {
     return isReady;
   }
 
+  /** When a node first told the ring, on the clock of {@link ClientDriver.nowMs}; minus infinity before. */
+  get toldMs(): number {
+    return this.#toldMs;
+  }
+
   /** Why {@link ClientDriver.ready} was false: names each seed and what it said. */
   connectError(): CacheError {
     const waiting = this.core.connected.map((address) => ({
@@ -141,16 +153,16 @@ export class ClientDriver {
 
   /** Makes one call. Rejects with its error, or with the signal's reason. */
   call(request: CallRequest, limits: CallLimits): Promise<CallReply> {
-    const { signal } = limits;
+    const { signal, isPart } = limits;
     if (signal === undefined) {
       return new Promise((resolve, reject) => {
-        this.start(request, limits.deadlineMs, new SingleWaiter(resolve, reject));
+        this.start(request, limits.deadlineMs, new SingleWaiter(resolve, reject, isPart));
       });
     }
     if (signal.aborted) return Promise.reject(signal.reason);
     let onAbort: (() => void) | undefined;
     const result = new Promise<CallReply>((resolve, reject) => {
-      const waiter = new SingleWaiter(resolve, reject);
+      const waiter = new SingleWaiter(resolve, reject, isPart);
       const callId = this.start(request, limits.deadlineMs, waiter);
       onAbort = () => {
         this.cancel(callId);
@@ -202,7 +214,7 @@ export class ClientDriver {
 
   /** Makes one call on behalf of `waiter`; returns the call's id for {@link ClientDriver.cancel}. */
   start(request: CallRequest, deadlineMs: number, waiter: Waiter): number {
-    if (this.#closing !== undefined) {
+    if (this.#isOver || (this.#closing !== undefined && waiter.isPart !== true)) {
       waiter.settle(closedError(request));
       return ++this.#lastCallId;
     }
@@ -218,6 +230,18 @@ export class ClientDriver {
     this.#maybeIdle();
   }
 
+  /**
+   * A call of many parts begins: `close` waits for it as for any call under way, and its parts (`isPart`) may begin meanwhile. Each of them has
+   * a deadline, so it ends. Returns what is to be called once, when it has.
+   */
+  hold(): () => void {
+    this.#held += 1;
+    return () => {
+      this.#held -= 1;
+      this.#maybeIdle();
+    };
+  }
+
   get isClosed(): boolean {
     return this.#closing !== undefined;
   }
@@ -229,7 +253,7 @@ export class ClientDriver {
   }
 
   async #close(): Promise<void> {
-    if (this.#waiters.size > 0) {
+    if (this.#waiters.size > 0 || this.#held > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
@@ -296,6 +320,7 @@ export class ClientDriver {
         this.#drop(effect.address);
         break;
       case "topology":
+        if (this.#toldMs < 0) this.#toldMs = this.nowMs();
         this.#adoptLimits();
         break;
       default:
@@ -310,14 +335,14 @@ export class ClientDriver {
   #settle(callId: number, result: CallResult): void {
     const waiter = this.#waiters.get(callId);
     this.#waiters.delete(callId);
-    waiter?.settle(result);
+    waiter?.settle(result instanceof CacheError ? withRetryAfter(result) : result);
     this.#maybeIdle();
   }
 
   #maybeIdle(): void {
     if (this.#waiters.size > 0) return;
     if (this.options.isUnref) this.#timer?.unref();
-    this.#onIdle?.();
+    if (this.#held === 0) this.#onIdle?.();
   }
 
   // ---- links
@@ -483,6 +508,14 @@ export class ClientDriver {
       }),
     );
   }
+}
+
+/** Not every refusal says when to try again: one of this client itself, or of a node that was handed the request, does not. Callers rely on it. */
+function withRetryAfter(error: CacheError): CacheError {
+  const { code, message, details, cause, applied } = error;
+  if (code !== "ERR_OVERLOADED" || details.retryAfterMs !== undefined) return error;
+  const more = { details: { ...details, retryAfterMs: RETRY_AFTER_MS }, cause };
+  return cacheErrorWithoutStack(code, message, applied === undefined ? more : { ...more, applied });
 }
 
 function closedError(request: CallRequest): CacheError {

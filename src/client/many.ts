@@ -20,6 +20,7 @@ export function callMany(
 ): Promise<readonly CallResult[]> {
   const { signal } = limits;
   if (signal?.aborted === true) return Promise.reject(signal.reason);
+  const release = driver.hold();
   let many: ManyCalls | undefined;
   const onAbort = (): void => many?.fail(signal?.reason);
   const result = new Promise<readonly CallResult[]>((resolve, reject) => {
@@ -27,7 +28,10 @@ export function callMany(
     if (signal !== undefined) shareSignal(signal).addEventListener("abort", onAbort, { once: true });
     many.launch();
   });
-  return result.finally(() => signal?.removeEventListener("abort", onAbort));
+  return result.finally(() => {
+    signal?.removeEventListener("abort", onAbort);
+    release();
+  });
 }
 
 interface ManyPlan {
@@ -92,6 +96,7 @@ class ManyCalls {
 
 class ManyWaiter implements Waiter {
   readonly isPatient = true;
+  readonly isPart = true;
   readonly #many: ManyCalls;
   readonly index: number;
   callId = 0;

@@ -4,17 +4,22 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { CacheError } from "../base/errors.ts";
 import type { Slot } from "../base/ids.ts";
+import { isInRing } from "../core/messages.ts";
 import { SCAN_KEYS_MAX, SLOTS_MAX } from "../wire/limits.ts";
 import type { CallLimits, ClientDriver } from "./driver.ts";
 import { allSlots, planSlots, type SlotBatch, type SlotQuestion, SlotWalk } from "./slot-walk.ts";
 
 /** Between two rounds over what has failed: long enough for a link to be noticed as broken or made again. */
 const ROUND_PAUSE_MS = 20;
+/** How long after its first link a client waits for the others: links of one machine room take a few milliseconds. */
+const FIRST_LINKS_MS_MAX = 500;
+/** How often it is looked whether there are links, or a ring. */
+const LOOK_MS = 2;
 
 /**
- * Asks about all slots, the nodes in parallel, and repeats what failed elsewhere until the deadline.
+ * Asks about all slots, the nodes in parallel, and repeats what failed elsewhere until the deadline. Holds the driver open meanwhile.
  *
- * @param ask Makes one call about one batch, and keeps its result.
+ * @param ask Makes one call about one batch, as a part (`isPart`), and keeps its result.
  * @throws the last error when the deadline has passed, or the first that no other node can cure
  */
 export async function sweepSlots(
@@ -22,6 +27,16 @@ export async function sweepSlots(
   limits: CallLimits,
   ask: (batch: SlotBatch) => Promise<void>,
 ): Promise<void> {
+  const release = driver.hold();
+  try {
+    await sweepInRounds(driver, limits, ask);
+  } finally {
+    release();
+  }
+}
+
+async function sweepInRounds(...[driver, limits, ask]: Parameters<typeof sweepSlots>): Promise<void> {
+  await firstRing(driver, limits);
   const avoided = new Set<string>();
   let left: readonly Slot[] = allSlots();
   for (;;) {
@@ -39,7 +54,7 @@ export async function sweepSlots(
     });
     await allSettledOrFirstError(tries);
     if (failed.length === 0) return;
-    if (driver.nowMs() + ROUND_PAUSE_MS >= limits.deadlineMs) throw problem;
+    if (driver.nowMs() + ROUND_PAUSE_MS >= limits.deadlineMs) throw withAllAddresses(driver, problem);
     await pause(ROUND_PAUSE_MS, undefined, { ref: true });
     limits.signal?.throwIfAborted();
     left = failed.sort((a, b) => a - b);
@@ -72,6 +87,16 @@ function isCurableElsewhere(error: unknown): boolean {
   return error.code === "ERR_UNREACHABLE" || error.details.elsewhere === true;
 }
 
+/** Each question was for one node. Where none can be reached, the error is about all of them. */
+function withAllAddresses({ core }: ClientDriver, error: unknown): unknown {
+  const isUnreachable = error instanceof CacheError && error.code === "ERR_UNREACHABLE";
+  if (!isUnreachable || core.connected.length > 0) return error;
+  const { failures } = core;
+  const story = failures.map(({ address, reason }) => `${address}: ${reason}`).join("; ");
+  const details = { ...error.details, failures };
+  return new CacheError("ERR_UNREACHABLE", `No node could be reached (${story})`, { details });
+}
+
 /** How `scanKeys` asks. */
 export interface ScanOptions {
   readonly prefix: string;
@@ -85,21 +110,48 @@ export async function* scanKeys(
   driver: ClientDriver,
   options: ScanOptions,
 ): AsyncGenerator<readonly string[]> {
-  const walk = new SlotWalk(driver.core);
   let deadlineMs = driver.nowMs() + options.timeoutMs;
+  await firstRing(driver, { deadlineMs, signal: options.signal });
+  await firstLinks(driver, deadlineMs);
+  const walk = new SlotWalk(driver.core);
   for (let question = walk.question; question !== undefined; question = walk.question) {
     try {
       const page = await scanPage(driver, question, { deadlineMs, options });
       walk.answered(page);
-      deadlineMs = driver.nowMs() + options.timeoutMs;
       if (page.keys.length > 0) yield page.keys;
+      // Whoever reads the keys may take their time.
+      deadlineMs = driver.nowMs() + options.timeoutMs;
     } catch (error) {
       const isOutOfTime = driver.nowMs() + ROUND_PAUSE_MS >= deadlineMs;
-      if (!isCurableElsewhere(error) || isOutOfTime) throw error;
+      if (!isCurableElsewhere(error) || isOutOfTime) throw withAllAddresses(driver, error);
       await pause(ROUND_PAUSE_MS);
       walk.failed();
     }
   }
+}
+
+/** A cache of a node that has just been opened anew does not know yet who has which slots, and whoever has none of them would count none. */
+async function firstRing(driver: ClientDriver, { deadlineMs, signal }: CallLimits): Promise<void> {
+  if (driver.core.view.ring !== undefined) return;
+  // Nothing may have made it dial yet.
+  driver.feed({ kind: "tick" });
+  const isWaiting = () => driver.core.view.ring === undefined && driver.nowMs() < deadlineMs;
+  while (isWaiting() && signal?.aborted !== true) await pause(LOOK_MS);
+}
+
+/**
+ * A client that has just been made is connected to whoever answered first. Only the first replica of a slot lists it alone; others are asked in
+ * several, and keys come more than once: that moment is waited for.
+ */
+async function firstLinks(driver: ClientDriver, deadlineMs: number): Promise<void> {
+  const { core } = driver;
+  const untilMs = Math.min(deadlineMs, driver.toldMs + FIRST_LINKS_MS_MAX);
+  const isMissing = () =>
+    core.view.members.some(
+      ({ address, liveness, ringState }) =>
+        liveness === "alive" && isInRing(ringState) && !core.isConnected(address),
+    );
+  while (driver.nowMs() < untilMs && isMissing()) await pause(LOOK_MS);
 }
 
 async function scanPage(

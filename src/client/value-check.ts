@@ -57,7 +57,8 @@ export function checkValue(value: unknown): boolean {
   let part: unknown = value;
   for (;;) {
     const subject = jsonOf(part);
-    const problem = problemOf(subject);
+    const isNothing = subject === undefined && part !== undefined && frames.length === 0;
+    const problem = isNothing ? "an object whose toJSON returns undefined" : problemOf(subject);
     if (problem !== undefined) throw invalid(frames, problem);
     needsHelp ||= subject !== part || isAwkward(subject);
     if (isContainer(subject)) {

@@ -12,15 +12,19 @@ export type CallResult = CallReply | CacheError;
 export interface Waiter {
   /** Waits as long as its deadline allows rather than be refused: for who bounds by itself what is under way. @default false */
   readonly isPatient?: boolean;
+  /** Part of a call that holds the driver open (`ClientDriver.hold`): may begin while it closes. @default false */
+  readonly isPart?: boolean;
   settle(result: CallResult): void;
 }
 
 /** The end of one call as a promise. */
 export class SingleWaiter implements Waiter {
+  readonly isPart: boolean;
   readonly #resolve: (reply: CallReply) => void;
   readonly #reject: (error: unknown) => void;
 
-  constructor(resolve: (reply: CallReply) => void, reject: (error: unknown) => void) {
+  constructor(resolve: (reply: CallReply) => void, reject: (error: unknown) => void, isPart = false) {
+    this.isPart = isPart;
     this.#resolve = resolve;
     this.#reject = reject;
   }

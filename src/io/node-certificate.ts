@@ -3,6 +3,7 @@
 
 import type { Duplex } from "node:stream";
 import { checkServerIdentity, TLSSocket } from "node:tls";
+import { parseAddress } from "../base/address.ts";
 
 /** Extended key usage of TLS servers, RFC 5280. Certificates without any are good for everything. */
 const SERVER_USAGE = "1.3.6.1.5.5.7.3.1";
@@ -16,7 +17,8 @@ export function isNodeCertified(socket: Duplex): boolean {
 
 /** Whether that certificate is for this `host:port`. */
 export function isCertifiedFor(socket: Duplex, address: string): boolean {
-  if (!(socket instanceof TLSSocket)) return false;
-  const host = new URL(`tcp://${address}`).hostname.replace(/^\[|\]$/g, "");
+  // What the other side says of itself need not be an address.
+  const host = parseAddress(address)?.host;
+  if (!(socket instanceof TLSSocket) || host === undefined) return false;
   return checkServerIdentity(host, socket.getPeerCertificate()) === undefined;
 }

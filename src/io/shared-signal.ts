@@ -3,8 +3,8 @@
 
 import { setMaxListeners } from "node:events";
 
-/** Allows any number of listeners on the signal. Returns it. */
+/** Allows any number of listeners on the signal. Returns it. Those that are not Node's own (jsdom's, say) do not count them. */
 export function shareSignal(signal: AbortSignal): AbortSignal {
-  setMaxListeners(0, signal);
+  if (signal instanceof EventTarget) setMaxListeners(0, signal);
   return signal;
 }

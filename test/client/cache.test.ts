@@ -2,6 +2,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { CacheError } from "../../src/base/errors.ts";
+import { slotOfKey } from "../../src/base/hash.ts";
 import type { Cache } from "../../src/client/cache.ts";
 import { connect } from "../../src/client/cache.ts";
 import type { Failure } from "../../src/core/messages.ts";
@@ -173,6 +174,77 @@ describe("Cache calls", () => {
       details: { failed: 1 },
     });
     expect(await failureOf(cache.setMany([["bad1", 2]]))).toMatchObject({ applied: "no" });
+  });
+
+  test("Cache says when to try again to whoever asks for more than it can hold", async () => {
+    const { cache, cluster } = await start();
+    for (const node of cluster.nodes) node.answer = () => undefined;
+
+    const calls = Array.from({ length: 100_001 }, () => cache.set("a", 1, { timeout: 100 }));
+    const ends = await Promise.allSettled(calls);
+
+    const last = ends.at(-1);
+    expect(last).toMatchObject({
+      reason: { code: "ERR_OVERLOADED", applied: "no", details: { retryAfterMs: expect.any(Number) } },
+    });
+  });
+
+  test("Cache says of a bulk call that ran out of time what its time was", async () => {
+    const { cache, cluster } = await start();
+    for (const node of cluster.nodes) node.answer = () => undefined;
+    const keys = Array.from({ length: 300 }, (_, index) => `key:${index}`);
+
+    const entries = keys.map((key) => [key, 1] as const);
+    const write = await failureOf(cache.setMany(entries, { timeout: 50 }));
+    const read = await failureOf(cache.getMany(keys, { timeout: 50 }));
+
+    expect(write).toMatchObject({ code: "ERR_TIMEOUT", details: { failed: 300, total: 300 } });
+    expect(write.message).toMatch(
+      /^300 of 300 writes were not acknowledged within 50 ms; the first: No success/,
+    );
+    expect(read.code).toBe("ERR_TIMEOUT");
+    expect(read.message).toMatch(
+      /^Not all of 300 keys were read within 50 ms; the first failure: No success/,
+    );
+  });
+
+  test("Cache counts the time for a page of keys from when it is asked for, however slowly the last one was read", async () => {
+    const { cache } = await start();
+    const keys = Array.from({ length: 300 }, (_, index) => `key:${index}`);
+    await cache.setMany(keys.map((key) => [key, 1] as const));
+    const found: string[] = [];
+
+    for await (const key of cache.keys({ timeout: 500 })) {
+      found.push(key);
+      const startMs = performance.now();
+      if (found.length === 2) await waitFor(() => performance.now() - startMs > 600);
+    }
+
+    expect(found.sort()).toEqual([...keys].sort());
+  });
+
+  test("Cache lists each key once also when it has just been made", async () => {
+    const { cache, cluster } = await start();
+    const keys = Array.from({ length: 200 }, (_, index) => `key:${index}`);
+    await cache.setMany(keys.map((key) => [key, 1] as const));
+    const firstReplicas = new Map(keys.map((key) => [slotOfKey(key), cache.locate(key).replicas[0]]));
+    for (const node of cluster.nodes) {
+      // As nodes do: only the first replica of a slot answers for it alone.
+      node.answer = (request) =>
+        request.kind === "scan" &&
+        request.isAlone &&
+        request.slots.some((slot) => (firstReplicas.get(slot) ?? node.id) !== node.id)
+          ? refusal(request.id)
+          : "usual";
+    }
+
+    for (let round = 0; round < 5; round++) {
+      const fresh = await connect(cluster.url, PATIENT);
+      openCaches.push(fresh);
+      const found: string[] = [];
+      for await (const key of fresh.keys()) found.push(key);
+      expect(found.sort()).toEqual([...keys].sort());
+    }
   });
 
   test("Cache lists keys, counts them and clears everything", async () => {
@@ -445,6 +517,11 @@ describe("Cache failing over", () => {
     expect(error).toMatchObject({ code: "ERR_UNREACHABLE", applied: "no" });
     expect(performance.now() - startMs).toBeGreaterThanOrEqual(299);
     for (const { address } of cluster.nodes) expect(error.message).toContain(address);
+    for (const sweep of [cache.size({ timeout: 300 }), cache.keys({ timeout: 300 }).next()]) {
+      const failure = await failureOf(sweep);
+      expect(failure).toMatchObject({ code: "ERR_UNREACHABLE", details: { failures: { length: 3 } } });
+      for (const { address } of cluster.nodes) expect(failure.message).toContain(address);
+    }
 
     await cluster.nodes[2]!.start();
     expect(await cache.set("a", 1)).toBe(true);
@@ -467,6 +544,51 @@ describe("Cache failing over", () => {
       { status: "rejected", reason },
       { status: "rejected", reason },
     ]);
+  });
+
+  test("Cache ends a list of keys as soon as its signal is aborted", async () => {
+    const { cache } = await start();
+    await cache.setMany(Array.from({ length: 500 }, (_, index) => [`key:${index}`, index] as const));
+    const reason = new Error("enough");
+    const abort = new AbortController();
+    const seen: string[] = [];
+
+    const listing = (async () => {
+      for await (const key of cache.keys({ signal: abort.signal })) {
+        seen.push(key);
+        if (seen.length === 3) abort.abort(reason);
+      }
+    })();
+
+    await expect(listing).rejects.toBe(reason);
+    expect(seen).toHaveLength(3);
+  });
+
+  test("Cache takes signals that are not Node's own", async () => {
+    const { cache, cluster } = await start();
+    const own = new AbortController();
+    // As a browser's in a test environment: the same calls, but no EventTarget of Node.
+    const foreign = {
+      get aborted() {
+        return own.signal.aborted;
+      },
+      get reason() {
+        return own.signal.reason as unknown;
+      },
+      addEventListener: own.signal.addEventListener.bind(own.signal),
+      removeEventListener: own.signal.removeEventListener.bind(own.signal),
+      throwIfAborted: () => own.signal.throwIfAborted(),
+    } as unknown as AbortSignal;
+
+    expect(await cache.set("a", 1, { signal: foreign })).toBe(true);
+    expect(await cache.getMany(["a"], { signal: foreign })).toEqual([1]);
+    for (const node of cluster.nodes) node.answer = () => undefined;
+    const pending = cache.get("a", { signal: foreign });
+    own.abort("gone");
+    await expect(pending).rejects.toBe("gone");
+
+    const half = { aborted: false, addEventListener: () => {} } as unknown as AbortSignal;
+    expect(await failureOf(cache.size({ signal: half }))).toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
   });
 
   test("Cache lets many calls share one signal without a warning", async () => {
@@ -530,6 +652,35 @@ describe("Cache closing", () => {
     }
     expect(() => cache.topology()).toThrowError(expect.objectContaining({ code: "ERR_CLOSED" }));
     expect(() => cache.locate("a")).toThrowError(expect.objectContaining({ code: "ERR_CLOSED" }));
+  });
+
+  test("Cache lets bulk calls under way end with all of their parts", async () => {
+    const { cache, cluster } = await start();
+    // Far more than are sent at a time.
+    const keys = Array.from({ length: 2_000 }, (_, index) => `key:${index}`);
+    let isAsked = false;
+    for (const node of cluster.nodes) {
+      node.answer = (request) => {
+        if (request.kind !== "count" || isAsked) return "usual";
+        isAsked = true;
+        return refusal(request.id);
+      };
+    }
+
+    const stored = cache.setMany(keys.map((key, index) => [key, index] as const));
+    const read = cache.getMany(keys);
+    const size = cache.size();
+    const deleted = cache.deleteMany(["key:0", "absent"]);
+    await cache.close();
+
+    await stored;
+    expect(await read).toHaveLength(keys.length);
+    expect(await size).toBeLessThanOrEqual(keys.length);
+    expect(isAsked).toBe(true);
+    expect(await deleted).toBeLessThanOrEqual(1);
+    const written = cluster.requests.filter(({ kind }) => kind === "write").length;
+    expect(written).toBe(keys.length + 2);
+    expect(await failureOf(cache.getMany(keys))).toMatchObject({ code: "ERR_CLOSED" });
   });
 
   test("Cache closes at the end of its block", async () => {

@@ -173,6 +173,11 @@ describe("encodeValue refusing", () => {
     ["half a surrogate pair in a name", { "\udc00": 1 }, "property name that is not valid Unicode"],
     ["a property named __proto__", JSON.parse('{"__proto__": 1}'), "a property named __proto__"],
     ["too deep", deep, "nested more than 128 deep"],
+    [
+      "an object that turns itself into nothing",
+      { toJSON: () => undefined },
+      "value is an object whose toJSON returns undefined",
+    ],
   ])("encodeValue refuses %s and says where it is", (_, value, message) => {
     expect(() => encodeValue(value, LIMIT)).toThrowError(
       expect.objectContaining({

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { type Cache, connect, type EmbeddedNode, startNode } from "../../src/index.ts";
+import { type Cache, connect, type EmbeddedNode, type NodeOptions, startNode } from "../../src/index.ts";
 
 const nodes: EmbeddedNode[] = [];
 const caches: Cache[] = [];
@@ -17,12 +17,12 @@ afterEach(async () => {
 const PATIENT = { timeout: 20_000, connectTimeout: 20_000 } as const;
 const PATIENT_CALL = { timeout: 20_000 } as const;
 
-async function startCluster(count: number): Promise<EmbeddedNode[]> {
-  const first = await startNode({ listen: "127.0.0.1:0", name: "n1" });
+async function startCluster(count: number, options: NodeOptions = {}): Promise<EmbeddedNode[]> {
+  const first = await startNode({ listen: "127.0.0.1:0", name: "n1", ...options });
   nodes.push(first);
   const join = first.url.replace("ringhold://", "");
   for (let index = 2; index <= count; index++) {
-    nodes.push(await startNode({ listen: "127.0.0.1:0", name: `n${index}`, join }));
+    nodes.push(await startNode({ listen: "127.0.0.1:0", name: `n${index}`, join, ...options }));
   }
   // One node alone is never safe.
   if (count > 1) {
@@ -122,6 +122,24 @@ describe("Cache on real nodes", () => {
     await node!.stop();
 
     expect(nodes[0]!.status().members.find(({ id }) => id === "n2")?.ringState).not.toBe("active");
+  });
+
+  test("EmbeddedNode counts all keys of the cluster with a cache that it has just opened anew", async () => {
+    // With few copies, most keys are elsewhere.
+    const [node] = await startCluster(5, { replicas: 2 });
+    const keys = Array.from({ length: 60 }, (_, index) => `key:${index}`);
+    await node!.cache().setMany(
+      keys.map((key) => [key, 1] as const),
+      PATIENT_CALL,
+    );
+
+    await node!.cache().close();
+    expect(await node!.cache().size(PATIENT_CALL)).toBe(keys.length);
+
+    await node!.cache().close();
+    const found: string[] = [];
+    for await (const key of node!.cache().keys(PATIENT_CALL)) found.push(key);
+    expect(found.sort()).toEqual([...keys].sort());
   });
 
   test("EmbeddedNode opens its cache anew when somebody has closed it, until it stops", async () => {
