@@ -4,7 +4,7 @@
 // Baseline: ioredis on the Redis Cluster, at its default node timeout (15 s) and at a short one (2 s). Ideal: no failed call, and no call
 // that takes longer than a heartbeat. Open loop: each call is measured from the instant it was due.
 //
-// Run with `npm run bench:failover`; `--quick` leaves out the default node timeout, which takes a minute.
+// Run with `npm run bench:failover`, or `ringhold bench failover`; `--quick` leaves out the default node timeout, which takes a minute.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -123,16 +123,45 @@ function report(result: FailoverResult): void {
   process.stdout.write(`${result.name.padEnd(40)} ${facts.join("; ")}\n`);
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      rate: { type: "string", default: "2000" },
-      quick: { type: "boolean", default: false },
-      only: { type: "string", default: "" },
-    },
-  });
+const USAGE = "usage: ringhold bench failover [--rate 2000] [--quick] [--only ringhold|redis]\n";
+
+interface Settings {
+  readonly rate: number;
+  readonly quick: boolean;
+  readonly only: string;
+}
+
+/** @throws {Error} for what is not understood */
+function readSettings(args: readonly string[]): Settings {
+  const options = {
+    rate: { type: "string", default: "2000" },
+    quick: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+  } as const;
+  const { values } = parseArgs({ args: [...args], options });
   const rate = Number(values.rate);
-  if (values.only !== "redis") {
+  if (!(rate > 0 && Number.isFinite(rate)))
+    throw new Error(`--rate must be a number above 0, received ${values.rate}`);
+  if (!["", "ringhold", "redis"].includes(values.only))
+    throw new Error(`--only must be ringhold or redis, received ${values.only}`);
+  return { ...values, rate };
+}
+
+/** Runs what the arguments ask for. Returns the exit code: 2 for arguments that are not understood. */
+export async function runFailover(args: readonly string[]): Promise<number> {
+  let settings: Settings;
+  try {
+    settings = readSettings(args);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    return 2;
+  }
+  await compare(settings);
+  return 0;
+}
+
+async function compare({ rate, quick, only }: Settings): Promise<void> {
+  if (only !== "redis") {
     const ringhold = await startRingholdNodes(3, []);
     try {
       const options = { client: "ringhold", victim: 1, rate, watchMs: 8_000 } as const;
@@ -141,12 +170,12 @@ async function main(): Promise<void> {
       await ringhold.stop();
     }
   }
-  if (values.only === "ringhold") return;
+  if (only === "ringhold") return;
   if (versionOf("redis-server") === undefined || !hasClient("ioredis")) {
     process.stdout.write("skipped: redis-server or the package for ioredis is not installed\n");
     return;
   }
-  for (const nodeTimeoutMs of values.quick ? [2_000] : [2_000, 15_000]) {
+  for (const nodeTimeoutMs of quick ? [2_000] : [2_000, 15_000]) {
     const redis = await startRedisCluster(1, ["--cluster-node-timeout", `${nodeTimeoutMs}`]);
     try {
       const options = { client: "ioredis", victim: 0, rate, watchMs: nodeTimeoutMs + 10_000 } as const;
@@ -159,4 +188,5 @@ async function main(): Promise<void> {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  process.exitCode = await runFailover(process.argv.slice(2));

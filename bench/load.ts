@@ -3,15 +3,16 @@
 //
 // Baseline: `--client ioredis+auto` and the like on servers named by `--server`. Ideal: `--client null`, which asks nobody.
 //
-// Run with `npm run bench:load -- --help`.
+// Run with `npm run bench:load -- --help`, or `ringhold bench load`.
 
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { runApart } from "./load/client-process.ts";
 import { CLIENT_NAMES, type ClientName } from "./load/target.ts";
-import { OPERATIONS, type Operation } from "./load/work.ts";
+import { OPERATIONS, type Operation, type Work } from "./load/work.ts";
 import { type Servers, startRingholdNodes } from "./peers/servers.ts";
 
-const HELP = `Usage: npm run bench:load -- [options]
+const HELP = `Usage: ringhold bench load [options]
 
   --operation NAME     ${OPERATIONS.join(", ")} (default get)
   --outstanding N      callers of the closed loop (default 64)
@@ -25,24 +26,32 @@ const HELP = `Usage: npm run bench:load -- [options]
   --json               prints the measurement as JSON
 `;
 
-const { values } = parseArgs({
-  options: {
-    operation: { type: "string", default: "get" },
-    outstanding: { type: "string", default: "64" },
-    rate: { type: "string" },
-    bytes: { type: "string", default: "100" },
-    keys: { type: "string", default: "100000" },
-    batch: { type: "string", default: "100" },
-    write: { type: "string", default: "quorum" },
-    nodes: { type: "string", default: "3" },
-    seconds: { type: "string", default: "5" },
-    warmup: { type: "string", default: "2" },
-    client: { type: "string", default: "ringhold" },
-    server: { type: "string" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
+const OPTIONS = {
+  operation: { type: "string", default: "get" },
+  outstanding: { type: "string", default: "64" },
+  rate: { type: "string" },
+  bytes: { type: "string", default: "100" },
+  keys: { type: "string", default: "100000" },
+  batch: { type: "string", default: "100" },
+  write: { type: "string", default: "quorum" },
+  nodes: { type: "string", default: "3" },
+  seconds: { type: "string", default: "5" },
+  warmup: { type: "string", default: "2" },
+  client: { type: "string", default: "ringhold" },
+  server: { type: "string" },
+  json: { type: "boolean", default: false },
+  help: { type: "boolean", default: false },
+} as const;
+
+interface Settings {
+  readonly client: ClientName;
+  readonly work: Work;
+  readonly write: "async" | "quorum" | "all";
+  readonly nodes: number;
+  /** `undefined` for a fresh cluster. */
+  readonly server: string | undefined;
+  readonly isJson: boolean;
+}
 
 function oneOf<T extends string>(name: string, given: string, known: readonly T[]): T {
   const found = known.find((each) => each === given);
@@ -50,32 +59,60 @@ function oneOf<T extends string>(name: string, given: string, known: readonly T[
   return found;
 }
 
-async function main(): Promise<void> {
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
-  const client = oneOf<ClientName>("client", values.client, CLIENT_NAMES);
-  const servers: Servers =
-    values.server === undefined && client === "ringhold"
-      ? await startRingholdNodes(Number(values.nodes), ["--memory", "1gb"])
-      : { addresses: (values.server ?? "").split(","), pids: [], stop: async () => {} };
+function above0(name: string, given: string): number {
+  const value = Number(given);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new Error(`--${name} must be a number above 0, received ${given}`);
+}
+
+/** `undefined` where only help was asked for. @throws {Error} for what is not understood */
+function readSettings(args: readonly string[]): Settings | undefined {
+  const { values } = parseArgs({ args: [...args], options: OPTIONS });
+  if (values.help) return undefined;
+  const work = {
+    operation: oneOf<Operation>("operation", values.operation, OPERATIONS),
+    valueBytes: above0("bytes", values.bytes),
+    keys: above0("keys", values.keys),
+    outstanding: above0("outstanding", values.outstanding),
+    batch: above0("batch", values.batch),
+    ...(values.rate === undefined ? {} : { rate: above0("rate", values.rate) }),
+    warmupMs: Number(values.warmup) * 1_000,
+    measureMs: above0("seconds", values.seconds) * 1_000,
+  };
+  return {
+    client: oneOf<ClientName>("client", values.client, CLIENT_NAMES),
+    work,
+    write: oneOf("write", values.write, ["async", "quorum", "all"] as const),
+    nodes: above0("nodes", values.nodes),
+    server: values.server,
+    isJson: values.json,
+  };
+}
+
+/** Runs what the arguments ask for. Returns the exit code: 2 for arguments that are not understood. */
+export async function runLoad(args: readonly string[]): Promise<number> {
+  let settings: Settings | undefined;
   try {
-    const work = {
-      operation: oneOf<Operation>("operation", values.operation, OPERATIONS),
-      valueBytes: Number(values.bytes),
-      keys: Number(values.keys),
-      outstanding: Number(values.outstanding),
-      batch: Number(values.batch),
-      ...(values.rate === undefined ? {} : { rate: Number(values.rate) }),
-      warmupMs: Number(values.warmup) * 1_000,
-      measureMs: Number(values.seconds) * 1_000,
-    };
-    const write = oneOf("write", values.write, ["async", "quorum", "all"] as const);
+    settings = readSettings(args);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${HELP}`);
+    return 2;
+  }
+  if (settings === undefined) process.stdout.write(HELP);
+  else await measureLoad(settings);
+  return 0;
+}
+
+async function measureLoad({ client, work, write, nodes, server, isJson }: Settings): Promise<void> {
+  const servers: Servers =
+    server === undefined && client === "ringhold"
+      ? await startRingholdNodes(nodes, ["--memory", "1gb"])
+      : { addresses: (server ?? "").split(","), pids: [], stop: async () => {} };
+  try {
     const target = { client, addresses: servers.addresses, pids: servers.pids, write };
     await runApart({ target, work, isFill: true });
     const measurement = await runApart({ target, work });
-    if (values.json) {
+    if (isJson) {
       process.stdout.write(`${JSON.stringify({ target: client, work, measurement })}\n`);
       return;
     }
@@ -92,4 +129,5 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  process.exitCode = await runLoad(process.argv.slice(2));

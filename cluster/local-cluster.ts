@@ -259,13 +259,7 @@ export class LocalCluster {
 
   /** Starts one more node under the next free name and waits until it is ready. */
   async add(options: { readonly onProgress?: (line: string) => void } = {}): Promise<LocalNode> {
-    const state = this.#directory.demand();
-    const entry: NodeEntry = {
-      name: this.nextName(),
-      port: await nextPort(state, "port"),
-      redisPort: state.redisBasePort === undefined ? undefined : await nextPort(state, "redisPort"),
-    };
-    this.#directory.update((now) => ({ ...now, nodes: [...now.nodes, entry] }));
+    const entry = await this.#reserve();
     try {
       this.#spawn(entry);
       await this.untilReady(entry.name, { timeoutMs: JOIN_TIMEOUT_MS, onProgress: options.onProgress });
@@ -368,6 +362,23 @@ export class LocalCluster {
     }
     onProgress?.(`Replacing ${this.#directory.path}: the cluster it describes is gone`);
     this.#directory.clear();
+  }
+
+  /** Writes down a node that is to be, under a name and ports that no other command has taken while free ports were looked for. */
+  async #reserve(): Promise<NodeEntry> {
+    for (;;) {
+      const state = this.#directory.demand();
+      const entry: NodeEntry = {
+        name: this.nextName(),
+        port: await nextPort(state, "port"),
+        redisPort: state.redisBasePort === undefined ? undefined : await nextPort(state, "redisPort"),
+      };
+      const { nodes } = this.#directory.update((now) => {
+        const isTaken = now.nodes.some(({ name, port }) => name === entry.name || port === entry.port);
+        return isTaken ? now : { ...now, nodes: [...now.nodes, entry] };
+      });
+      if (nodes.includes(entry)) return entry;
+    }
   }
 
   /** The first node founds the cluster; the others start beside it and join as soon as it answers. */
@@ -491,11 +502,13 @@ export class LocalCluster {
   }
 }
 
-/** Nodes get their options as flags; what else this process was told by RINGHOLD_* is not meant for them, but the secret is. */
+/**
+ * Nodes get their options as flags; what else this process was told by RINGHOLD_* is not meant for them, but the secret is. Nor is what npm
+ * says of the script that it runs: a node does not end with it.
+ */
 function nodeEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith("RINGHOLD_") || name === "RINGHOLD_SECRET",
-  );
+  const isForUs = (name: string) => name.startsWith("RINGHOLD_") || name.startsWith("npm_lifecycle_");
+  const kept = Object.entries(process.env).filter(([name]) => !isForUs(name) || name === "RINGHOLD_SECRET");
   return Object.fromEntries(kept);
 }
 

@@ -8,7 +8,7 @@ import { DEFAULT_PORT } from "../base/address.ts";
 import type { Cache } from "../index.ts";
 import { secretLines } from "../server/secret.ts";
 import { UsageError } from "./failure.ts";
-import { duration, option, type ServerAddress, serverAddress } from "./options.ts";
+import { option, type ServerAddress, serverAddress, timeout } from "./options.ts";
 
 const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
 
@@ -38,7 +38,7 @@ export function withConnectionOptions(command: Command): Command {
     )
     .addOption(
       option("--timeout <duration>", "longest time for the call", {
-        parse: duration,
+        parse: timeout,
         fallback: 5000,
         fallbackText: "5s",
       }),

@@ -6,6 +6,9 @@ import { formatAddress, parseAddress, parseSeeds, splitLogin } from "../base/add
 import { parseBytes, parseDurationMs } from "../base/units.ts";
 import { UsageError } from "./failure.ts";
 
+/** What Node's timers hold. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
 /** Turns an option's text into its value, or throws an {@link InvalidArgumentError} that says what it must be. */
 export type Parse<T> = (text: string) => T;
 
@@ -30,8 +33,14 @@ export function option<T>(
   // An empty variable says nothing, as where a container's file passes on what may not be set. Commander takes a bare flag as given when
   // its variable is set to anything at all; "0" and "false" must mean no.
   const text = process.env[name];
-  if (text === "" || (made.isBoolean() && isNo(text))) return made;
+  if (text === "" || (text !== undefined && made.isBoolean() && !isFlagSet(name))) return made;
   return made.env(name);
+}
+
+/** Whether an environment variable says yes for a bare flag. */
+export function isFlagSet(name: string): boolean {
+  const text = process.env[name] ?? "";
+  return text !== "" && !["0", "false", "no"].includes(text.toLowerCase());
 }
 
 /** `--secret-file` reads `RINGHOLD_SECRET_FILE`. */
@@ -60,6 +69,13 @@ export function duration(text: string): number {
   const value = /^\d+$/.test(text.trim()) ? Number(text) : parseDurationMs(text);
   if (value !== undefined && value > 0 && Number.isFinite(value)) return value;
   throw new InvalidArgumentError('It must be a duration above 0 such as "500ms", "30s", "5m" or "2h".');
+}
+
+/** A duration that timers can hold, in whole milliseconds. */
+export function timeout(text: string): number {
+  const value = Math.ceil(duration(text));
+  if (value <= TIMEOUT_MS_MAX) return value;
+  throw new InvalidArgumentError("It must be at most 24 days.");
 }
 
 /** Bytes, written as "512kb", "256mb", "2gb". */
@@ -119,8 +135,4 @@ export function addressList(text: string): readonly string[] {
   const result = parseSeeds(text);
   if ("seeds" in result) return result.seeds;
   throw new InvalidArgumentError("It must be HOST:PORT addresses separated by commas.");
-}
-
-function isNo(value: string | undefined): boolean {
-  return value !== undefined && ["0", "false", "no"].includes(value.toLowerCase());
 }

@@ -23,18 +23,20 @@ import { touchCommand } from "./commands/touch.ts";
 import { ttlCommand } from "./commands/ttl.ts";
 import { userCommand } from "./commands/user.ts";
 import { describeError, EXIT, errorLine, exitCodeOf, QuietExit } from "./failure.ts";
+import { isFlagSet } from "./options.ts";
 import { tell } from "./output.ts";
 
 /** Runs the command that the arguments name, to its end. Returns the exit code; what went wrong has been said on stderr. */
 export async function runProgram(args: readonly string[]): Promise<number> {
+  const isJson = args.includes("--json") || isFlagSet("RINGHOLD_JSON");
   try {
-    await buildProgram(args.includes("--json")).parseAsync([...args], { from: "user" });
+    await buildProgram(isJson).parseAsync([...args], { from: "user" });
     return Number(process.exitCode ?? EXIT.fine);
   } catch (error) {
     // Commander has said already what was wrong; help and version are not wrong.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
     if (!(error instanceof QuietExit)) {
-      tell(args.includes("--json") ? JSON.stringify({ error: describeError(error) }) : errorLine(error));
+      tell(isJson ? JSON.stringify({ error: describeError(error) }) : errorLine(error));
     }
     return exitCodeOf(error);
   }

@@ -17,6 +17,9 @@ export interface NodeLogger {
   debug(facts: object, text: string): void;
 }
 
+/** Bytes that wait for a log that cannot be written (a full disk, a terminal that is gone). Further lines are lost until it can. */
+const WAITING_BYTES_MAX = 64 * 1024;
+
 /**
  * A pino logger whose lines carry the node's name. Writes are synchronous: a node logs little, and the last line before a crash is the one
  * that matters.
@@ -24,6 +27,29 @@ export interface NodeLogger {
  * @param destination where to, instead of stderr; for tests
  */
 export function createLogger(level: LogLevel, name: string, destination?: DestinationStream): NodeLogger {
-  const stream = destination ?? pino.destination({ dest: 2, sync: true });
-  return pino({ level, base: { node: name }, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+  return pino(
+    { level, base: { node: name }, timestamp: pino.stdTimeFunctions.isoTime },
+    destination ?? stderr(),
+  );
+}
+
+/** A logger that does no harm when the one behind it throws, as a full disk makes some do. */
+export function harmless(logger: NodeLogger): NodeLogger {
+  const log =
+    (level: "error" | "warn" | "info" | "debug") =>
+    (facts: object, text: string): void => {
+      try {
+        logger[level](facts, text);
+      } catch {
+        // There is nobody left to tell.
+      }
+    };
+  return { error: log("error"), warn: log("warn"), info: log("info"), debug: log("debug") };
+}
+
+function stderr(): DestinationStream {
+  const stream = pino.destination({ dest: 2, sync: true, maxLength: WAITING_BYTES_MAX });
+  // A node must not end because its log cannot be written.
+  stream.on("error", () => {});
+  return stream;
 }

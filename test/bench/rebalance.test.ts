@@ -111,7 +111,7 @@ describe("The charts", () => {
     const svg = svgChart([RESULT, aResult("C", [aPhase("before")])], "a <title>");
 
     expect(svg).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
-    expect(svg).toContain("a &lt;title&gt;");
+    expect(svg).toContain("<title>a &lt;title&gt;</title>");
     expect(svg).toContain("A &amp; B");
     expect(svg.match(/latency of a call/g)).toHaveLength(2);
     expect(svg.match(/seconds</g)).toHaveLength(2);

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { askNode } from "../../cluster/node-http.ts";
@@ -23,9 +24,17 @@ interface StartedNode {
   readonly address: string;
 }
 
-async function startNode(...args: string[]): Promise<StartedNode> {
-  const child = spawn(process.execPath, [COMMAND, "node", "--listen", "127.0.0.1:0", ...args], {
-    stdio: ["ignore", "pipe", "ignore"],
+function startNode(...args: string[]): Promise<StartedNode> {
+  return startWith([process.execPath, COMMAND], args);
+}
+
+async function startWith(
+  [program, ...words]: [string, ...string[]],
+  args: string[],
+  stderr: "ignore" | number = "ignore",
+): Promise<StartedNode> {
+  const child = spawn(program, [...words, "node", "--listen", "127.0.0.1:0", ...args], {
+    stdio: ["ignore", "pipe", stderr],
   });
   children.push(child);
   let output = "";
@@ -57,12 +66,40 @@ describe("ringhold node", () => {
     expect(JSON.parse(readyLine)).toEqual({ ready: true, id: "solo", url: `ringhold://${address}` });
   });
 
+  test.runIf(existsSync("/dev/full"))(
+    "starts, leaves and ends in order while its log cannot be written",
+    async () => {
+      const full = openSync("/dev/full", "w");
+      const { child, address } = await startWith([process.execPath, COMMAND], ["--leave-on-stop"], full);
+      closeSync(full);
+      expect((await askNode(address, "/readyz")).status).toBe(200);
+
+      child.kill("SIGTERM");
+
+      expect(await once(child, "exit")).toEqual([0, null]);
+    },
+  );
+
   test.each(["SIGTERM", "SIGINT"] as const)("ends with 0 on %s", async (signal) => {
     const { child } = await startNode();
 
     child.kill(signal);
 
     expect(await once(child, "exit")).toEqual([0, null]);
+  });
+
+  test("ends in order when npx, which runs it in a shell, has ended that shell", async () => {
+    // npx itself would install the package into its cache first.
+    const variables = ["npm_lifecycle_event=npx", "npm_lifecycle_script=ringhold"];
+    const shell = ["sh", "-c", '"$@"; :', "sh"];
+    const program = ["env", ...variables, ...shell, process.execPath, COMMAND] as const;
+    const { child, address } = await startWith([...program], ["--name", "solo"]);
+
+    child.kill("SIGTERM");
+    await once(child, "exit");
+
+    const isGone = async () => (await askNode(address, "/healthz").catch(() => undefined)) === undefined;
+    await waitFor(isGone, { what: "the node to end" });
   });
 
   test("stops when the process that owns it is gone, and leaves SIGINT to it", async () => {

@@ -1,10 +1,12 @@
 // Wrong usage of the real command: exit code 2 and one line that names what was wrong. Nothing of this needs a node.
 
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ensureBuilt } from "../support/ensure-built.ts";
+import { COMMAND, ensureBuilt } from "../support/ensure-built.ts";
 import { ringhold } from "../support/run-command.ts";
 
 let root: string;
@@ -96,6 +98,13 @@ describe("ringhold", () => {
       /--secret-file \/no\/such cannot be read \(ENOENT\)/,
     ],
     ["VALUE that is no JSON", ["set", "k", "{", "--as", "json"], {}, /VALUE is no JSON/],
+    ["VALUE that is no number", ["set", "k", "abc", "--as", "number"], {}, /VALUE is no number: "abc"/],
+    [
+      "a timeout beyond all timers",
+      ["status", "--timeout", "30d"],
+      {},
+      /'--timeout <duration>' argument '30d' is invalid.*at most 24 days/,
+    ],
     [
       "a node on all addresses without a secret",
       ["node", "--listen", "0.0.0.0:0"],
@@ -159,5 +168,50 @@ describe("ringhold", () => {
 
     expect(JSON.parse(wrong.stderr)).toEqual({ error: { message: "missing required argument 'key'" } });
     expect(wrong.code).toBe(2);
+
+    const byVariable = await ringhold(["get"], { env: { RINGHOLD_JSON: "1" } });
+
+    expect(byVariable.stderr).toBe(wrong.stderr);
+  });
+
+  test("watches as JSON also while no node answers", async () => {
+    const watching = spawn(
+      process.execPath,
+      [COMMAND, "status", "--watch", "--json", "--server", "127.0.0.1:1"],
+      {
+        stdio: ["ignore", "pipe", "ignore"],
+      },
+    );
+    const [line] = (await once(watching.stdout, "data")) as [Buffer];
+    watching.kill();
+
+    expect(JSON.parse(line.toString())).toEqual({
+      error: { message: expect.stringMatching(/^No node answered: 127/), code: "ERR_UNREACHABLE" },
+    });
+  });
+
+  test("edits secrets and users with answers in JSON when asked for JSON", async () => {
+    const secretFile = join(root, "secret");
+    const usersFile = join(root, "users.json");
+    const made = await ringhold(["secret", "new", secretFile, "--json"]);
+    const flags = ["--users-file", usersFile, "--json"];
+    const set = await ringhold(["user", "set", "ada", "--allow", "read", ...flags, "--prefix", "a:"]);
+    const list = await ringhold(["user", "list", ...flags]);
+    const gone = await ringhold(["user", "remove", "ada", ...flags]);
+
+    expect(JSON.parse(made.stdout)).toEqual({ file: secretFile, fingerprints: [expect.any(String)] });
+    expect(JSON.parse(set.stdout)).toEqual({ name: "ada", secret: expect.any(String) });
+    expect(JSON.parse(list.stdout)).toMatchObject({ name: "ada", prefixes: ["a:"] });
+    expect(JSON.parse(gone.stdout)).toEqual({ removed: "ada" });
+  });
+
+  test("finds its benchmarks, which list their options when one is wrong", async () => {
+    for (const name of ["load", "rebalance", "failover"]) {
+      const { code, stderr } = await ringhold(["bench", name, "--frob"]);
+
+      expect(stderr).toMatch(/Unknown option '--frob'/);
+      expect(stderr).toMatch(new RegExp(`usage: ringhold bench ${name}`, "i"));
+      expect(code).toBe(2);
+    }
   });
 });

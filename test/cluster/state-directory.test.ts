@@ -47,6 +47,7 @@ describe("StateDirectory", () => {
     expect(() => directory.read()).toThrow(/is not the state of a local cluster: remove it, or name another/);
   });
 
+  // Other systems than Linux have no such place.
   test.skipIf(!existsSync("/proc/self"))("says so where no directory can be made", () => {
     const directory = new StateDirectory("/proc/ringhold/state");
 

@@ -10,7 +10,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { LocalCluster, type LocalNode } from "../../cluster/local-cluster.ts";
 import { waitFor } from "../../cluster/wait.ts";
 import { connect } from "../../src/index.ts";
-import { COMMAND, ensureBuilt } from "../support/ensure-built.ts";
+import { COMMAND, ensureBuilt, ROOT } from "../support/ensure-built.ts";
 import { type CommandEnd, ringhold } from "../support/run-command.ts";
 
 let root: string;
@@ -36,13 +36,18 @@ function cluster(...args: string[]): Promise<CommandEnd> {
 /** Starts a cluster in the foreground and waits for its first line. */
 async function startForeground(...args: string[]): Promise<{ child: ChildProcess; output: () => string }> {
   const all = [COMMAND, "cluster", "start", "--nodes", "3", "--port", "0", "--state", state, ...args];
-  const child = spawn(process.execPath, all, { stdio: ["ignore", "pipe", "ignore"] });
+  return untilReady(spawn(process.execPath, all, { stdio: ["ignore", "pipe", "ignore"] }));
+}
+
+async function untilReady(
+  child: ChildProcess,
+): Promise<{ readonly child: ChildProcess; readonly output: () => string }> {
   foreground = child;
   let output = "";
   child.stdout!.setEncoding("utf8").on("data", (text: string) => {
     output += text;
   });
-  await waitFor(() => output.includes("\n"), { what: "the cluster to be ready", timeoutMs: 60_000 });
+  await waitFor(() => /nodes? ready in/.test(output), { what: "the cluster to be ready", timeoutMs: 60_000 });
   return { child, output: () => output };
 }
 
@@ -95,6 +100,24 @@ describe("ringhold cluster start", () => {
     await allGone(before);
   });
 
+  test.each([
+    ["npm is told to end: there is no shell between them", "SIGTERM", 1],
+    ["Ctrl-C reaches it and npm, which hands it on", "SIGINT", -1],
+  ] as const)("ends in order when %s", async (_, signal, sign) => {
+    const env = { ...process.env, RINGHOLD_PORT: "0", RINGHOLD_STATE: state, RINGHOLD_MEMORY: "16mb" };
+    const { child } = await untilReady(
+      spawn("npm", ["start"], { cwd: ROOT, env, stdio: ["ignore", "pipe", "ignore"], detached: true }),
+    );
+    const before = nodes();
+    expect(before).toHaveLength(5);
+
+    process.kill(sign * child.pid!, signal);
+
+    expect(await once(child, "exit")).toEqual([0, null]);
+    await allGone(before);
+    expect((await cluster("status")).stderr).toMatch(/^error: No local cluster in/);
+  });
+
   test("with --detach returns and leaves the nodes running until they are stopped", async () => {
     const started = await cluster("start", "--nodes", "2", "--port", "0", "--detach", "--json");
     expect(started.code).toBe(0);
@@ -110,6 +133,17 @@ describe("ringhold cluster start", () => {
 
     expect((await cluster("stop")).stdout).toBe("stopped node-1, node-2\n");
     await allGone(before);
+  });
+
+  test("gives two nodes that are added at once names and ports of their own", async () => {
+    await cluster("start", "--nodes", "1", "--port", "0", "--detach");
+
+    await Promise.all([LocalCluster.open(state).add(), LocalCluster.open(state).add()]);
+
+    expect(nodes().map(({ name, state }) => [name, state])).toEqual(
+      ["node-1", "node-2", "node-3"].map((name) => [name, "running"]),
+    );
+    expect(new Set(nodes().map(({ port }) => port)).size).toBe(3);
   });
 
   test("replaces the state of a cluster whose processes are gone, and says so", async () => {

@@ -112,6 +112,8 @@ function announce(cluster: LocalCluster, options: StartOptions, ms: number): voi
   );
 }
 
+const NO_ANSWER = "no node answers";
+
 /** Draws until interrupted, or until the cluster was stopped from elsewhere. */
 async function show(cluster: LocalCluster, options: StartOptions, interrupted: AbortSignal): Promise<void> {
   const over = new AbortController();
@@ -128,12 +130,13 @@ async function show(cluster: LocalCluster, options: StartOptions, interrupted: A
     signal: AbortSignal.any([interrupted, over.signal]),
     lines: async () => {
       const view = await look();
-      if (view === undefined) return ["no node answers"];
+      if (view === undefined) return [NO_ANSWER];
       return renderMembers({ ...view, processes: processesOf(cluster) }, paint);
     },
     plain: async () => {
       const view = await look();
-      return view === undefined ? "no node answers" : changeLine(view, cluster, options.json === true);
+      if (view !== undefined) return changeLine(view, cluster, options.json === true);
+      return options.json ? JSON.stringify({ error: { message: NO_ANSWER } }) : NO_ANSWER;
     },
   });
 }

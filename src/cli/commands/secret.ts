@@ -6,7 +6,8 @@ import { Command } from "commander";
 import { readSecretFile, secretLines } from "../../server/secret.ts";
 import { UsageError } from "../failure.ts";
 import { namedCommand } from "../named-command.ts";
-import { printLine } from "../output.ts";
+import { option } from "../options.ts";
+import { printJson, printLine } from "../output.ts";
 import { newSecret, replaceFile } from "../private-file.ts";
 
 /** See the top of the file. */
@@ -21,10 +22,14 @@ export function secretCommand(): Command {
   ];
   for (const [usage, description, step] of steps) {
     command.addCommand(
-      namedCommand(usage, description).action((file: string) => {
-        step(file);
-        for (const name of readSecretFile(file).fingerprints()) printLine(name);
-      }),
+      namedCommand(usage, description)
+        .addOption(option("--json", "print JSON"))
+        .action((file: string, { json }: { readonly json?: boolean }) => {
+          step(file);
+          const fingerprints = readSecretFile(file).fingerprints();
+          if (json) printJson({ file, fingerprints });
+          else for (const name of fingerprints) printLine(name);
+        }),
     );
   }
   return command;

@@ -5,7 +5,7 @@ import { buffer } from "node:stream/consumers";
 import type { Command } from "commander";
 import { withCache } from "../connection.ts";
 import { EXIT, QuietExit, UsageError } from "../failure.ts";
-import { duration, finiteNumber, integer, option } from "../options.ts";
+import { duration, integer, option } from "../options.ts";
 import { printJson, printLine, tell } from "../output.ts";
 import { dataCommand, given, type WriteOptions, withWriteMode } from "./data.ts";
 
@@ -51,11 +51,17 @@ async function readValue(text: string, type: SetOptions["as"]): Promise<unknown>
   const bytes = text === "-" ? await buffer(process.stdin) : Buffer.from(text);
   if (type === "bytes") return new Uint8Array(bytes);
   const value = bytes.toString("utf8");
-  if (type === "number") return finiteNumber(value);
+  if (type === "number") return numberIn(value);
   if (type === "text") return value;
   try {
     return JSON.parse(value) as unknown;
   } catch (error) {
     throw new UsageError(`VALUE is no JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+function numberIn(text: string): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (Number.isFinite(value)) return value;
+  throw new UsageError(`VALUE is no number: ${JSON.stringify(text.slice(0, 40))}`);
 }

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { changeLine } from "../change-line.ts";
 import { askAny, collectView } from "../cluster-view.ts";
 import { type ConnectionOptions, httpOptions, withConnectionOptions } from "../connection.ts";
+import { describeError } from "../failure.ts";
 import { redraw } from "../live-view.ts";
 import { type ClusterView, renderMembers, renderVerdict } from "../members-table.ts";
 import { option } from "../options.ts";
@@ -47,7 +48,7 @@ async function watch(options: StatusOptions): Promise<void> {
       lines: () =>
         orReason(collectView(options.server.seeds, http).then((view) => renderMembers(view, paint))),
       plain: async () => {
-        if (options.json) return (await orReason(askJson(options.server.seeds, http))).join("");
+        if (options.json) return jsonLine(options.server.seeds, http);
         return (
           await orReason(collectView(options.server.seeds, http).then((view) => [plainLine(view)]))
         ).join("");
@@ -62,6 +63,7 @@ function plainLine(view: ClusterView): string {
   return change === undefined ? renderVerdict(view) : `${change}; ${renderVerdict(view)}`;
 }
 
-async function askJson(...asked: Parameters<typeof askAny>): Promise<string[]> {
-  return [JSON.stringify(await askAny(...asked))];
+/** The status, or why there is none: both are JSON. */
+async function jsonLine(...asked: Parameters<typeof askAny>): Promise<string> {
+  return JSON.stringify(await askAny(...asked).catch((error: unknown) => ({ error: describeError(error) })));
 }

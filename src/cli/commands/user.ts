@@ -15,6 +15,7 @@ import { newSecret, replaceFile } from "../private-file.ts";
 
 interface FileFlags {
   readonly usersFile?: string;
+  readonly json?: boolean;
 }
 
 interface UserFlags extends FileFlags {
@@ -50,14 +51,17 @@ export function userCommand(): Command {
   );
   command.addCommand(
     withFile(namedCommand("retire <name>", "accept only the newest secret")).action(
-      (name: string, flags: FileFlags) =>
-        change(flags, name, (entry) => ({ ...entry, keys: entry.keys.slice(0, 1) })),
+      (name: string, flags: FileFlags) => {
+        change(flags, name, (entry) => ({ ...entry, keys: entry.keys.slice(0, 1) }));
+        if (flags.json) printJson({ retired: name });
+      },
     ),
   );
   command.addCommand(
-    withFile(namedCommand("remove <name>", "remove a user")).action((name: string, flags: FileFlags) =>
-      change(flags, name, () => undefined),
-    ),
+    withFile(namedCommand("remove <name>", "remove a user")).action((name: string, flags: FileFlags) => {
+      change(flags, name, () => undefined);
+      if (flags.json) printJson({ removed: name });
+    }),
   );
   command.addCommand(
     withFile(namedCommand("list", "print the users and what they may do")).action((flags: FileFlags) => {
@@ -69,7 +73,9 @@ export function userCommand(): Command {
 }
 
 function withFile(command: Command): Command {
-  return command.addOption(option("--users-file <file>", "the file"));
+  return command
+    .addOption(option("--users-file <file>", "the file"))
+    .addOption(option("--json", "print JSON"));
 }
 
 function fileIn({ usersFile }: FileFlags): string {
@@ -97,7 +103,8 @@ function set(name: string, { allow, prefix, secretFile, ...flags }: UserFlags): 
   const entry = userEntry(name, secrets, { classes: allow, prefixes: prefix }) as Entry;
   const others = entriesIn(fileIn(flags)).filter((other) => other.name !== name);
   write(fileIn(flags), [...others, entry]);
-  if (given === undefined) printLine(secrets[0]!);
+  if (flags.json) printJson({ name, ...(given === undefined ? { secret: secrets[0]! } : {}) });
+  else if (given === undefined) printLine(secrets[0]!);
 }
 
 function rotate(name: string, flags: FileFlags): void {
@@ -107,7 +114,8 @@ function rotate(name: string, flags: FileFlags): void {
     const fresh = userEntry(name, [secret], grants) as Entry;
     return { ...entry, keys: [...fresh.keys, entry.keys[0]!] };
   });
-  printLine(secret);
+  if (flags.json) printJson({ name, secret });
+  else printLine(secret);
 }
 
 function change(flags: FileFlags, name: string, edit: (entry: Entry) => Entry | undefined): void {
