@@ -34,8 +34,8 @@ const STRANGERS_PER_ADDRESS_MAX = 512;
 const FAILURES_MAX = 100;
 const FAILURES_PER_SECOND = 20;
 
-/** Why a connection was dropped as it came. */
-export type GateReason = "total" | "address" | "strangers" | "back-off" | "time";
+/** Why a connection was dropped as it came; `accept`: by the system. */
+export type GateReason = "total" | "address" | "strangers" | "back-off" | "time" | "accept";
 
 export interface GateOptions {
   /** Connections in all, of every server that is attached. */
@@ -65,8 +65,9 @@ interface Stranger {
 export class ConnectionGate {
   readonly #options: GateOptions;
   readonly #neighbours = new Map<string, Neighbour>();
-  /** By both ends' `host:port`, in the order they came. */
+  /** By the number of the server and the other end's `host:port`, in the order they came. One end may be connected to several servers. */
   readonly #strangers = new Map<string, Stranger>();
+  #servers = 0;
   /** Of those who have spoken and were not handed on yet. */
   readonly #turns = new TurnTaking();
   #open = 0;
@@ -93,9 +94,12 @@ export class ConnectionGate {
    */
   attach(server: Server, isOpen = false): void {
     const listeners = server.listeners("connection") as ((socket: Socket) => void)[];
+    const number = this.#servers++;
     server.removeAllListeners("connection");
+    // The process may have no descriptors or no memory left for a connection. The next one may fare better.
+    server.on("error", () => this.#options.onRefused("accept", ""));
     server.on("connection", (socket: Socket) => {
-      if (!this.#admit(socket)) return;
+      if (!this.#admit(socket, number)) return;
       // A reset is followed by a close; without a listener it would end the process.
       socket.on("error", () => {});
       const handOn = () => {
@@ -106,12 +110,9 @@ export class ConnectionGate {
     });
   }
 
-  /** The connection from `host:port` is a stranger's no more. */
+  /** Connections from `host:port` are a stranger's no more. */
   proved(remoteAddress: string): void {
-    const stranger = this.#strangers.get(remoteAddress);
-    if (stranger === undefined) return;
-    this.#strangers.delete(remoteAddress);
-    stranger.neighbour.strangers--;
+    for (let number = 0; number < this.#servers; number++) this.#forget(`${number} ${remoteAddress}`);
   }
 
   /** Somebody at `host:port` has proved something wrong. */
@@ -139,8 +140,15 @@ export class ConnectionGate {
     });
   }
 
+  #forget(key: string): void {
+    const stranger = this.#strangers.get(key);
+    if (stranger === undefined) return;
+    this.#strangers.delete(key);
+    stranger.neighbour.strangers--;
+  }
+
   /** Whether the connection stays. */
-  #admit(socket: Socket): boolean {
+  #admit(socket: Socket, server: number): boolean {
     const remote = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
     const address = addressOf(remote);
     const neighbour = this.#neighbour(address);
@@ -153,12 +161,15 @@ export class ConnectionGate {
     this.#open++;
     neighbour.open++;
     neighbour.strangers++;
-    this.#strangers.set(remote, { socket, neighbour, address, sinceMs: this.#options.nowMs() });
+    const key = `${server} ${remote}`;
+    // Of the same two ends: that one is gone, though nobody has heard of it yet.
+    this.#forget(key);
+    this.#strangers.set(key, { socket, neighbour, address, sinceMs: this.#options.nowMs() });
     this.#timer ??= this.#lookIn(LOOK_INTERVAL_MS);
     socket.once("close", () => {
       this.#open--;
       neighbour.open--;
-      if (this.#strangers.get(remote)?.socket === socket) this.proved(remote);
+      if (this.#strangers.get(key)?.socket === socket) this.#forget(key);
     });
     return true;
   }
@@ -204,13 +215,13 @@ export class ConnectionGate {
     const oldestMs = this.#options.nowMs() - STRANGER_MS_MAX;
     let delayMs = LOOK_INTERVAL_MS;
     let cuts = 0;
-    for (const [remote, { socket, address, sinceMs }] of this.#strangers) {
+    for (const [key, { socket, address, sinceMs }] of this.#strangers) {
       if (sinceMs > oldestMs) break;
       if (cuts++ === CUTS_MAX) {
         delayMs = 1;
         break;
       }
-      this.proved(remote);
+      this.#forget(key);
       socket.destroy();
       this.#options.onRefused("time", address);
     }

@@ -48,12 +48,12 @@ export class Credentials {
     const { secret, secretFile, usersFile, tls } = options;
     this.#options = options;
     this.#logger = logger;
-    this.#secret = secretFile === undefined ? secret : readSecretFile(secretFile);
-    this.#users = usersFile === undefined ? new Map() : readUsersFile(usersFile);
-    this.#tls = tls === undefined || !isTlsFiles(tls) ? tls : readTlsFiles(tls);
     const tlsFiles = tls !== undefined && isTlsFiles(tls) ? [tls.certFile, tls.keyFile, tls.caFile] : [];
     const files = [secretFile, usersFile, ...tlsFiles].filter((file) => file !== undefined);
     this.#watch = new FileWatch(files, () => this.reload(), lookIntervalMs);
+    this.#secret = secretFile === undefined ? secret : readSecretFile(secretFile);
+    this.#users = usersFile === undefined ? new Map() : readUsersFile(usersFile);
+    this.#tls = tls === undefined || !isTlsFiles(tls) ? tls : readTlsFiles(tls);
   }
 
   /** Begins to watch the files; `onChange` is told of each part that has changed. */

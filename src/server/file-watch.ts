@@ -4,6 +4,7 @@
 // A change is told when two looks in a row saw the same, so that what is being written, and a certificate whose key comes a moment later,
 // is not taken for the whole.
 
+import { type Stats, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 
 /** Between two looks. A change is told after one to two of them. */
@@ -15,17 +16,22 @@ export class FileWatch {
   readonly #onChange: () => void;
   readonly #intervalMs: number;
   #timer: NodeJS.Timeout | undefined;
-  #told: string | undefined;
+  #told: string;
   #seen: string | undefined;
 
-  /** @param onChange Called after a change, not before {@link FileWatch.start}. */
+  /**
+   * What the files are now counts as told: whoever reads them does so after this, and misses nothing.
+   *
+   * @param onChange Called after a change, not before {@link FileWatch.start}.
+   */
   constructor(files: readonly string[], onChange: () => void, intervalMs = LOOK_INTERVAL_MS) {
     this.#files = files;
     this.#onChange = onChange;
     this.#intervalMs = intervalMs;
+    this.#told = files.map(describeNow).join(", ");
   }
 
-  /** Begins to look. Does not keep the process alive. What the files are now counts as told. */
+  /** Begins to look. Does not keep the process alive. */
   start(): void {
     if (this.#files.length > 0) void this.#look();
   }
@@ -39,7 +45,6 @@ export class FileWatch {
   async #look(): Promise<void> {
     const now = await describeFiles(this.#files);
     if (this.#seen === STOPPED) return;
-    this.#told ??= now;
     if (now !== this.#told && now === this.#seen) {
       this.#told = now;
       this.#onChange();
@@ -54,13 +59,20 @@ const STOPPED = "stopped";
 
 /** What differs when any of the files has changed. */
 async function describeFiles(files: readonly string[]): Promise<string> {
-  const parts = files.map(async (file) => {
-    try {
-      const { ino, size, mtimeMs, ctimeMs } = await stat(file);
-      return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
-    } catch {
-      return "none";
-    }
-  });
+  const parts = files.map((file) => stat(file).then(describe, () => NO_FILE));
   return (await Promise.all(parts)).join(", ");
+}
+
+function describeNow(file: string): string {
+  try {
+    return describe(statSync(file));
+  } catch {
+    return NO_FILE;
+  }
+}
+
+const NO_FILE = "none";
+
+function describe({ ino, size, mtimeMs, ctimeMs }: Stats): string {
+  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 }

@@ -92,12 +92,17 @@ export interface HttpGuard {
  * connections is not for strangers.
  */
 export function servePages(server: Server, pages: HttpPages, guard: HttpGuard): void {
+  const ending = new WeakSet<object>();
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    // Thousands of requests come in one read. The answer to the first ends the connection.
+    if (ending.has(request.socket)) return;
     const access = guard.isSecured ? accessIn(request.headers.authorization, guard) : OPEN_ACCESS;
     if (access !== undefined) guard.onEntitled?.(remoteOf(request));
     const answer = answerTo(pages, guard, request, access);
     // A body is not read, so the connection cannot carry another request.
-    respond(answer, request, response, access === undefined || hasBody(request));
+    const isLast = access === undefined || hasBody(request);
+    if (isLast) ending.add(request.socket);
+    respond(answer, request, response, isLast);
   });
 }
 

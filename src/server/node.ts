@@ -20,7 +20,7 @@ import { Credentials } from "./credentials.ts";
 import { affordableConnections } from "./file-descriptors.ts";
 import { createHttpServer, type HttpPages, servePages, type Verdict } from "./http.ts";
 import { advertisedAddress, listen } from "./listen.ts";
-import { createLogger, type NodeLogger } from "./logger.ts";
+import { createLogger, harmless, type NodeLogger } from "./logger.ts";
 import { type CreateCore, NodeShell, type ShellSetup } from "./node-shell.ts";
 import { isWildcardHost, type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from "./options.ts";
 import { deferred, until } from "./wait.ts";
@@ -120,7 +120,7 @@ class NodeServer implements RunningServer {
   /** Binds the port first, because the core must know its address. No request can arrive before the node has been made. */
   static async open(options: ResolvedNodeOptions, createCore?: CreateCore): Promise<NodeServer> {
     const hashes = await loadHashes();
-    const logger = options.logger ?? createLogger(options.logLevel, options.name);
+    const logger = harmless(options.logger ?? createLogger(options.logLevel, options.name));
     // Before anything listens: a node whose files are not right must not be there for a moment.
     const credentials = new Credentials(options, logger);
     const connectionsMax = affordableConnections(options.connectionsMax);
@@ -128,12 +128,15 @@ class NodeServer implements RunningServer {
       const facts = { connectionsMax, option: options.connectionsMax };
       logger.warn(facts, "fewer connections than connectionsMax: the limit of open files is low");
     }
+    // Loaded before the port is bound: who connects before the node has been made is never answered.
+    const doorModule = options.redis === undefined ? undefined : await import("./redis/door.ts");
     const http = createHttpServer({ tls: credentials.tls, connectionsMax });
     const bound = await listen(http, options.listen);
     let door: ShellSetup["door"];
     try {
       const address = advertisedAddress(bound, options.advertise);
-      door = await openDoor(options, credentials, address);
+      if (doorModule !== undefined && options.redis !== undefined)
+        door = await openDoor(doorModule, { redis: options.redis, node: address, tls: credentials.tls });
       const setup = {
         options,
         credentials,
@@ -370,16 +373,13 @@ class NodeServer implements RunningServer {
   }
 }
 
-/** Binds the Redis door's port, if there is to be one. On a wildcard it is reached at the node's own host. */
+/** Binds the Redis door's port. On a wildcard it is reached at the node's own host. */
 async function openDoor(
-  options: ResolvedNodeOptions,
-  credentials: Credentials,
-  node: Address,
+  { createDoorServer, RedisDoor }: typeof import("./redis/door.ts"),
+  { redis, node, tls }: { readonly redis: Address; readonly node: Address; readonly tls: Credentials["tls"] },
 ): Promise<ShellSetup["door"]> {
-  if (options.redis === undefined) return undefined;
-  const { createDoorServer, RedisDoor } = await import("./redis/door.ts");
-  const server = createDoorServer(credentials.tls);
-  const bound = await listen(server, options.redis, "redis");
+  const server = createDoorServer(tls);
+  const bound = await listen(server, redis, "redis");
   const host = isWildcardHost(bound.host) ? node.host : bound.host;
   return { server, address: { host, port: bound.port }, Door: RedisDoor };
 }

@@ -1,7 +1,7 @@
 // Certificates of a node: where they come from, and how its servers use them. A node's links are TLS 1.2 or later. Certificates are
 // asked of everybody who connects, and required of nodes (`io/link.ts`).
 
-import { createSecureContext } from "node:tls";
+import { createSecureContext, type SecureContextOptions, type TlsOptions } from "node:tls";
 import { CacheError } from "../base/errors.ts";
 import { readTextFile } from "./secret.ts";
 
@@ -26,13 +26,13 @@ export interface NodeTlsFiles {
 const HANDSHAKE_MS_MAX = 2_500;
 
 /** What a server's secure context is made of; for a new server, and for `setSecureContext`. */
-export function secureContext({ cert, key, ca }: NodeTls) {
+export function secureContext({ cert, key, ca }: NodeTls): SecureContextOptions {
   const pem = (part: string | Uint8Array) => (typeof part === "string" ? part : Buffer.from(part));
-  return { cert: pem(cert), key: pem(key), ca: pem(ca), minVersion: "TLSv1.2" as const };
+  return { cert: pem(cert), key: pem(key), ca: pem(ca), minVersion: "TLSv1.2" };
 }
 
 /** The options of a TLS server that asks for certificates and leaves it to others to require them. */
-export function tlsServerOptions(tls: NodeTls) {
+export function tlsServerOptions(tls: NodeTls): TlsOptions {
   return {
     ...secureContext(tls),
     requestCert: true,

@@ -3,6 +3,7 @@
 // differs on purpose (sums of fractions are exact; CLIENT SETINFO of Redis 7.2 is known; WAIT counts copies) there is `null`.
 
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedNode, startNode } from "../../src/index.ts";
@@ -23,6 +24,19 @@ async function dial(node: EmbeddedNode): Promise<RawRedis> {
   const raw = await RawRedis.open(node.redisAddress!);
   open.push(raw);
   return raw;
+}
+
+/** Sends the bytes; resolves to how much comes back until the connection ends, and its last words. Keeps nothing else. */
+async function replyTo(node: EmbeddedNode, bytes: string): Promise<{ bytes: number; end: string }> {
+  const [host, port] = node.redisAddress!.split(":");
+  const socket = connect(Number(port), host);
+  socket.write(bytes);
+  const seen = { bytes: 0, end: "" };
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    seen.bytes += chunk.length;
+    seen.end = (seen.end + chunk.subarray(-200).toString("latin1")).slice(-200);
+  }
+  return seen;
 }
 
 afterEach(() => {
@@ -259,6 +273,103 @@ describe("The Redis door", () => {
     expect(await redis.reply()).toBe("-ERR Protocol error: invalid multibulk length\r\n");
   });
 
+  test("answers who has said all it wants to say, and then closes", async () => {
+    await fresh();
+    redis.write("SET half 1\r\nINCR half\r\nGET half\r\n");
+    redis.end();
+
+    expect(await redis.reply()).toBe("+OK\r\n");
+    expect(await redis.reply()).toBe(":2\r\n");
+    expect(await redis.reply()).toBe("$1\r\n2\r\n");
+    expect(await redis.reply()).toBe("");
+  });
+
+  test("skips the reply to one request, whatever that is, and none while all are skipped", async () => {
+    await fresh();
+    redis.write("CLIENT REPLY SKIP\r\nCLIENT SETNAME skipped\r\nCLIENT GETNAME\r\n");
+    redis.write("CLIENT REPLY OFF\r\nCLIENT REPLY SKIP\r\nPING\r\nPING\r\nCLIENT REPLY ON\r\n");
+
+    expect(await redis.reply()).toBe("$7\r\nskipped\r\n");
+    expect(await redis.reply()).toBe("+OK\r\n");
+  });
+
+  test("lists the connections that CLIENT LIST is asked for", async () => {
+    const other = await dial(node);
+    await fresh();
+    await other.ask("subscribe c");
+    const own = (await redis.ask("client id")).slice(1).trim();
+    const idsIn = (reply: string) => [...reply.matchAll(/^id=(\d+) /gm)].map(([, id]) => id);
+
+    expect(idsIn(await redis.ask("client list")).length).toBeGreaterThan(1);
+    expect(idsIn(await redis.ask(`client list id ${own} 999999`))).toEqual([own]);
+    expect(idsIn(await redis.ask("client list type pubsub"))).not.toContain(own);
+    expect(await redis.ask("client list id 999999")).toBe("$0\r\n\r\n");
+    expect(await redis.ask("client list id x")).toBe("-ERR Invalid client ID\r\n");
+    expect(await redis.ask("client list type x")).toBe("-ERR Unknown client type 'x'\r\n");
+    expect(await redis.ask("client list id")).toBe("-ERR syntax error\r\n");
+  });
+
+  test("refuses patterns and channels that are longer than keys may be", async () => {
+    await fresh();
+    const long = "x".repeat(1_025);
+    const refusal = "-ERR patterns and channels may have at most 1024 bytes, received 1025\r\n";
+
+    for (const line of [
+      "keys",
+      "scan 0 match",
+      "config get",
+      "pubsub channels",
+      "client tracking on bcast prefix",
+    ])
+      expect(await redis.ask(`${line} ${long}`)).toBe(refusal);
+    for (const line of ["subscribe", "psubscribe"]) expect(await redis.ask(`${line} ${long}`)).toBe(refusal);
+    expect(await redis.ask(`publish ${long} m`)).toBe(refusal);
+    expect(await redis.ask(`publish ${long.slice(1)} m`)).toBe(":0\r\n");
+  });
+
+  test("lets others be heard while a transaction works without waiting for anybody", async () => {
+    const busy = await dial(node);
+    await fresh();
+    await redis.ask(`set long:1 ${"a".repeat(1_900)}`);
+    await redis.ask(`set long:2 ${"ab".repeat(950)}`);
+
+    busy.write(`MULTI\r\n${"LCS long:1 long:2 LEN\r\n".repeat(50)}`);
+    for (let index = 0; index < 51; index++) await busy.reply();
+    let isOver = false;
+    const exec = busy.ask("exec").then(() => {
+      isOver = true;
+    });
+    for (let index = 0; index < 5; index++) await redis.ask("ping");
+
+    expect(isOver).toBe(false);
+    await exec;
+  });
+
+  test("kills no connection when CLIENT KILL names none", async () => {
+    const other = await dial(node);
+    await fresh();
+
+    expect(await redis.ask("client kill")).toBe(
+      "-ERR wrong number of arguments for 'client|kill' command\r\n",
+    );
+    expect(await other.ask("ping")).toBe("+PONG\r\n");
+  });
+
+  test("refuses a reply over its bound while it gathers it", async () => {
+    await fresh();
+    redis.write(encode([Buffer.from("SET"), Buffer.from("much"), Buffer.alloc(4 * 1024 * 1024, "x")]));
+    expect(await redis.reply()).toBe("+OK\r\n");
+    const before = process.memoryUsage().rss;
+
+    // Gathered, each of the two would be 2 GB.
+    expect(await redis.ask(`mget ${"much ".repeat(500)}`)).toBe("-ERR the reply is over 67108864 bytes\r\n");
+    const exec = await replyTo(node, `MULTI\r\n${"STRLEN much\r\nGET much\r\n".repeat(500)}EXEC\r\nQUIT\r\n`);
+
+    expect(exec.bytes).toBeLessThan(64 * 1024 * 1024 + 100_000);
+    expect(exec.end).toMatch(/-ERR .*over 67108864 bytes\r\n\+OK\r\n$/);
+    expect(process.memoryUsage().rss - before).toBeLessThan(900_000_000);
+  });
+
   test("does not gather replies for who does not read them", async () => {
     const slow = await dial(node);
     await fresh();
@@ -272,6 +383,34 @@ describe("The Redis door", () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(700_000_000);
     slow.close();
   });
+});
+
+describe("Redis doors of several nodes", () => {
+  test("fetch no more large values from another node at a time than the link between them carries", async () => {
+    const closed: unknown[] = [];
+    const none = () => {};
+    const debug = (facts: object, text: string) => {
+      if (text === "link closed") closed.push(facts);
+    };
+    const options = { replicas: 1, memory: "512mb", logger: { error: none, warn: none, info: none, debug } };
+    const first = await start({ name: "one", ...options });
+    await start({ name: "two", join: first.url.replace("ringhold://", ""), ...options });
+    const redis = await dial(first);
+    const keys = Array.from({ length: 80 }, (_, index) => `large:${index}`);
+    const value = Buffer.alloc(2 * 1024 * 1024, "x");
+    for (const key of keys) {
+      redis.write(encode([Buffer.from("SET"), Buffer.from(key), value]));
+      expect(await redis.reply()).toBe("+OK\r\n");
+    }
+
+    // 80 MiB of it come from the other node, whose link to this one holds 64.
+    redis.write(keys.map((key) => `STRLEN ${key}\r\n`).join(""));
+    const lengths = [];
+    for (const _ of keys) lengths.push(await redis.reply());
+
+    expect(new Set(lengths)).toEqual(new Set([":2097152\r\n"]));
+    expect(closed).toEqual([]);
+  }, 60_000);
 });
 
 describe("A Redis door as a cluster", () => {

@@ -338,6 +338,21 @@ describe("openServer", () => {
     expect((await ask(server.address, "/metrics")).body).toContain("ringhold_refutations_total 1\n");
   });
 
+  test("survives a logger that throws", async () => {
+    const log = () => {
+      throw new Error("no space left on device");
+    };
+    const { server, core } = await open({ logger: { error: log, warn: log, info: log, debug: log } });
+    core.respond = ({ kind }): Effect[] =>
+      kind === "clientOpened" ? [{ kind: "event", event: { type: "refuted", incarnation: 1 } }] : [];
+
+    await dial(server.address, "client");
+
+    expect((await ask(server.address, "/healthz")).status).toBe(200);
+    await server.stop();
+    expect(await server.ended).toBeUndefined();
+  });
+
   test("ends with the bug when its core throws, and logs which input it was", async () => {
     const lines: [object, string][] = [];
     const nothing = () => {};

@@ -2,7 +2,7 @@
 // change while the nodes run.
 
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -296,5 +296,14 @@ describe("Certificates that change", () => {
     extra.push(second);
 
     expect(second.status().members).toHaveLength(2);
-  });
+
+    // The old one goes; the node's own cache connects anew.
+    const last = next.issue("m1");
+    writeFileSync(certificate.keyFile, readFileSync(last.keyFile));
+    writeFileSync(certificate.certFile, readFileSync(last.certFile));
+    writeFileSync(both, pemOf(last).ca);
+    await vi.waitFor(() => serialAt(addressOf(moving), pemOf(last).ca), { timeout: 20_000, interval: 200 });
+    await moving.cache().close();
+    expect(await moving.cache().set("k", "v", { timeout: 5_000 })).toBe(true);
+  }, 60_000);
 });

@@ -65,6 +65,40 @@ describe("ConnectionGate", () => {
     expect(refused).toEqual(["address"]);
   });
 
+  test("tells connections from one port to two servers apart", async () => {
+    const { gate, refused, clock } = await setUp();
+    const other = createServer();
+    gate.attach(other);
+    servers.push(other);
+    await once(other.listen(0, "127.0.0.1"), "listening");
+    const free = createServer();
+    await once(free.listen(0, "127.0.0.1"), "listening");
+    const localPort = (free.address() as AddressInfo).port;
+    await new Promise((resolve) => free.close(resolve));
+    const sockets = servers.slice(-2).map((server) => {
+      const { port } = server.address() as AddressInfo;
+      return connect({ port, host: "127.0.0.1", localPort, localAddress: "127.0.0.1" }).resume();
+    });
+    open.push(...sockets);
+    await vi.waitFor(() => expect(gate.strangerCount).toBe(2));
+
+    clock.nowMs = 5_000;
+    await Promise.all(sockets.map((socket) => once(socket, "close")));
+
+    expect(refused).toEqual(["time", "time"]);
+    expect(gate.strangerCount).toBe(0);
+  });
+
+  test("counts a connection that the system could not accept, and goes on", async () => {
+    const { gate, refused, dial } = await setUp();
+
+    servers.at(-1)!.emit("error", new Error("accept EMFILE"));
+    await dial();
+
+    await vi.waitFor(() => expect(gate.count).toBe(1));
+    expect(refused).toEqual(["accept"]);
+  });
+
   test("hands on one connection in a turn of the event loop when many speak at once", async () => {
     const { gate, dial, accepted } = await setUp();
     const sockets = [await dial(), await dial(), await dial(), await dial(), await dial()];

@@ -21,11 +21,13 @@ afterEach(() => {
   for (const step of undo.splice(0).reverse()) step();
 });
 
-async function listen(options: { secret?: string; connectionsMax?: number } = {}): Promise<number> {
+async function listen(
+  options: { secret?: string; connectionsMax?: number; pages?: Partial<HttpPages> } = {},
+): Promise<number> {
   const server = createHttpServer({ tls: undefined, connectionsMax: options.connectionsMax ?? 100 });
   const secret = options.secret === undefined ? undefined : new Secret(options.secret);
   const sources = { secret, secretFile: undefined, usersFile: undefined, tls: undefined };
-  servePages(server, PAGES, new Credentials(sources, createLogger("silent", "n1")));
+  servePages(server, { ...PAGES, ...options.pages }, new Credentials(sources, createLogger("silent", "n1")));
   undo.push(() => {
     server.close();
     server.closeAllConnections();
@@ -171,6 +173,20 @@ describe("servePages", () => {
       [401, "close"],
       [200, "keep-alive"],
     ]);
+  });
+
+  test("makes one page for somebody who has not given the secret, however many are asked for at once", async () => {
+    let made = 0;
+    const safe = () => {
+      made++;
+      return { isGood: true, line: "SAFE" };
+    };
+    const port = await listen({ secret: SECRET, pages: { safe } });
+
+    const answers = await converse(port, "GET /safez HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1_000));
+
+    expect(answers.match(/SAFE/g)).toEqual(["SAFE"]);
+    expect(made).toBe(1);
   });
 
   test("drops connections beyond its bound", async () => {

@@ -37,6 +37,11 @@ export class RawRedis {
     return this.#isClosed;
   }
 
+  /** Says that no more will be sent; replies still come. */
+  end(): void {
+    this.#socket.end();
+  }
+
   write(bytes: string | Uint8Array): void {
     this.#socket.write(bytes);
   }

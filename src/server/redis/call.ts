@@ -6,6 +6,7 @@ import type { CommandSpec } from "./command-table.ts";
 import { keyIndexes } from "./command-table.ts";
 import { CommandError, errorOf } from "./errors.ts";
 import type { Answer, Keyspace, Waiter } from "./keyspace.ts";
+import { ReadWindow } from "./read-window.ts";
 import { ErrorReply, type Reply } from "./reply.ts";
 import type { Request } from "./request.ts";
 
@@ -25,6 +26,8 @@ export class Call implements Waiter {
   readonly keyspace: Keyspace;
   /** Whether its connection has noted its keys as busy. */
   isOnKeys = false;
+  /** Bytes of the value that it has read, whatever it says of it. */
+  valueBytes = 0;
   readonly #listener: CallListener;
   #reply: Reply | undefined;
   #convert: Convert | undefined;
@@ -138,6 +141,7 @@ export class Call implements Waiter {
       this.done(errorOf(answer, this.spec.flags.includes("write")));
       return;
     }
+    if (answer.kind === "got") this.valueBytes = answer.value.length;
     try {
       if (this.#outcome === undefined) this.done(this.#convert!(answer));
       else this.done(this.#outcome(answer.kind === "written" ? answer.outcome : false));
@@ -157,6 +161,7 @@ class Fan<T> {
   readonly #start: (item: T, waiter: Waiter) => void;
   readonly #done: (answers: readonly Answer[]) => void;
   readonly #answers: Answer[] = [];
+  readonly #window = new ReadWindow(UNDER_WAY_MAX);
   #started = 0;
   #settled = 0;
   #isStarting = false;
@@ -179,7 +184,7 @@ class Fan<T> {
     this.#isStarting = true;
     while (
       this.#started < this.#items.length &&
-      this.#started - this.#settled < UNDER_WAY_MAX &&
+      this.#started - this.#settled < this.#window.count &&
       !this.#hasFailed
     ) {
       const index = this.#started++;
@@ -196,6 +201,7 @@ class Fan<T> {
       answer.kind === "got" && answer.value.length > 0
         ? { ...answer, value: Uint8Array.prototype.slice.call(answer.value) }
         : answer;
+    this.#window.answered(answer.kind === "got" ? answer.value.length : 0);
     this.#settled++;
     if (answer.kind === "failed") this.#hasFailed = true;
     this.run();

@@ -122,9 +122,10 @@ const CLIENT_SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     return OK;
   },
   info: (_call, { session, services }) => new VerbatimReply(`${describe(session, services.wallMs())}\n`),
-  list(_call, { services }) {
-    const lines = [...services.sessions()].map((session) => describe(session, services.wallMs()));
-    return new VerbatimReply(`${lines.join("\n")}\n`);
+  list(call, { services }) {
+    const nowMs = services.wallMs();
+    const listed = [...services.sessions()].filter(listFilter(call));
+    return new VerbatimReply(listed.map((session) => `${describe(session, nowMs)}\n`).join(""));
   },
   kill: killClients,
   "no-evict"(call) {
@@ -135,7 +136,8 @@ const CLIENT_SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     demandCount(call, 3);
     const mode = call.word(2).toLowerCase();
     if (mode !== "on" && mode !== "off" && mode !== "skip") throw new CommandError(SYNTAX_ERROR);
-    session.replies = mode;
+    if (mode !== "skip") session.replies = mode;
+    else if (session.replies !== "off") session.replies = "skip next";
     return OK;
   },
   unpause: () => OK,
@@ -157,6 +159,24 @@ const CLIENT_SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   ],
 };
 
+const CLIENT_TYPES = new Set(["normal", "master", "replica", "slave", "pubsub"]);
+
+/** Which connections CLIENT LIST is asked for: all, those of a TYPE, or those with an ID. */
+function listFilter(call: Call): (session: Session) => boolean {
+  if (call.args.length === 2) return () => true;
+  const option = call.word(2).toLowerCase();
+  if (option === "type" && call.args.length === 4) {
+    const type = call.word(3).toLowerCase();
+    if (!CLIENT_TYPES.has(type))
+      throw new CommandError(`ERR Unknown client type '${call.word(3).slice(0, 128)}'`);
+    return (session) => typeOf(session) === type;
+  }
+  if (option !== "id" || call.args.length < 4) throw new CommandError(SYNTAX_ERROR);
+  const ids = call.args.slice(3).map((_arg, index) => parseInt64(call.word(index + 3)));
+  if (ids.includes(undefined)) throw new CommandError("ERR Invalid client ID");
+  return (session) => ids.includes(BigInt(session.id));
+}
+
 function onOrOff(call: Call): boolean {
   const word = call.word(2).toLowerCase();
   if (word !== "on" && word !== "off") throw new CommandError(SYNTAX_ERROR);
@@ -164,6 +184,8 @@ function onOrOff(call: Call): boolean {
 }
 
 function killClients(call: Call, { session, services }: Context): Reply {
+  // Without a filter it would be everybody.
+  if (call.args.length < 3) throw new CommandError("ERR wrong number of arguments for 'client|kill' command");
   const isOld = call.args.length === 3;
   const filters: ((other: Session) => boolean)[] = [];
   let skipsOwn = !isOld;

@@ -4,7 +4,7 @@
 // 1. Replies leave in the order of their requests.
 // 2. A request starts when those before it have ended, except that requests on keys may run beside others on other keys: what
 //    one connection sees is as if they ran one after the other, and a pipeline waits for the cluster once and not once per request.
-// 3. At most `RUNNING_MAX` requests run; no further one is parsed before there is room, and the socket is not read while what was read
+// 3. At most `RUNNING_MAX` requests run, and fewer where replies are large; no further one is parsed before there is room, and the socket is not read while what was read
 //    waits. So what a connection holds is bounded, whatever it sends.
 // 4. Requests are not started while the client does not read its replies; pushes to one that does not read close it.
 
@@ -23,13 +23,14 @@ import {
 } from "./context.ts";
 import { unknownCommand, wrongArity } from "./errors.ts";
 import type { Keyspace } from "./keyspace.ts";
+import { ReadWindow } from "./read-window.ts";
 import { ErrorReply, type Protocol, QUEUED, type Reply, ReplyWriter } from "./reply.ts";
 import { Request } from "./request.ts";
 import { RequestError, type RequestLimits, RequestParser } from "./request-parser.ts";
 import type { Tracking } from "./tracking.ts";
 import { runHandler } from "./transactions.ts";
 
-/** Requests of one connection that run at a time; further ones wait. */
+/** Requests of one connection that run at a time, if their replies are small; further ones wait. */
 const RUNNING_MAX = 512;
 /** Bytes that wait to be sent: above it, no further request starts until the client has read. */
 const OUTPUT_BYTES_HIGH = 1024 * 1024;
@@ -86,7 +87,7 @@ export class Connection implements Session, CallListener {
   readonly watched = new Map<string, number>();
   readonly channels = new Set<string>();
   readonly patterns = new Set<string>();
-  replies: "on" | "off" | "skip" = "on";
+  replies: Session["replies"] = "on";
   tracking: Tracking | undefined;
   readonly #socket: Socket;
   readonly #ports: ConnectionPorts;
@@ -95,6 +96,7 @@ export class Connection implements Session, CallListener {
   readonly #writer = new ReplyWriter();
   /** Requests under way, in their order; ended ones wait for those before them. */
   readonly #running: Call[] = [];
+  readonly #window = new ReadWindow(RUNNING_MAX);
   readonly #busyKeys = new Set<string>();
   /** How many of `#running` may run beside others: all, or there is a single other one. */
   #runningOnKeys = 0;
@@ -105,6 +107,10 @@ export class Connection implements Session, CallListener {
   #access: Access | undefined;
   #isAwake = false;
   #isPaused = false;
+  /** It waits until the core has room for more. */
+  #isHeld = false;
+  /** The client sends no more: it ends once what it has sent is answered. */
+  #isInputOver = false;
   #isEnding = false;
   #isClosed = false;
 
@@ -120,6 +126,10 @@ export class Connection implements Session, CallListener {
     this.sinceMs = ports.services.wallMs();
     this.lastMs = this.sinceMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("end", () => {
+      this.#isInputOver = true;
+      this.wake();
+    });
     socket.on("drain", () => this.wake());
     // What went wrong with a connection is its own end and nothing more.
     socket.on("error", () => {});
@@ -181,6 +191,7 @@ export class Connection implements Session, CallListener {
   /** Goes on after something has changed: starts what may start. */
   goOn(): void {
     this.#isAwake = false;
+    this.#isHeld = false;
     if (this.#isClosed) return;
     this.#writeEnded();
     this.#process();
@@ -208,8 +219,9 @@ export class Connection implements Session, CallListener {
 
   /** Whether there was another request; it is in `#next`, unless it is answered already. */
   #parseNext(): boolean {
-    if (this.#running.length >= RUNNING_MAX) return false;
+    if (this.#running.length >= this.#window.count) return false;
     if (this.#ports.services.keyspace.isFull) {
+      this.#isHeld = true;
       this.#ports.hold(this);
       return false;
     }
@@ -219,7 +231,10 @@ export class Connection implements Session, CallListener {
       if (this.#socket.writableLength > OUTPUT_BYTES_HIGH) return false;
     }
     const request = this.#parser.next();
-    if (request === undefined) return false;
+    if (request === undefined) {
+      this.#isEnding = this.#isInputOver;
+      return false;
+    }
     if (request instanceof RequestError) {
       // Replies to the requests before it come first; there are none after it.
       if (this.#running.length > 0) return false;
@@ -353,16 +368,18 @@ export class Connection implements Session, CallListener {
   }
 
   #writeReply(call: Call): void {
-    if (this.replies !== "on") {
-      // CLIENT REPLY SKIP concerns the next request, and itself has no reply either.
-      if (this.replies === "skip" && call.spec.name !== "client") this.replies = "on";
-      return;
-    }
-    this.#writer.write(call.reply!, this.protocol);
+    const { replies } = this;
+    // CLIENT REPLY SKIP concerns the next request, and itself has no reply either.
+    if (replies === "skip next") this.replies = "skip";
+    else if (replies === "skip") this.replies = "on";
+    const before = this.#writer.length;
+    if (replies === "on") this.#writer.write(call.reply!, this.protocol);
+    this.#window.answered(Math.max(call.valueBytes, this.#writer.length - before));
   }
 
   #readOrPause(): void {
-    const isFull = this.#parser.pendingBytes > INPUT_BYTES_HIGH && (this.pending > 0 || this.#isBehind());
+    const isWaiting = this.#isHeld || this.pending > 0 || this.#isBehind();
+    const isFull = this.#parser.pendingBytes > INPUT_BYTES_HIGH && isWaiting;
     if (isFull === this.#isPaused) return;
     this.#isPaused = isFull;
     if (isFull) this.#socket.pause();
@@ -380,8 +397,9 @@ export class Connection implements Session, CallListener {
     if (this.#isEnding && this.#running.length === 0) {
       this.#isClosed = true;
       this.#socket.end();
-      // Whoever does not read to the end is not waited for.
+      // Whoever does not read to the end is not waited for, nor is who goes on sending: a node that has stopped must end.
       this.#socket.setTimeout(2_000, () => this.#socket.destroy());
+      this.#socket.unref();
       this.#forget();
     }
   }

@@ -43,7 +43,8 @@ export interface Session {
   readonly watched: Map<string, number>;
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
-  replies: "on" | "off" | "skip";
+  /** CLIENT REPLY: `skip next` until CLIENT REPLY SKIP itself has passed without a reply, `skip` for the request after it. */
+  replies: "on" | "off" | "skip" | "skip next";
   /** Set while the client caches what it reads (tracking.ts). */
   tracking: Tracking | undefined;
   /** Runs `action` once the replies to what is under way now have been written; at once when nothing is. */

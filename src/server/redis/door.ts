@@ -89,9 +89,13 @@ export interface DoorPorts {
   onDenied(user: string, remoteAddress: string, reason: string): void;
 }
 
-/** A server that does not listen yet: {@link RedisDoor.open} takes its connections. */
+/**
+ * A server that does not listen yet: {@link RedisDoor} takes its connections. Whoever has said all it wants to say (`printf ... | nc`) is
+ * still answered.
+ */
 export function createDoorServer(tls: NodeTls | undefined): Server {
-  const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  const options = { allowHalfOpen: true, noDelay: true, ...keepAlive };
   if (tls === undefined) return createServer(options);
   return createTlsServer({ ...options, ...secureContext(tls), handshakeTimeout: TLS_MS_MAX });
 }

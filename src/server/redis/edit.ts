@@ -99,6 +99,7 @@ class EditTask {
   }
 
   #found(reply: GetReply): void {
+    this.#call.valueBytes = reply.value.length;
     let edited: Edit;
     try {
       const value = stringOf(reply);

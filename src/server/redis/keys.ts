@@ -7,7 +7,7 @@ import type { Handler } from "./context.ts";
 import type { Held } from "./edit.ts";
 import { CommandError, errorOf, NOT_AN_INTEGER, SYNTAX_ERROR } from "./errors.ts";
 import { type ExpiryUnit, instantOf } from "./expiry.ts";
-import { globPrefix, matchesGlob } from "./glob.ts";
+import { checkPattern, globOf, globPrefix } from "./glob.ts";
 import { parseInt64 } from "./numbers.ts";
 import { ErrorReply, OK, type Reply, Simple } from "./reply.ts";
 import { edit } from "./strings.ts";
@@ -63,6 +63,9 @@ function allowsExpiry({ nx, xx, gt, lt }: ExpireFlags, held: Held, expiresAt: nu
   return !(gt && expiresAt <= current) && !(lt && expiresAt >= current);
 }
 
+/** A longer ttl is written as an instant: one clock decides then, and not a second one by which the instant is no exact number any more. */
+const TOUCH_MS_MAX = 2 ** 48;
+
 function expire(unit: ExpiryUnit, name: string): Handler {
   return (call, context) => {
     const key = call.key(1);
@@ -73,8 +76,9 @@ function expire(unit: ExpiryUnit, name: string): Handler {
     const yes = (outcome: boolean | number): Reply => (outcome === false ? 0 : 1);
     const isPlain = call.count === 3;
     if (isPlain && isPast) return call.write(key, { type: "delete" }, yes);
-    if (isPlain && (unit === "ex" || unit === "px") && expiresAt < Number.MAX_SAFE_INTEGER)
-      return call.write(key, { type: "touch", ttlMs: expiresAt - Math.floor(nowMs) }, yes);
+    const ttlMs = expiresAt - Math.floor(nowMs);
+    if (isPlain && (unit === "ex" || unit === "px") && ttlMs <= TOUCH_MS_MAX)
+      return call.write(key, { type: "touch", ttlMs }, yes);
     return edit(call, context, key, (held) => {
       if (held === undefined || !allowsExpiry(flags, held, expiresAt)) return { reply: 0 };
       return { reply: 1, leave: { value: isPast ? undefined : held.value, format: held.format, expiresAt } };
@@ -168,19 +172,23 @@ const scan: Handler = async (call, { services, session }) => {
     const word = call.word(index).toLowerCase();
     const value = call.args[index + 1];
     if (value === undefined) throw new CommandError(SYNTAX_ERROR);
-    if (word === "match") pattern = value.toString("utf8");
+    if (word === "match") pattern = patternIn(value);
     else if (word === "type") wantedType = call.word(index + 1).toLowerCase();
     else if (word === "count") count = countOf(call.word(index + 1));
     else throw new CommandError(SYNTAX_ERROR);
   }
   const prefix = pattern === undefined ? "" : globPrefix(pattern);
+  const matches = globOf(pattern ?? "*");
   const page = await services.sweep.page(Number(cursor), Math.min(COUNT_MAX, count), prefix);
-  const matching = page.keys.filter(
-    (key) => isWithin(session.access?.grants, key) && (pattern === undefined || matchesGlob(pattern, key)),
-  );
+  const matching = page.keys.filter((key) => isWithin(session.access?.grants, key) && matches(key));
   const keys = wantedType === undefined ? matching : await keysOfType(call, matching, wantedType);
   return [String(page.cursor), keys.map(keyBytes)];
 };
+
+function patternIn(bytes: Buffer): string {
+  checkPattern(bytes);
+  return bytes.toString("utf8");
+}
 
 function countOf(text: string): number {
   const count = parseInt64(text);
@@ -207,14 +215,15 @@ async function keysOfType(
 const KEYS_MAX = 1_000_000;
 
 const keysCommand: Handler = async (call, { services, session }) => {
-  const pattern = call.args[1]!.toString("utf8");
+  const pattern = patternIn(call.args[1]!);
   const prefix = globPrefix(pattern);
+  const matches = globOf(pattern);
   const found = new Set<string>();
   let cursor = 0;
   do {
     const page = await services.sweep.page(cursor, COUNT_MAX, prefix);
     for (const key of page.keys) {
-      if (isWithin(session.access?.grants, key) && matchesGlob(pattern, key)) found.add(key);
+      if (isWithin(session.access?.grants, key) && matches(key)) found.add(key);
     }
     if (found.size > KEYS_MAX) return new ErrorReply(`ERR more than ${KEYS_MAX} keys match: use SCAN`);
     cursor = page.cursor;

@@ -3,7 +3,7 @@
 import type { Call } from "./call.ts";
 import type { Context, Handler, Session } from "./context.ts";
 import { CommandError } from "./errors.ts";
-import { matchesGlob } from "./glob.ts";
+import { checkPattern, globOf } from "./glob.ts";
 import { unknownSubcommand } from "./keys.ts";
 import { channelBytes, channelText, SUBSCRIPTIONS_MAX } from "./pub-sub.ts";
 import { ManyReplies, PushReply, type Reply } from "./reply.ts";
@@ -18,6 +18,7 @@ function confirmation(kind: string, channel: string | null, session: Session): R
 
 function subscribing(kind: "subscribe" | "psubscribe"): Handler {
   return (call, { session, services: { pubSub } }) => {
+    call.args.slice(1).forEach(checkPattern);
     const names = call.args.slice(1).map(channelText);
     if (subscriptions(session) + names.length > SUBSCRIPTIONS_MAX)
       throw new CommandError(`ERR a connection may have at most ${SUBSCRIPTIONS_MAX} subscriptions`);
@@ -44,7 +45,11 @@ function unsubscribing(kind: "unsubscribe" | "punsubscribe"): Handler {
   };
 }
 
-const publish: Handler = (call, { services }) => services.pubSub.publish(call.args[1]!, call.args[2]!);
+const publish: Handler = (call, { services }) => {
+  const channel = call.args[1]!;
+  checkPattern(channel);
+  return services.pubSub.publish(channel, call.args[2]!);
+};
 
 const pubsub: Handler = (call, context) => {
   const subcommand = call.word(1).toLowerCase();
@@ -66,9 +71,12 @@ const pubsub: Handler = (call, context) => {
 };
 
 function channels(call: Call, { services }: Context): Reply {
-  const pattern = call.args[2] === undefined ? undefined : channelText(call.args[2]);
-  const names = services.pubSub.channels();
-  return names.filter((name) => pattern === undefined || matchesGlob(pattern, name)).map(channelBytes);
+  const pattern = call.args[2] ?? Buffer.from("*");
+  checkPattern(pattern);
+  return services.pubSub
+    .channels()
+    .filter(globOf(channelText(pattern)))
+    .map(channelBytes);
 }
 
 /** By name. */

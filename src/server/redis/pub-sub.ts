@@ -2,7 +2,7 @@
 // not repeated: who is not connected when it passes does not get it, and neither does a node that cannot be reached at that moment.
 
 import type { Session } from "./context.ts";
-import { matchesGlob } from "./glob.ts";
+import { type Glob, globOf } from "./glob.ts";
 import { PushReply } from "./reply.ts";
 
 /** Channels and patterns that one connection may listen to. More are refused. */
@@ -21,6 +21,8 @@ export function channelBytes(channel: string): Buffer {
 export class PubSub {
   readonly #channels = new Map<string, Set<Session>>();
   readonly #patterns = new Map<string, Set<Session>>();
+  /** Of each of the patterns. */
+  readonly #globs = new Map<string, Glob>();
   readonly #broadcast: (channel: Uint8Array, payload: Uint8Array) => void;
 
   /** @param broadcast Hands a message to the doors of all other nodes; may lose it. */
@@ -43,7 +45,7 @@ export class PubSub {
       receivers++;
     }
     for (const [pattern, sessions] of this.#patterns) {
-      if (!matchesGlob(pattern, name)) continue;
+      if (this.#globs.get(pattern)?.(name) !== true) continue;
       for (const session of sessions) {
         session.push(new PushReply(["pmessage", channelBytes(pattern), channel, payload]));
         receivers++;
@@ -64,12 +66,14 @@ export class PubSub {
 
   subscribePattern(session: Session, pattern: string): void {
     session.patterns.add(pattern);
+    if (!this.#globs.has(pattern)) this.#globs.set(pattern, globOf(pattern));
     join(this.#patterns, pattern, session);
   }
 
   unsubscribePattern(session: Session, pattern: string): void {
     session.patterns.delete(pattern);
     part(this.#patterns, pattern, session);
+    if (!this.#patterns.has(pattern)) this.#globs.delete(pattern);
   }
 
   /** The connection is gone, or starts anew. */

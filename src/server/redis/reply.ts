@@ -82,6 +82,16 @@ export type Reply =
 
 export type Protocol = 2 | 3;
 
+/** All that one reply may hold. What would be more is refused while it is gathered. */
+export const REPLY_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Bytes of the strings in a reply. */
+export function bytesOf(reply: Reply): number {
+  if (reply instanceof Uint8Array) return reply.length;
+  if (!Array.isArray(reply)) return 0;
+  return (reply as readonly Reply[]).reduce<number>((sum, part) => sum + bytesOf(part), 0);
+}
+
 const STAR = 42;
 const PLUS = 43;
 const MINUS = 45;

@@ -5,7 +5,7 @@ import type { Call } from "./call.ts";
 import { COMMANDS, type CommandSpec, categoriesOf, fitsArity, keyIndexes } from "./command-table.ts";
 import type { Context, Handler, Services } from "./context.ts";
 import { CommandError, SYNTAX_ERROR } from "./errors.ts";
-import { matchesGlob } from "./glob.ts";
+import { checkPattern, matchesGlob } from "./glob.ts";
 import { unknownSubcommand } from "./keys.ts";
 import { ErrorReply, MapReply, OK, type Reply, SetReply, Simple, VerbatimReply } from "./reply.ts";
 
@@ -252,6 +252,7 @@ const config: Handler = (call, { services }) => {
     return new ErrorReply("ERR CONFIG SET is not supported: a node is configured by its own options");
   if (subcommand !== "get") throw unknownSubcommand(call);
   if (call.args.length < 3) throw new CommandError("ERR wrong number of arguments for 'config|get' command");
+  call.args.slice(2).forEach(checkPattern);
   const patterns = call.args.slice(2).map((_arg, index) => call.word(index + 2).toLowerCase());
   const values = Object.entries(configValues(services));
   const matching = values.filter(([name]) => patterns.some((pattern) => matchesGlob(pattern, name)));

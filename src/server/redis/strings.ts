@@ -7,13 +7,12 @@ import type { Context, Handler } from "./context.ts";
 import { type Decide, edit as editKey, type Held } from "./edit.ts";
 import { CommandError, NOT_A_FLOAT, NOT_AN_INTEGER, OVERFLOW, SYNTAX_ERROR, TOO_LONG } from "./errors.ts";
 import { deadlineOf, type ExpiryUnit, expiryUnit } from "./expiry.ts";
+import type { Answer, Waiter } from "./keyspace.ts";
 import { addDecimals, formatDecimal, isInt64, parseDecimal, parseInt64 } from "./numbers.ts";
-import { ErrorReply, OK, type Reply } from "./reply.ts";
+import { ErrorReply, OK, REPLY_BYTES_MAX, type Reply } from "./reply.ts";
 import { formatOf, keyOf, stringOf } from "./values.ts";
 
 const NO_BYTES = Buffer.alloc(0);
-/** All that one reply may hold: more is refused before it is gathered. */
-const REPLY_BYTES_MAX = 64 * 1024 * 1024;
 
 export function edit(call: Call, context: Context, key: string, decide: Decide): undefined {
   return editKey(call, key, decide, call.keyspace.isOwnView ? undefined : context.services.edits);
@@ -160,22 +159,30 @@ function getexDeadline(call: Call, nowMs: number): number | undefined {
 
 const mget: Handler = (call) => {
   const keys = call.args.slice(1).map(keyOf);
+  let bytes = 0;
+  const settle = (answer: Answer, waiter: Waiter): void => {
+    if (answer.kind === "got") bytes += answer.value.length;
+    waiter.settle(bytes > REPLY_BYTES_MAX ? REPLY_TOO_LARGE : answer);
+  };
   return callAll(
     call,
     keys,
-    (key, waiter) => call.keyspace.get(key, "value", waiter),
-    (answers) => {
-      let bytes = 0;
-      const values = answers.map((answer) => {
-        if (answer.kind !== "got" || !answer.found || answer.format === VALUE_FORMAT.msgpack) return null;
-        bytes += answer.value.length;
-        return answer.value;
-      });
-      return bytes > REPLY_BYTES_MAX
-        ? new ErrorReply(`ERR the reply is over ${REPLY_BYTES_MAX} bytes`)
-        : values;
-    },
+    (key, waiter) => call.keyspace.get(key, "value", { settle: (answer) => settle(answer, waiter) }),
+    (answers) =>
+      answers.map((answer) =>
+        answer.kind === "got" && answer.found && answer.format !== VALUE_FORMAT.msgpack ? answer.value : null,
+      ),
   );
+};
+
+/** Ends the request before more is gathered. */
+const REPLY_TOO_LARGE: Answer = {
+  kind: "failed",
+  id: 0,
+  code: "ERR_INVALID_ARGUMENT",
+  message: `the reply is over ${REPLY_BYTES_MAX} bytes`,
+  applied: "no",
+  elsewhere: false,
 };
 
 /** Keys and values in turn, from the first argument on. The last value of a key that comes twice wins. */

@@ -4,6 +4,7 @@
 import type { Call } from "./call.ts";
 import type { Context, Session } from "./context.ts";
 import { CommandError, NOT_AN_INTEGER, SYNTAX_ERROR } from "./errors.ts";
+import { checkPattern } from "./glob.ts";
 import { parseInt64 } from "./numbers.ts";
 import { MapReply, OK, type Reply, SetReply } from "./reply.ts";
 import { PREFIXES_MAX, type Tracking } from "./tracking.ts";
@@ -63,8 +64,10 @@ function optionsOf(call: Call, { services }: Context): Options {
     else if (word === "optin") options.isOptIn = true;
     else if (word === "optout") options.isOptOut = true;
     else if (word === "noloop") options.skipsOwn = true;
-    else if (word === "prefix" && hasMore) options.prefixes.push(call.word(++index));
-    else throw new CommandError(SYNTAX_ERROR);
+    else if (word === "prefix" && hasMore) {
+      checkPattern(call.args[++index]!);
+      options.prefixes.push(call.word(index));
+    } else throw new CommandError(SYNTAX_ERROR);
   }
   return options;
 }

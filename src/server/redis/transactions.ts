@@ -10,19 +10,27 @@ import { slotOfKey } from "../../base/hash.ts";
 import type { Change, Entry, Want } from "../../core/messages.ts";
 import { decide } from "../../core/replication/decide.ts";
 import { isLive } from "../../core/store/entry.ts";
+import { readNow } from "../../io/clock.ts";
 import { ask, Call, type CallListener } from "./call.ts";
 import { type CommandSpec, isWrite, keyIndexes } from "./command-table.ts";
 import type { Context, Handler, Queued } from "./context.ts";
 import { CommandError, errorOf } from "./errors.ts";
 import type { Keyspace, Waiter } from "./keyspace.ts";
-import { ErrorReply, NULL_ARRAY, OK, type Reply } from "./reply.ts";
+import { bytesOf, ErrorReply, NULL_ARRAY, OK, REPLY_BYTES_MAX, type Reply } from "./reply.ts";
 import { keyOf } from "./values.ts";
 
 /** How often a transaction that watches nothing starts over because others changed its key. */
 const ROUNDS_MAX = 64;
 const PAUSE_MS_MAX = 32;
+/** A transaction whose commands need not wait for anybody lets others be heard after so long. */
+const AT_ONCE_MS_MAX = 5;
 /** Keys that one connection may watch. */
 const WATCHED_MAX = 1_000;
+
+/** Stands for the reply of a command that has run, and all further ones: together they would be too large. */
+const TOO_LARGE = new ErrorReply(
+  `ERR the command has run, but the replies are over ${REPLY_BYTES_MAX} bytes`,
+);
 
 const multi: Handler = (_call, { session }) => {
   if (session.queue !== undefined) throw new CommandError("ERR MULTI calls can not be nested");
@@ -199,7 +207,17 @@ class Transaction {
 
   async #runAll(keyspace: Keyspace): Promise<readonly Reply[]> {
     const replies: Reply[] = [];
-    for (const queued of this.#queue) replies.push(await this.#runOne(queued, keyspace));
+    let bytes = 0;
+    let sinceMs = readNow().monoMs;
+    for (const queued of this.#queue) {
+      if (readNow().monoMs - sinceMs > AT_ONCE_MS_MAX) {
+        await new Promise((resolve) => setImmediate(resolve));
+        sinceMs = readNow().monoMs;
+      }
+      const reply = await this.#runOne(queued, keyspace);
+      bytes += bytesOf(reply);
+      replies.push(bytes > REPLY_BYTES_MAX ? TOO_LARGE : reply);
+    }
     return replies;
   }
 
