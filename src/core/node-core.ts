@@ -378,7 +378,7 @@ export class NodeCore implements Machine<Input, Effect> {
     const { self, isFounder } = this.#cluster;
     const isChange = previous !== undefined;
     const gained = this.#slots.adopt(ring, self, isFounder && !isChange, isChange);
-    for (const slot of gained) if (!this.#fill.isRehearsed(slot)) this.#store.drop(slot);
+    for (const slot of gained) if (!this.#fill.keepsFor(ring, slot)) this.#store.drop(slot);
     this.#outbox.event({
       type: "ringChanged",
       ringId: ring.id,

@@ -201,6 +201,29 @@ describe("NodeCore", () => {
     expect(cluster.nodes.get("n1")!.core.status(cluster.now).isSafe).toBe(true);
   });
 
+  test("a node that finds one that leaves dead before it hears that it has left copies nothing twice", () => {
+    const cluster = started(NAMES.slice(0, 4));
+    for (let index = 0; index < 100; index++) cluster.answer(set(cluster, "n1", `key${index}`, "v"));
+    const status = (name: string) => cluster.nodes.get(name)!.core.status(cluster.now);
+    const before = status("n2");
+    const seen = (name: string) => status(name).members.find(({ id }) => id === "n4")!;
+
+    cluster.input("n4", { kind: "leave" });
+    cluster.runUntil(() => status("n2").change.phase === "rehearsing", 2_000);
+    while (status("n2").change.waitingFor.includes("n2" as MemberId)) cluster.run(1);
+    cluster.isLost = (_from, to) => to === "n2";
+    cluster.kill("n4");
+    cluster.runUntil(() => seen("n2").liveness === "dead", 20_000);
+    expect([seen("n1").ringState, seen("n2").ringState]).toEqual(["left", "leaving"]);
+    cluster.isLost = () => false;
+    cluster.runUntil(() => ["n1", "n2", "n3"].every((name) => status(name).isSafe), 20_000);
+
+    const { copied, store } = status("n2");
+    const gained = store.entries - before.store.entries;
+    expect(gained).toBeGreaterThan(10);
+    expect(copied.entriesTotal - before.copied.entriesTotal).toBe(gained);
+  });
+
   test("the copies of a node that is gone for good are made before the ring changes, so that no slot waits for them", () => {
     const cluster = started(NAMES, { membership: { deadGraceMs: 2_000 } });
     const keys = Array.from({ length: 60 }, (_, index) => `key${index}`);

@@ -72,6 +72,8 @@ export class Fill {
   #doubtful: Copy | undefined;
   #rehearsal: Copy | undefined;
   #rehearsalRing: Ring | undefined;
+  /** The ring rehearsed last since the present one came, also when that was given up. */
+  #latestTargetId: RingId | "" = "";
   #rehearsalSlots = 0;
   #rehearsalSinceMs = 0;
   #preparedRingId: RingId | "" = "";
@@ -114,6 +116,14 @@ export class Fill {
     return this.#rehearsalRing?.isReplica(slot, this.#parts.view.self) ?? false;
   }
 
+  /**
+   * Whether what this node holds of a slot that `ring` gives it is kept when that ring comes. So it is when the rehearsal was given up:
+   * whoever makes the change may have heard later why than that all were prepared.
+   */
+  keepsFor(ring: Ring, slot: Slot): boolean {
+    return ring.id === this.#latestTargetId || this.isRehearsed(slot);
+  }
+
   /** The ring changed, or a start made slots warm: begins anew with what is wanted now. Slots that were done stay done. */
   restart(previous: Ring | undefined, now: Now): void {
     if (previous === undefined) {
@@ -135,6 +145,7 @@ export class Fill {
       this.#rehearsedRingId = this.#preparedRingId;
       this.rehearse(undefined, now);
     }
+    this.#latestTargetId = this.#rehearsalRing?.id ?? "";
     this.advance(now);
   }
 
@@ -163,6 +174,7 @@ export class Fill {
     this.#rehearsal = undefined;
     this.#preparedRingId = "";
     if (target === undefined) return;
+    this.#latestTargetId = target.id;
     const { slots, view } = this.#parts;
     // Slots that are filling under the present ring are copied anyway.
     const wanted = target
