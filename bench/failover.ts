@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { above0, runBenchmark } from "./arguments.ts";
 import { Histogram } from "./histogram.ts";
 import { hasClient, openTarget } from "./load/clients.ts";
 import type { Target, TargetSpec } from "./load/target.ts";
@@ -131,33 +132,24 @@ interface Settings {
   readonly only: string;
 }
 
-/** @throws {Error} for what is not understood */
-function readSettings(args: readonly string[]): Settings {
+function readSettings(args: readonly string[]): Settings | undefined {
   const options = {
     rate: { type: "string", default: "2000" },
     quick: { type: "boolean", default: false },
     only: { type: "string", default: "" },
+    help: { type: "boolean", default: false },
   } as const;
   const { values } = parseArgs({ args: [...args], options });
-  const rate = Number(values.rate);
-  if (!(rate > 0 && Number.isFinite(rate)))
-    throw new Error(`--rate must be a number above 0, received ${values.rate}`);
+  if (values.help) return undefined;
+  const rate = above0("rate", values.rate);
   if (!["", "ringhold", "redis"].includes(values.only))
     throw new Error(`--only must be ringhold or redis, received ${values.only}`);
   return { ...values, rate };
 }
 
-/** Runs what the arguments ask for. Returns the exit code: 2 for arguments that are not understood. */
-export async function runFailover(args: readonly string[]): Promise<number> {
-  let settings: Settings;
-  try {
-    settings = readSettings(args);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
-    return 2;
-  }
-  await compare(settings);
-  return 0;
+/** Runs what the arguments ask for. Returns the exit code. */
+export function runFailover(args: readonly string[]): Promise<number> {
+  return runBenchmark({ help: USAGE, read: readSettings, run: compare }, args);
 }
 
 async function compare({ rate, quick, only }: Settings): Promise<void> {

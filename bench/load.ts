@@ -7,6 +7,7 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { above0, runBenchmark } from "./arguments.ts";
 import { runApart } from "./load/client-process.ts";
 import { CLIENT_NAMES, type ClientName } from "./load/target.ts";
 import { OPERATIONS, type Operation, type Work } from "./load/work.ts";
@@ -59,13 +60,6 @@ function oneOf<T extends string>(name: string, given: string, known: readonly T[
   return found;
 }
 
-function above0(name: string, given: string): number {
-  const value = Number(given);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new Error(`--${name} must be a number above 0, received ${given}`);
-}
-
-/** `undefined` where only help was asked for. @throws {Error} for what is not understood */
 function readSettings(args: readonly string[]): Settings | undefined {
   const { values } = parseArgs({ args: [...args], options: OPTIONS });
   if (values.help) return undefined;
@@ -89,18 +83,9 @@ function readSettings(args: readonly string[]): Settings | undefined {
   };
 }
 
-/** Runs what the arguments ask for. Returns the exit code: 2 for arguments that are not understood. */
-export async function runLoad(args: readonly string[]): Promise<number> {
-  let settings: Settings | undefined;
-  try {
-    settings = readSettings(args);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${HELP}`);
-    return 2;
-  }
-  if (settings === undefined) process.stdout.write(HELP);
-  else await measureLoad(settings);
-  return 0;
+/** Runs what the arguments ask for. Returns the exit code. */
+export function runLoad(args: readonly string[]): Promise<number> {
+  return runBenchmark({ help: HELP, read: readSettings, run: measureLoad }, args);
 }
 
 async function measureLoad({ client, work, write, nodes, server, isJson }: Settings): Promise<void> {

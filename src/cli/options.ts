@@ -57,10 +57,16 @@ export function integer(min: number, max: number): Parse<number> {
   };
 }
 
+/** The finite number that the text is; `undefined` where it is none. */
+export function numberIn(text: string): number | undefined {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  return Number.isFinite(value) ? value : undefined;
+}
+
 /** A finite number. */
 export function finiteNumber(text: string): number {
-  const value = text.trim() === "" ? Number.NaN : Number(text);
-  if (Number.isFinite(value)) return value;
+  const value = numberIn(text);
+  if (value !== undefined) return value;
   throw new InvalidArgumentError("It must be a number.");
 }
 

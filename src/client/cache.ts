@@ -360,7 +360,7 @@ export class Cache {
     const { signal } = given;
     signal?.throwIfAborted();
     this.#checkOpen();
-    const timeoutMs = given.timeout ?? this.#driver.options.timeoutMs;
+    const timeoutMs = this.#timeoutOf(given);
     for (const part of listablePrefixes(this.#caller, prefix)) {
       for await (const page of scanKeys(this.#driver, { prefix: part, timeoutMs, signal })) {
         for (const key of page) {

@@ -199,11 +199,10 @@ export class Call implements Alarmed {
   }
 
   /** The error when no node is connected. */
-  unreachable(failures: readonly { readonly address: string; readonly reason: string }[]): CacheError {
-    const story = failures.map(({ address, reason }) => `${address}: ${reason}`).join("; ");
+  unreachable(failures: readonly AddressFailure[]): CacheError {
     return new CacheError(
       "ERR_UNREACHABLE",
-      `No node could be reached within ${this.#allowedMs} ms (${story})`,
+      `No node could be reached within ${this.#allowedMs} ms (${storyOf(failures)})`,
       this.#facts({ failures }),
     );
   }
@@ -313,6 +312,17 @@ const REPLY_KINDS = {
 /** Whether the message is the kind of answer that the request asks for. */
 export function isReplyTo(request: CallRequest, message: ClientReply): boolean {
   return message.kind === REPLY_KINDS[request.kind];
+}
+
+/** Why an address could not be reached. */
+export interface AddressFailure {
+  readonly address: string;
+  readonly reason: string;
+}
+
+/** What happened with each address, for a message. */
+export function storyOf(failures: readonly AddressFailure[]): string {
+  return failures.map(({ address, reason }) => `${address}: ${reason}`).join("; ");
 }
 
 function firstSlot(request: CallRequest): Slot | undefined {

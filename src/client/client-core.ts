@@ -62,8 +62,8 @@ const TRY_MS_TOTAL_MAX = 2_000;
  */
 const QUEUED_MAX = 512;
 const QUEUE_MS_MAX = 25;
-/** The pause named to callers that were refused here. */
-const RETRY_AFTER_MS = 100;
+/** When whoever is refused may try again, where no node said when. */
+export const RETRY_AFTER_MS = 100;
 /** What a try weighs on its link beside its value. */
 const ATTEMPT_BYTES = 512;
 /** Addresses named in an error. */

@@ -20,7 +20,8 @@ import { clientIdentity, type DialOptions, dialLink, type Link, type LinkHandler
 import type { SecretRing } from "../io/proofs.ts";
 import { shareSignal } from "../io/shared-signal.ts";
 import { resolveLinkLimits, VALUE_BYTES_MAX_DEFAULT } from "../wire/limits.ts";
-import { ClientCore } from "./client-core.ts";
+import { storyOf } from "./call.ts";
+import { ClientCore, RETRY_AFTER_MS } from "./client-core.ts";
 import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
 import type { ResolvedClientOptions } from "./options.ts";
 import { CLIENT_TIMING } from "./timing.ts";
@@ -55,8 +56,6 @@ const LATE_MS_MAX = 50;
 /** How long `close` waits for links to close; they cut themselves after a second. */
 const CLOSE_MS_MAX = 1_500;
 const CLIENT_ID_MAX = 2 ** 48 - 1;
-/** When whoever is refused may try again, where nobody said when. */
-const RETRY_AFTER_MS = 100;
 
 export class ClientDriver {
   readonly options: ResolvedClientOptions;
@@ -143,10 +142,9 @@ export class ClientDriver {
     const codes = failures.map(({ code }) => code);
     const isRefused = codes.includes("ERR_UNAUTHORIZED");
     const isForeign = codes.length > 0 && codes.every((code) => code === "ERR_PROTOCOL");
-    const story = failures.map(({ address, reason }) => `${address}: ${reason}`).join("; ");
     return new CacheError(
       isRefused ? "ERR_UNAUTHORIZED" : isForeign ? "ERR_PROTOCOL" : "ERR_UNREACHABLE",
-      `Cannot connect to the cluster (${story})`,
+      `Cannot connect to the cluster (${storyOf(failures)})`,
       { details: { seeds: failures } },
     );
   }

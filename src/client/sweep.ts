@@ -6,6 +6,7 @@ import { CacheError } from "../base/errors.ts";
 import type { Slot } from "../base/ids.ts";
 import { isInRing } from "../core/messages.ts";
 import { SCAN_KEYS_MAX, SLOTS_MAX } from "../wire/limits.ts";
+import { storyOf } from "./call.ts";
 import type { CallLimits, ClientDriver } from "./driver.ts";
 import { allSlots, planSlots, type SlotBatch, type SlotQuestion, SlotWalk } from "./slot-walk.ts";
 
@@ -92,9 +93,8 @@ function withAllAddresses({ core }: ClientDriver, error: unknown): unknown {
   const isUnreachable = error instanceof CacheError && error.code === "ERR_UNREACHABLE";
   if (!isUnreachable || core.connected.length > 0) return error;
   const { failures } = core;
-  const story = failures.map(({ address, reason }) => `${address}: ${reason}`).join("; ");
   const details = { ...error.details, failures };
-  return new CacheError("ERR_UNREACHABLE", `No node could be reached (${story})`, { details });
+  return new CacheError("ERR_UNREACHABLE", `No node could be reached (${storyOf(failures)})`, { details });
 }
 
 /** How `scanKeys` asks. */

@@ -5,7 +5,7 @@ import { buffer } from "node:stream/consumers";
 import type { Command } from "commander";
 import { withCache } from "../connection.ts";
 import { EXIT, QuietExit, UsageError } from "../failure.ts";
-import { duration, integer, option } from "../options.ts";
+import { duration, integer, numberIn, option } from "../options.ts";
 import { printJson, printLine, tell } from "../output.ts";
 import { dataCommand, given, type WriteOptions, withWriteMode } from "./data.ts";
 
@@ -51,7 +51,7 @@ async function readValue(text: string, type: SetOptions["as"]): Promise<unknown>
   const bytes = text === "-" ? await buffer(process.stdin) : Buffer.from(text);
   if (type === "bytes") return new Uint8Array(bytes);
   const value = bytes.toString("utf8");
-  if (type === "number") return numberIn(value);
+  if (type === "number") return numberOf(value);
   if (type === "text") return value;
   try {
     return JSON.parse(value) as unknown;
@@ -60,8 +60,8 @@ async function readValue(text: string, type: SetOptions["as"]): Promise<unknown>
   }
 }
 
-function numberIn(text: string): number {
-  const value = text.trim() === "" ? Number.NaN : Number(text);
-  if (Number.isFinite(value)) return value;
+function numberOf(text: string): number {
+  const value = numberIn(text);
+  if (value !== undefined) return value;
   throw new UsageError(`VALUE is no number: ${JSON.stringify(text.slice(0, 40))}`);
 }

@@ -1,0 +1,34 @@
+// The arguments of benchmarks that the command line starts as well.
+
+/** How a benchmark reads its arguments, and what it does with them. */
+export interface Benchmark<Settings> {
+  /** Printed where help was asked for, and after what was not understood. */
+  readonly help: string;
+  /** `undefined` where only help was asked for. @throws {Error} for what is not understood */
+  read(args: readonly string[]): Settings | undefined;
+  run(settings: Settings): Promise<void>;
+}
+
+/** Runs what the arguments ask for. Returns the exit code: 2 for arguments that are not understood. */
+export async function runBenchmark<Settings>(
+  { help, read, run }: Benchmark<Settings>,
+  args: readonly string[],
+): Promise<number> {
+  let settings: Settings | undefined;
+  try {
+    settings = read(args);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${help}`);
+    return 2;
+  }
+  if (settings === undefined) process.stdout.write(help);
+  else await run(settings);
+  return 0;
+}
+
+/** @throws {Error} where it is no number above 0; the message names the option */
+export function above0(name: string, given: string): number {
+  const value = Number(given);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new Error(`--${name} must be a number above 0, received ${given}`);
+}
