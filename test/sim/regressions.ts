@@ -213,4 +213,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "an increment that had waited for answers decided under the next ring, among newcomers who did not know that another attempt of it had been made",
   },
+  {
+    scenario: "swarm",
+    seed: 801429,
+    cause:
+      "a delete found a value that had just expired by its node's clock, and wrote nothing; by another's the value had some moments to live, and was read",
+  },
 ];

@@ -97,6 +97,8 @@ export class WriteTask implements Task {
   #isRefused = false;
   /** The newest version that any replica was found to hold: what is issued goes above it. */
   #newestHeld = 0;
+  /** Of a delete: all replicas have said that they hold no value, be it one that has expired. */
+  #isNoValueHeld = false;
   #isAnswered = false;
   #isOver = false;
 
@@ -150,7 +152,8 @@ export class WriteTask implements Task {
 
   /**
    * A delete of nothing needs no tombstone only when nobody holds anything: the majority may have evicted the newest value, and
-   * another replica may have missed it and hold the one before, which would be all that is left.
+   * another replica may have missed it and hold the one before, which would be all that is left. And a delete of what has expired needs
+   * none only when nobody holds the value any more: by another node's clock it may have a moment to live.
    */
   #lookForAny(now: Now): void {
     const { key } = this.#request;
@@ -165,11 +168,10 @@ export class WriteTask implements Task {
     } as const;
     const heard = (result: GatherResult, at: Now) => {
       if (this.#isOver) return;
-      const isNowhere =
-        result.status === "ok" &&
-        result.isComplete &&
-        result.answers.every(({ reply }) => reply.entry === undefined);
-      if (isNowhere) this.#succeed(false, at);
+      const isTold = result.status === "ok" && result.isComplete;
+      const entries = isTold ? result.answers.map(({ reply }) => reply.entry) : [];
+      this.#isNoValueHeld = isTold && entries.every((entry) => entry?.value === undefined);
+      if (isTold && entries.every((entry) => entry === undefined)) this.#succeed(false, at);
       else this.#readNewest(at);
     };
     new Gather(this.#context, request, heard).start(now);
@@ -199,14 +201,23 @@ export class WriteTask implements Task {
       } else if (this.#askedRingId !== this.#context.view.ring?.id) {
         // Another attempt may have been made meanwhile. It has shut out this one where the ring before had its replicas, and nowhere else.
         this.#ask(at);
-      } else if (isNothing(result.entry) && mode === "quorum" && this.#request.change.type === "delete") {
-        // Somebody holds something, or cannot be asked.
+      } else if (
+        mode === "quorum" &&
+        this.#request.change.type === "delete" &&
+        this.#mayCome(result.entry, at)
+      ) {
         this.#markDeleted(result.entry?.version ?? 0, at);
       } else {
         this.#decide(result.entry, at);
       }
     };
     new ReadTask(this.#context, request, decideOn).start(now);
+  }
+
+  /** Whether there is nothing for a delete by this node's clock, and somebody holds something, or cannot be asked. */
+  #mayCome(newest: Entry | undefined, now: Now): boolean {
+    if (isNothing(newest)) return true;
+    return !this.#isNoValueHeld && liveOf(newest, now) === undefined;
   }
 
   /**

@@ -343,6 +343,35 @@ describe("WriteTask", () => {
       expect(textOf(trio.reply(trio.get(key)))).toBeUndefined();
     });
 
+    test.each([
+      { swept: [], silent: [], isMarked: true },
+      { swept: ["a"], silent: ["c"], isMarked: true },
+      { swept: ["a", "b"], silent: [], isMarked: true },
+      { swept: ["a", "b"], silent: ["c"], isMarked: true },
+      { swept: ["a", "b", "c"], silent: [], isMarked: false },
+    ])(
+      "delete of what has expired by this node's clock leaves a tombstone while another's may disagree: $swept swept, $silent silent",
+      ({ swept, silent, isMarked }) => {
+        const trio = new Trio(hashes);
+        const key = trio.keyOf("a");
+        const expiresAt = trio.now.wallMs - 100;
+        const expired = { ...valued("old", 1), key, expiresAt, opClient: 9, opSeq: 1 };
+        for (const { store } of trio.nodes.values()) store.merge(slotOfKey(key), expired, expiresAt - 1);
+        for (const member of swept) trio.node(member).store.sweep(trio.now.wallMs, 100);
+        for (const member of silent) trio.lost.add(member);
+
+        const id = trio.write(key, DELETE);
+        trio.run(1_000);
+
+        expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: false });
+        const marked = ["a", "b", "c"].filter((member) => {
+          const held = trio.entryIn(member, key)!;
+          return held.value === undefined && held.version > expired.version;
+        });
+        expect(marked.length >= 2).toBe(isMarked);
+      },
+    );
+
     test("delete of what a clear left leaves a tombstone above what another replica may hold", () => {
       const trio = new Trio(hashes);
       const key = trio.keyOf("a");
