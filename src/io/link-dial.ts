@@ -151,6 +151,7 @@ export class Dial {
       limits: this.#limits,
       sharing: undefined,
       isAsking: this.#options.path === "client",
+      register: undefined,
     });
     link.start(this.#options.onLink);
     this.#settle.resolve(link);

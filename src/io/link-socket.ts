@@ -90,6 +90,8 @@ export interface LinkParts {
   readonly sharing: { readonly turns: TurnTaking; readonly unread: UnreadOutput } | undefined;
   /** Whether this side only asks, and is answered: then small frames wait for answers. */
   readonly isAsking: boolean;
+  /** Holds the link from its start to its end. */
+  readonly register: Set<Link> | undefined;
 }
 
 /** See the top of the file. The owner calls {@link start} once, before anything else. */
@@ -130,7 +132,8 @@ export class WebSocketLink implements Link {
 
   /** Begins to receive. `onLink` is called first, so that no message comes before its handlers. */
   start(onLink: (link: Link) => LinkHandlers): void {
-    const { webSocket } = this.#parts;
+    const { webSocket, register } = this.#parts;
+    register?.add(this);
     webSocket.on("message", (data, isBinary) => this.#receive(data as Uint8Array, isBinary));
     webSocket.on("error", (error) => {
       this.#noteReason(describeError(error));
@@ -402,6 +405,7 @@ export class WebSocketLink implements Link {
     if (this.#state === "closed") return;
     this.#leaveOpen();
     this.#state = "closed";
+    this.#parts.register?.delete(this);
     this.#handlers?.onClose(this.#reason ?? reason);
   }
 }

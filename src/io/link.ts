@@ -12,6 +12,7 @@ import type { Grants } from "../base/grants.ts";
 import type { Message, Path } from "../core/messages.ts";
 import { encodeHandshake } from "../wire/handshake.ts";
 import { HANDSHAKE_BYTES_MAX, type LinkLimits, resolveLinkLimits } from "../wire/limits.ts";
+import { ignoreError } from "./ignored-error.ts";
 import { Dial } from "./link-dial.ts";
 import { AcceptorHandshake, type HandshakeStep } from "./link-handshake.ts";
 import { CLOSE_CODES, hardening, WebSocketLink } from "./link-socket.ts";
@@ -309,16 +310,15 @@ export class LinkAcceptor {
       const { remote } = step;
       const sharing = path === "client" ? { turns: this.#turns, unread: this.#unread } : undefined;
       const limits = this.#limits;
-      this.#establish(
-        new WebSocketLink({ webSocket, socket, path, remote, limits, sharing, isAsking: false }),
-      );
+      const register = this.#links;
+      const parts = { webSocket, socket, path, remote, limits, sharing, isAsking: false, register };
+      new WebSocketLink(parts).start(this.#options.onLink);
     };
     const timer = setTimeout(() => {
       refuse("ERR_TIMEOUT", `It did not finish the handshake within ${this.#limits.handshakeMs} ms`);
     }, this.#limits.handshakeMs);
     this.#handshakes.add(webSocket);
-    // Errors are followed by a close; without a listener they would end the process.
-    webSocket.on("error", () => {});
+    webSocket.on("error", ignoreError);
     webSocket.on("message", onMessage);
     webSocket.on("close", onClose);
     socket.on("data", onData);
@@ -328,22 +328,6 @@ export class LinkAcceptor {
   #isOwnAddress(path: Path, socket: Socket, address: string): boolean {
     if (path === "client" || this.#options.nodesNeedCertificate !== true) return true;
     return isCertifiedFor(socket, address);
-  }
-
-  #establish(link: WebSocketLink): void {
-    this.#links.add(link);
-    link.start((established) => {
-      const handlers = this.#options.onLink(established);
-      return {
-        ...handlers,
-        onMessages: (messages) => handlers.onMessages(messages),
-        onOversized: (message, reason) => handlers.onOversized?.(message, reason),
-        onClose: (reason) => {
-          this.#links.delete(link);
-          handlers.onClose(reason);
-        },
-      };
-    });
   }
 }
 
@@ -362,7 +346,6 @@ const TEXT_FRAME: HandshakeStep = {
 
 /** Answers an upgrade that is not to be, and cuts the connection. */
 function refuseUpgrade(socket: Socket, status: string): void {
-  // The other side may be gone already.
-  socket.on("error", () => {});
+  socket.on("error", ignoreError);
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }

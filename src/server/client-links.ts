@@ -31,10 +31,11 @@ interface Arrival {
   readonly sinceMs: number;
 }
 
-/** One client. `underWay`: unanswered requests by id; the core bounds how many it takes on. */
+/** One client. */
 interface Client {
   readonly link: Link;
-  readonly underWay: NumberMap<Arrival>;
+  /** Unanswered requests by id, made for the first; the core bounds how many it takes on. */
+  underWay: NumberMap<Arrival> | undefined;
 }
 
 /** Requests that the core works on at this moment: most are answered before it returns, and need no place in a table. */
@@ -81,7 +82,7 @@ export class ClientLinks {
   /** Takes a link that a client opened. */
   accept(link: Link): LinkHandlers {
     const handle = ++this.#lastHandle;
-    const client: Client = { link, underWay: new NumberMap() };
+    const client: Client = { link, underWay: undefined };
     this.#clients.set(handle, client);
     this.#ports.feed({ kind: "clientOpened", client: handle });
     return {
@@ -104,9 +105,10 @@ export class ClientLinks {
     }
     client.link.send(message.kind === "scanned" ? visible(message, client.link.remote.access) : message);
     if (message.kind === "pong" || message.kind === "topology") return;
-    const arrival = client.underWay.size === 0 ? undefined : client.underWay.get(message.id);
+    const { underWay } = client;
+    const arrival = underWay === undefined || underWay.size === 0 ? undefined : underWay.get(message.id);
     if (arrival !== undefined) {
-      client.underWay.delete(message.id);
+      underWay?.delete(message.id);
       this.#underWayCount--;
       this.#observe(message, arrival.kind, nowMs - arrival.sinceMs);
     } else if (this.#feeding?.handle === handle) {
@@ -157,7 +159,8 @@ export class ClientLinks {
     const feeding = { handle, sinceMs, answered: [] as number[] };
     this.#feeding = feeding;
     this.#feedingKind = kindOf(requests[0]!);
-    if (client.underWay.size + requests.length > CONNECTION_PENDING_MAX && client.underWay.size > 0)
+    const underWay = client.underWay?.size ?? 0;
+    if (underWay > 0 && underWay + requests.length > CONNECTION_PENDING_MAX)
       this.#refuseExcess(handle, client, requests);
     else if (requests.length === 1)
       this.#ports.feed({ kind: "client", client: handle, request: requests[0]!, waitedMs });
@@ -187,6 +190,7 @@ export class ClientLinks {
     for (const request of requests) {
       if (request.kind === "ping" || isAnswered?.has(request.id) === true) continue;
       if (arrival?.kind !== request.kind) arrival = { kind: request.kind, sinceMs };
+      client.underWay ??= new NumberMap();
       // An id in use again is the client's mistake: it gets two answers, and one is timed.
       if (!client.underWay.has(request.id)) this.#underWayCount++;
       client.underWay.set(request.id, arrival);
@@ -235,7 +239,7 @@ export class ClientLinks {
     const client = this.#clients.get(handle);
     if (client === undefined) return;
     this.#clients.delete(handle);
-    this.#underWayCount -= client.underWay.size;
+    this.#underWayCount -= client.underWay?.size ?? 0;
     this.#ports.feed({ kind: "clientClosed", client: handle });
   }
 }

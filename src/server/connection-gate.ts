@@ -14,6 +14,7 @@
 // connected stay so.
 
 import type { Server, Socket } from "node:net";
+import { ignoreError } from "../io/ignored-error.ts";
 import { TurnTaking } from "../io/turn-taking.ts";
 
 /** Addresses that are remembered. Past it those without connections are forgotten, and their failures with them. */
@@ -100,8 +101,7 @@ export class ConnectionGate {
     server.on("error", () => this.#options.onRefused("accept", ""));
     server.on("connection", (socket: Socket) => {
       if (!this.#admit(socket, number)) return;
-      // A reset is followed by a close; without a listener it would end the process.
-      socket.on("error", () => {});
+      socket.on("error", ignoreError);
       const handOn = () => {
         for (const listener of listeners) listener.call(server, socket);
       };

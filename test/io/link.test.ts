@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { connect, createServer as createTcpServer, type Socket } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { WebSocketServer } from "ws";
@@ -28,6 +30,11 @@ import {
 } from "./link-fixture.ts";
 
 afterEach(closeAll);
+
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc()");
+}
 
 /** The error of an attempt that must fail. */
 async function failureOf(attempt: Promise<unknown>): Promise<CacheError> {
@@ -97,6 +104,24 @@ describe("dialLink and LinkAcceptor", () => {
     });
     expect(far.link!.path).toBe("client");
     expect(near.link!.remoteAddress).toBe(acceptor.address);
+  });
+
+  test("keep nothing of the conversation that they began with", async () => {
+    const rings: WeakRef<readonly string[]>[] = [];
+    const secret = () => {
+      const ring = ["sesame"];
+      rings.push(new WeakRef(ring));
+      return ring;
+    };
+    const acceptor = await startAcceptor({ secret });
+    await dial(acceptor.address, { secret: "sesame" });
+
+    await vi.waitFor(() => {
+      collectGarbage();
+      expect(rings.map((ring) => ring.deref())).toEqual([undefined]);
+    });
+
+    expect(acceptor.ends[0]!.link!.isOpen).toBe(true);
   });
 
   test("connect nodes on the paths of nodes", async () => {
