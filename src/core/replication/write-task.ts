@@ -201,11 +201,7 @@ export class WriteTask implements Task {
       } else if (this.#askedRingId !== this.#context.view.ring?.id) {
         // Another attempt may have been made meanwhile. It has shut out this one where the ring before had its replicas, and nowhere else.
         this.#ask(at);
-      } else if (
-        mode === "quorum" &&
-        this.#request.change.type === "delete" &&
-        this.#mayCome(result.entry, at)
-      ) {
+      } else if (mode === "quorum" && this.#request.change.type === "delete" && this.#mayCome(result.entry)) {
         this.#markDeleted(result.entry?.version ?? 0, at);
       } else {
         this.#decide(result.entry, at);
@@ -214,10 +210,9 @@ export class WriteTask implements Task {
     new ReadTask(this.#context, request, decideOn).start(now);
   }
 
-  /** Whether there is nothing for a delete by this node's clock, and somebody holds something, or cannot be asked. */
-  #mayCome(newest: Entry | undefined, now: Now): boolean {
-    if (isNothing(newest)) return true;
-    return !this.#isNoValueHeld && liveOf(newest, now) === undefined;
+  /** Whether there is nothing to be deleted, and somebody holds something, or cannot be asked. */
+  #mayCome(newest: Entry | undefined): boolean {
+    return isNothing(newest) || (newest?.value === undefined && !this.#isNoValueHeld);
   }
 
   /**
@@ -411,7 +406,9 @@ export class WriteTask implements Task {
     const { change, key, opClient, opSeq, attempt } = this.#request;
     const decision = decide(change, liveOf(held, now), now.wallMs);
     if (decision.type !== "write") {
-      this.#keep(decision, held, now);
+      // By another node's clock it may have a moment to live.
+      if (change.type === "delete" && held?.value !== undefined) this.#markDeleted(held.version, now);
+      else this.#keep(decision, held, now);
       return;
     }
     if (isTooLate(this.#request.notAfter, now)) {

@@ -344,14 +344,15 @@ describe("WriteTask", () => {
     });
 
     test.each([
-      { swept: [], silent: [], isMarked: true },
-      { swept: ["a"], silent: ["c"], isMarked: true },
-      { swept: ["a", "b"], silent: [], isMarked: true },
-      { swept: ["a", "b"], silent: ["c"], isMarked: true },
-      { swept: ["a", "b", "c"], silent: [], isMarked: false },
-    ])(
-      "delete of what has expired by this node's clock leaves a tombstone while another's may disagree: $swept swept, $silent silent",
-      ({ swept, silent, isMarked }) => {
+      { write: "quorum", swept: [], silent: [], isMarked: true },
+      { write: "async", swept: [], silent: [], isMarked: true },
+      { write: "quorum", swept: ["a"], silent: ["c"], isMarked: true },
+      { write: "quorum", swept: ["a", "b"], silent: [], isMarked: true },
+      { write: "quorum", swept: ["a", "b"], silent: ["c"], isMarked: true },
+      { write: "quorum", swept: ["a", "b", "c"], silent: [], isMarked: false },
+    ] as const)(
+      "delete ($write) of what has expired by this node's clock leaves a tombstone while another's may disagree: $swept swept, $silent silent",
+      ({ write, swept, silent, isMarked }) => {
         const trio = new Trio(hashes);
         const key = trio.keyOf("a");
         const expiresAt = trio.now.wallMs - 100;
@@ -360,7 +361,7 @@ describe("WriteTask", () => {
         for (const member of swept) trio.node(member).store.sweep(trio.now.wallMs, 100);
         for (const member of silent) trio.lost.add(member);
 
-        const id = trio.write(key, DELETE);
+        const id = trio.write(key, DELETE, { write });
         trio.run(1_000);
 
         expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: false });
