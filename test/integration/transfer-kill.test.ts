@@ -21,13 +21,14 @@ const READ_PAUSE_MS = 10;
 const ANSWER_ENTRIES_MAX = 128;
 /** Shares of what is to be copied between which the kill comes. */
 const [MIDDLE_MIN, MIDDLE_MAX] = [0.15, 0.8];
-const ARGUMENTS = ["--log-level", "info", "--dead-grace", "30s"];
+/** Longer than a restart takes. */
+const DEAD_GRACE = "30s";
 
 beforeAll(ensureBuilt, 120_000);
 
 describe("A transfer that is interrupted by SIGKILL", () => {
   test("goes on where it was when a sending node is killed and comes back", async () => {
-    await withKeys(3, async ({ cluster, reader }) => {
+    await withKeys(3, {}, async ({ cluster, reader }) => {
       const adding = cluster.add();
       const atKill = await untilMiddle(cluster, "node-4", (3 / 4) * KEYS);
 
@@ -45,7 +46,7 @@ describe("A transfer that is interrupted by SIGKILL", () => {
   }, 180_000);
 
   test("starts anew for a joining node that is killed, and costs the others nothing", async () => {
-    await withKeys(3, async ({ cluster, reader }) => {
+    await withKeys(3, {}, async ({ cluster, reader }) => {
       const before = await cluster.statuses();
       const adding = cluster.add().catch(() => undefined);
       const atKill = await untilMiddle(cluster, "node-4", (3 / 4) * KEYS);
@@ -67,7 +68,7 @@ describe("A transfer that is interrupted by SIGKILL", () => {
   }, 180_000);
 
   test("goes on for the other receivers when one of them is killed while a node leaves", async () => {
-    await withKeys(4, async ({ cluster, reader }) => {
+    await withKeys(4, {}, async ({ cluster, reader }) => {
       const before = await cluster.statuses();
       const leaving = cluster.remove("node-4");
       const atKill = await untilMiddle(cluster, "node-2", KEYS / 4, before);
@@ -91,7 +92,8 @@ describe("A transfer that is interrupted by SIGKILL", () => {
   }, 180_000);
 
   test("goes on from the other replicas when the node that leaves is killed", async () => {
-    await withKeys(4, async ({ cluster, reader }) => {
+    const deadGrace = "8s";
+    await withKeys(4, { deadGrace }, async ({ cluster, reader }) => {
       const before = await cluster.statuses();
       const { address } = cluster.nodes().find(({ name }) => name === "node-4")!;
       await sendCommand(address, { command: "leave", member: "node-4" });
@@ -118,8 +120,13 @@ interface Session {
 }
 
 /** A cluster that holds the keys while somebody reads them. */
-async function withKeys(nodes: number, use: (session: Session) => Promise<void>): Promise<void> {
-  const options = { nodes, nodeArguments: ARGUMENTS, client: { timeout: 10_000 } };
+async function withKeys(
+  nodes: number,
+  { deadGrace = DEAD_GRACE }: { readonly deadGrace?: string },
+  use: (session: Session) => Promise<void>,
+): Promise<void> {
+  const nodeArguments = ["--log-level", "info", "--dead-grace", deadGrace];
+  const options = { nodes, nodeArguments, client: { timeout: 10_000 } };
   await withLocalSession(options, async ({ cluster, cache }) => {
     await cluster.untilSafe();
     await fill(cache);
