@@ -316,15 +316,16 @@ export class Cache {
         "write",
         list.map(({ key }) => key),
       );
-    const requests = list.map((entry, index) => {
+    // Of a key that comes twice the last value is stored: the two writes might change places.
+    const requests = new Map<string, CallRequest>();
+    for (const [index, { key, value, ttl }] of list.entries()) {
       try {
-        const change = this.#setChange(entry.value, { ttl: entry.ttl ?? given.ttl });
-        return this.#writeRequest(entry.key, change, given);
+        requests.set(key, this.#writeRequest(key, this.#setChange(value, { ttl: ttl ?? given.ttl }), given));
       } catch (error) {
         throw error instanceof CacheError ? atIndex(error, "entries", index) : error;
       }
-    });
-    await this.#writeMany(requests, given);
+    }
+    await this.#writeMany([...requests.values()], given);
   }
 
   /**

@@ -401,7 +401,9 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #queuedTooLong(call: Call, now: Now, out: ClientEffect[]): void {
     const link = call.queuedOn;
     if (link === undefined) return;
-    if (link.lastHeardMs > call.queuedMs) {
+    // Heartbeats come through where calls do not.
+    const mayLeave = call.target === "" && this.#links.isSpared(link, now.monoMs);
+    if (link.lastHeardMs > call.queuedMs && !mayLeave) {
       call.queuedMs = now.monoMs;
       this.#arm(call, now.monoMs + this.#tryMs(link, call));
       return;
@@ -425,6 +427,9 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     // When this process stood still, the answer may lie unread.
     if (attempt.sentMs > this.#stalledMs && isFaultOfNode(attempt))
       link.slowness.missed(attempt.sentMs, now.monoMs);
+    if (link.queue.size > 0 && this.#links.isSpared(link, now.monoMs)) {
+      for (const waiting of link.queue.takeAll()) this.#attempt(waiting, now, out);
+    }
     link.window.timedOut(attempt.sentMs, now.monoMs);
     if (this.#budget.take(now.monoMs)) this.#attempt(call, now, out);
     else this.#arm(call, now.monoMs + BUDGET_RETRY_MS);
@@ -492,6 +497,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     call.lastFailure = failure;
+    call.refusedBy = "";
     // An older try's failure changes nothing while a newer one is under way.
     if (call.current === attempt) this.#attempt(call, now, out);
   }
@@ -515,7 +521,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #retryLater(call: Call, link: NodeLink, retryAfterMs: number, now: Now, out: ClientEffect[]): void {
     // Half to one and a half of the pause: those that were refused together do not come back together.
     const atMs = now.monoMs + retryAfterMs * (0.5 + this.#prng.float());
-    const isAllowed = this.#budget.take(now.monoMs) || call.isPatient;
+    const isAllowed = call.isPatient || this.#budget.take(now.monoMs);
     if (atMs >= call.deadlineMs || !isAllowed) {
       this.#settle(call, call.overloaded(link.address, retryAfterMs), now, out);
       return;

@@ -110,12 +110,14 @@ export async function* scanKeys(
   driver: ClientDriver,
   options: ScanOptions,
 ): AsyncGenerator<readonly string[]> {
+  const firstMs = driver.nowMs() + options.timeoutMs;
+  await firstRing(driver, { deadlineMs: firstMs, signal: options.signal });
+  await firstLinks(driver, firstMs);
   let deadlineMs = driver.nowMs() + options.timeoutMs;
-  await firstRing(driver, { deadlineMs, signal: options.signal });
-  await firstLinks(driver, deadlineMs);
   const walk = new SlotWalk(driver.core);
   for (let question = walk.question; question !== undefined; question = walk.question) {
     try {
+      checkConnected(driver, question);
       const page = await scanPage(driver, question, { deadlineMs, options });
       walk.answered(page);
       if (page.keys.length > 0) yield page.keys;
@@ -152,6 +154,11 @@ async function firstLinks(driver: ClientDriver, deadlineMs: number): Promise<voi
         liveness === "alive" && isInRing(ringState) && !core.isConnected(address),
     );
   while (driver.nowMs() < untilMs && isMissing()) await pause(LOOK_MS);
+}
+
+/** A question for one node would wait for it until the deadline, and others may be asked. @throws {CacheError} ERR_UNREACHABLE */
+function checkConnected({ core }: ClientDriver, { address }: SlotQuestion): void {
+  if (!core.isConnected(address)) throw new CacheError("ERR_UNREACHABLE", `${address} is not connected`);
 }
 
 async function scanPage(

@@ -164,8 +164,14 @@ function rebuild(value: unknown): unknown {
   if (!isContainer(subject)) return subject;
   if (Array.isArray(subject)) return Array.from(subject, rebuild);
   if (subject instanceof Set) return new Set([...subject].map(rebuild));
-  if (subject instanceof Error) return subject;
+  if (subject instanceof Error) return subject.cause === undefined ? subject : withCauseRebuilt(subject);
   return Object.fromEntries(Object.entries(subject).map(([key, part]) => [key, rebuild(part)]));
+}
+
+function withCauseRebuilt({ name, message, cause }: Error): Error {
+  const copy = new Error(message, { cause: rebuild(cause) });
+  copy.name = name;
+  return copy;
 }
 
 function tooLarge(bytes: number, bytesMax: number): CacheError {

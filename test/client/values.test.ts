@@ -268,6 +268,13 @@ describe("decodeValue on hostile bytes", () => {
     );
   });
 
+  test("encodeValue keeps a Map, and a negative zero, in the cause of an error", () => {
+    const cause = { seen: new Map([["a", 1]]), zero: -0 };
+    const { format, bytes } = encodeValue([new Error("no", { cause })], 1_000);
+
+    expect((decodeValue(format, bytes) as Error[])[0]!.cause).toStrictEqual(cause);
+  });
+
   test("decodeValue survives the corruption of an honest value at every byte", () => {
     const { bytes } = encodeValue(
       { m: new Map([["a", new Set([1n, -0])]]), d: new Date(), t: new Float32Array(2) },
