@@ -377,13 +377,13 @@ export class NodeCore implements Machine<Input, Effect> {
   #ringChanged(ring: Ring, previous: Ring | undefined, now: Now): void {
     const { self, isFounder } = this.#cluster;
     const isChange = previous !== undefined;
-    const gained = this.#slots.adopt(ring, self, isFounder && !isChange, isChange);
-    for (const slot of gained) if (!this.#fill.keepsFor(ring, slot)) this.#store.drop(slot);
+    const added = this.#slots.adopt(ring, self, isFounder && !isChange, isChange);
+    for (const slot of added) if (!this.#fill.keepsFor(ring, slot)) this.#store.drop(slot);
     this.#outbox.event({
       type: "ringChanged",
       ringId: ring.id,
       members: ring.members.length,
-      slotsGained: gained.length,
+      slotsGained: this.#slots.gainedCount,
       slotsLost: isChange ? this.#slots.lostCount : 0,
     });
     if (isChange) {

@@ -601,9 +601,9 @@ export class Membership {
     return hasContacts ? this.#contacts.healDeadlineMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Only who is active in the ring looks, once somebody has been dead for the grace. */
+  /** Only who is in the ring looks, once somebody has been dead for the grace. */
   #evictionDeadlineMs(): number {
-    if (this.self.ringState !== "active") return Number.POSITIVE_INFINITY;
+    if (!isInRing(this.self.ringState)) return Number.POSITIVE_INFINITY;
     let firstMs = Number.POSITIVE_INFINITY;
     for (const { record, livenessSinceMs } of this.#table.deadPeers()) {
       if (isInRing(record.ringState)) firstMs = Math.min(firstMs, livenessSinceMs);

@@ -44,6 +44,7 @@ export class SlotStates {
   readonly #gained = new Uint8Array(SLOT_COUNT);
   #warmingCount = 0;
   #doubtfulCount = 0;
+  #gainedCount = 0;
   #lostCount = 0;
 
   get warmingCount(): number {
@@ -52,6 +53,11 @@ export class SlotStates {
 
   get doubtfulCount(): number {
     return this.#doubtfulCount;
+  }
+
+  /** Slots that the present ring gave to this node, to be filled. */
+  get gainedCount(): number {
+    return this.#gainedCount;
   }
 
   /** Slots that the present ring took from this node, where they had counted. */
@@ -118,11 +124,12 @@ export class SlotStates {
 
   /**
    * Moves every slot to its state under the next ring. `isFounding`: there is nobody to copy from, new slots count at once.
-   * `isChange`: this node knew a ring before, and what it gains it never lost ({@link isNewcomer}). Returns the slots that are warming now
-   * and were not before.
+   * `isChange`: this node knew a ring before, and what it gains it never lost ({@link isNewcomer}). Returns the slots that are new here: of
+   * those that come back while this node is a source of them it holds what others may lack.
    */
   adopt(ring: Ring, self: MemberId, isFounding: boolean, isChange = false): readonly Slot[] {
-    const gained: Slot[] = [];
+    const added: Slot[] = [];
+    this.#gainedCount = 0;
     this.#lostCount = 0;
     for (let index = 0; index < SLOT_COUNT; index++) {
       const slot = index as Slot;
@@ -134,7 +141,9 @@ export class SlotStates {
         if (state === COUNTED || state === WARMING) continue;
         this.#set(slot, isFounding ? COUNTED : WARMING);
         this.#gained[slot] = Number(isChange);
-        if (!isFounding) gained.push(slot);
+        if (isFounding) continue;
+        this.#gainedCount++;
+        if (state !== FORMER) added.push(slot);
       } else if (isLost) {
         this.#set(slot, FORMER);
         this.#lostCount++;
@@ -142,7 +151,7 @@ export class SlotStates {
         this.#set(slot, NONE);
       }
     }
-    return gained;
+    return added;
   }
 
   /** This node is a replica of nothing any more. */
