@@ -14,7 +14,7 @@ import type { ClearReplica, ClearReplicaReply, ClearRequest } from "../messages.
 import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
 import { ASK_AGAIN_MS } from "./gather.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
-import { EVERYBODY_MS, isTooLate, knownBegunAt } from "./write-task.ts";
+import { EVERYBODY_MS, FIRST_REPLICA_MS, isTooLate, knownBegunAt } from "./write-task.ts";
 
 /** Calls `done` exactly once: true when all slots are cleared on a majority. Goes on for a while to see to the remaining replicas. */
 export class ClearTask implements Task {
@@ -162,6 +162,10 @@ export class ClearTask implements Task {
         this.ringChanged(now);
         return;
       }
+      if (this.#waitsForFirst(now)) {
+        this.#context.wake(this, this.#sentMs + FIRST_REPLICA_MS);
+        return;
+      }
       this.#isAnswered = true;
       this.#done(true, now);
     }
@@ -175,6 +179,16 @@ export class ClearTask implements Task {
   #waitsForEverybody(now: Now): boolean {
     const isRepeat = this.#version === 0 && this.#request.attempt > 1;
     return isRepeat && this.#waiting.size > 0 && now.monoMs < this.#sentMs + EVERYBODY_MS;
+  }
+
+  /** As with writes: each slot's first replica, which may answer alone, gets a moment. */
+  #waitsForFirst(now: Now): boolean {
+    if (this.#waiting.size === 0 || now.monoMs >= this.#sentMs + FIRST_REPLICA_MS) return false;
+    const { ring } = this.#context.view;
+    return this.#request.slots.some((slot) => {
+      const first = ring?.ownerOf(slot);
+      return first !== undefined && this.#waiting.has(first);
+    });
   }
 
   #hasQuorum(): boolean {

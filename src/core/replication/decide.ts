@@ -119,9 +119,19 @@ export function numberIn(entry: Entry): number | undefined {
   return format === VALUE_FORMAT.number || String(number) === text ? number : undefined;
 }
 
-/** What the operation that wrote `entry` answered its caller. */
-export function outcomeOf(change: Change, entry: Entry): Outcome {
-  return change.type === "increment" ? (numberIn(entry) ?? 0) : true;
+/** The `format` of a tombstone whose delete found nothing: its repeats say so again. */
+export const FOUND_NOTHING: ValueFormat = 1;
+
+/** What replicas remember of an operation, to answer its repeats with: an increment's number, {@link FOUND_NOTHING}, or 0. */
+export function rememberedOf(entry: Entry): number {
+  return entry.value === undefined ? entry.format : (numberIn(entry) ?? 0);
+}
+
+/** What an operation answered of which this is remembered, by one replica or another. Whoever has seen its value expire says 0. */
+export function outcomeOf(change: Change, remembered: readonly number[]): Outcome {
+  const number = remembered.find((each) => each !== 0) ?? 0;
+  if (change.type === "increment") return number;
+  return change.type !== "delete" || number !== FOUND_NOTHING;
 }
 
 function asciiBytes(text: string): Uint8Array {

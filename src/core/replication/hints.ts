@@ -300,7 +300,8 @@ export class Hints {
   }
 
   #expire(member: MemberId, target: Target, now: Now): void {
-    const isTold = target.toldMs > target.overflowMs;
+    // What it was told may have been lost with its link.
+    const isTold = target.toldMs > target.overflowMs && this.#view.isUsable(member);
     if (isTold && now.monoMs - target.overflowMs > this.#options.hintWindowMs) target.slotsToSync.clear();
     // Insertion order is age order: the first young hint ends the search.
     for (const hint of target.hints.values()) {

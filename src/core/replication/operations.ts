@@ -21,7 +21,7 @@ export interface KnownOperation {
   /** The version stored here, 0 when only the fence is known; and the latest attempt that wrote it. */
   readonly version: number;
   readonly attempt: number;
-  /** The number an increment answered; 0 for everything else. */
+  /** What its repeats are answered with (`rememberedOf` in decide.ts). */
   readonly number: number;
 }
 
@@ -94,7 +94,8 @@ export class OperationTable {
       ? Math.max(this.#records[at + ATTEMPT]!, stored.attempt)
       : stored.attempt;
     this.#records[at + VERSION] = stored.version;
-    this.#records[at + NUMBER] = stored.number;
+    // What has expired meanwhile comes without its number.
+    if (!isSame || stored.number !== 0) this.#records[at + NUMBER] = stored.number;
   }
 
   #raiseFence(at: number, attempt: number): void {

@@ -31,7 +31,7 @@ import { compareVersions } from "../store/entry.ts";
 import type { EntryHead, Store } from "../store/store.ts";
 import { type HybridClock, isTooFarAhead, stampOf } from "./clock.ts";
 import type { ClusterView } from "./cluster-view.ts";
-import { numberIn } from "./decide.ts";
+import { rememberedOf } from "./decide.ts";
 import type { KnownOperation, OperationTable } from "./operations.ts";
 import type { Outbox } from "./outbox.ts";
 import type { SlotStates } from "./slot-states.ts";
@@ -100,6 +100,11 @@ export class Replica {
     return this.#parts.operations.find(opClient, opSeq).version > 0;
   }
 
+  /** What this replica remembers of the operation, to answer its repeats with. */
+  remembered(opClient: number, opSeq: number): number {
+    return this.#parts.operations.find(opClient, opSeq).number;
+  }
+
   /** Whether a later attempt of the operation that wrote it completed under another version, as far as this replica knows. */
   isDead(entry: Entry): boolean {
     return isDead(entry, this.#parts.operations.find(entry.opClient, entry.opSeq));
@@ -123,7 +128,7 @@ export class Replica {
       const isKnown = request.purpose === "client" && wasStored(entry, operations.find(opClient, opSeq));
       if (!isKnown) return { ...reply, status: "newer", heldVersion: merged.heldVersion };
     }
-    operations.record(opClient, opSeq, { version, attempt, number: numberIn(entry) ?? 0 });
+    operations.record(opClient, opSeq, { version, attempt, number: rememberedOf(entry) });
     return reply;
   }
 

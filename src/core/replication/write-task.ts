@@ -22,7 +22,7 @@ import type { Entry, Outcome, Replicate, ReplicateReply, WriteRequest } from "..
 import { compareVersions, isLive } from "../store/entry.ts";
 import { wallMsOf } from "./clock.ts";
 import { majorityOf } from "./cluster-view.ts";
-import { type Decision, decide, needsCurrent, outcomeOf } from "./decide.ts";
+import { type Decision, decide, FOUND_NOTHING, needsCurrent, outcomeOf, rememberedOf } from "./decide.ts";
 import { type Answer, askAgainMs, Gather, type GatherResult, newestOf } from "./gather.ts";
 import { MemberSet } from "./member-set.ts";
 import { NO_OPERATION } from "./operations.ts";
@@ -36,7 +36,7 @@ const ISSUES_MAX = 16;
 export const EVERYBODY_MS = 20;
 
 /** Longest wait for the first replica when enough others have the write; well within the time a caller gives one try. */
-const FIRST_REPLICA_MS = 50;
+export const FIRST_REPLICA_MS = 50;
 
 /** How long ago a write is taken to have begun when its client's clock is not known yet. */
 const BEGUN_MS_MAX = 2_000;
@@ -197,7 +197,9 @@ export class WriteTask implements Task {
         this.#list = this.#context.view.ring?.preferenceList(this.#slot) ?? [];
         for (const set of [this.#counted, this.#uncounted, this.#waiting, this.#again]) set.clear();
         this.#tellNewcomers();
-        this.#succeed(outcomeOf(this.#request.change, result.entry!), at);
+        const { change, opClient, opSeq } = this.#request;
+        const remembered = [rememberedOf(result.entry!), this.#context.replica.remembered(opClient, opSeq)];
+        this.#succeed(outcomeOf(change, remembered), at);
       } else if (this.#askedRingId !== this.#context.view.ring?.id) {
         // Another attempt may have been made meanwhile. It has shut out this one where the ring before had its replicas, and nowhere else.
         this.#ask(at);
@@ -246,15 +248,15 @@ export class WriteTask implements Task {
     this.#askedRingId = this.#context.view.ring?.id;
     this.#observe(result.answers, now);
     const { newest, answers } = result;
+    const isKnowing = ({ reply }: Answer) => reply.known !== undefined || this.#isOwn(reply.entry);
+    const knownBy = [...answers, ...result.formers].filter(isKnowing);
     if (newest !== undefined && this.#isOwn(newest)) {
       if (this.#mustDecideAnew(result, newest, now)) this.#decideAnew(result, askedAll, now);
       else if (this.#leftNewerBehind(newest)) this.#failMaybe("Another attempt of this write was first", now);
-      else this.#complete(newest, now);
+      else this.#complete(newest, knownBy, now);
       return;
     }
-    const isKnowing = ({ reply }: Answer) => reply.known !== undefined || this.#isOwn(reply.entry);
     const countedBy = answers.filter((answer) => answer.reply.counts && isKnowing(answer)).length;
-    const knownBy = [...answers, ...result.formers].filter(isKnowing);
     const replicas = this.#context.view.ring?.preferenceList(this.#slot).length ?? 0;
     if (countedBy >= majorityOf(replicas)) {
       this.#context.outbox.event({ type: "writeDeduplicated" });
@@ -292,14 +294,13 @@ export class WriteTask implements Task {
     return this.#mayHold.values().some((member) => !answered.has(member));
   }
 
-  /** What the write, stored by a majority and overwritten since, answered. */
+  /** What the write answered, as those say who know it. */
   #outcomeKnownBy(answers: readonly Answer[]): Outcome {
-    if (this.#request.change.type !== "increment") return true;
-    for (const { reply } of answers) {
-      if (this.#isOwn(reply.entry)) return outcomeOf(this.#request.change, reply.entry!);
-      if (typeof reply.known?.outcome === "number") return reply.known.outcome;
-    }
-    return 0;
+    const remembered = answers.map(({ reply }) => {
+      const own = reply.entry !== undefined && this.#isOwn(reply.entry) ? rememberedOf(reply.entry) : 0;
+      return own !== 0 ? own : Number(reply.known?.outcome ?? 0);
+    });
+    return outcomeOf(this.#request.change, remembered);
   }
 
   #observe(answers: readonly Answer[], now: Now): void {
@@ -390,10 +391,10 @@ export class WriteTask implements Task {
   }
 
   /** Finishes an earlier attempt under its own version. */
-  #complete(entry: Entry, now: Now): void {
+  #complete(entry: Entry, knownBy: readonly Answer[], now: Now): void {
     this.#context.outbox.event({ type: "writeDeduplicated" });
     this.#mayBeApplied = true;
-    this.#outcome = outcomeOf(this.#request.change, entry);
+    this.#outcome = this.#outcomeKnownBy(knownBy);
     this.#isCompletion = true;
     this.#issue({ ...entry, opAttempt: this.#request.attempt }, entry.version, now);
   }
@@ -406,8 +407,7 @@ export class WriteTask implements Task {
     const { change, key, opClient, opSeq, attempt } = this.#request;
     const decision = decide(change, liveOf(held, now), now.wallMs);
     if (decision.type !== "write") {
-      // By another node's clock it may have a moment to live.
-      if (change.type === "delete" && held?.value !== undefined) this.#markDeleted(held.version, now);
+      if (change.type === "delete" && this.#mayBeElsewhere(held)) this.#markDeleted(held?.version ?? 0, now);
       else this.#keep(decision, held, now);
       return;
     }
@@ -422,6 +422,15 @@ export class WriteTask implements Task {
     this.#outcome = decision.outcome;
     const entry = { key, version, origin, expiresAt, format, value, opClient, opSeq, opAttempt: attempt };
     this.#issue(entry, needsCurrent(change) ? (held?.version ?? 0) : version - 1, now);
+  }
+
+  /**
+   * Whether another replica may have what a delete has not found here: by its clock, what has expired may have a moment to live; and of others
+   * an asynchronous delete knows only that this node has never held, or has forgotten, anything in the slot.
+   */
+  #mayBeElsewhere(held: Entry | undefined): boolean {
+    if (this.#request.write !== "async") return held?.value !== undefined;
+    return held !== undefined || this.#context.store.floor(this.#slot) > 0;
   }
 
   /** Nothing is to be written. */
@@ -466,8 +475,17 @@ export class WriteTask implements Task {
     this.#base = undefined;
     this.#outcome = false;
     const version = this.#nextVersion(now);
-    const tombstone = { key, version, origin, expiresAt: 0, format: 0, value: undefined } as const;
-    this.#issue({ ...tombstone, opClient, opSeq, opAttempt: attempt }, over, now);
+    const tombstone = {
+      key,
+      version,
+      origin,
+      expiresAt: 0,
+      format: FOUND_NOTHING,
+      value: undefined,
+    } as const;
+    // An asynchronous one has asked nobody what is there: it goes over all that is older.
+    const isBlind = this.#request.write === "async";
+    this.#issue({ ...tombstone, opClient, opSeq, opAttempt: attempt }, isBlind ? version - 1 : over, now);
   }
 
   // ---- replicate

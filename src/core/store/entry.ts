@@ -45,14 +45,14 @@ export function headOf(entry: Entry): EntryHead {
   };
 }
 
-/** The same version of the same key as a tombstone: without its bytes, and with no expiry of its own. */
+/** The same version of the same key as a tombstone: without its bytes, and with no expiry of its own. A delete's keeps what its format says. */
 export function tombstoneOf(entry: Entry): Entry {
   return {
     key: entry.key,
     version: entry.version,
     origin: entry.origin,
     expiresAt: 0,
-    format: 0,
+    format: entry.value === undefined ? entry.format : 0,
     value: undefined,
     opClient: entry.opClient,
     opSeq: entry.opSeq,

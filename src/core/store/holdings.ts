@@ -154,7 +154,8 @@ export class Holdings {
 
   /** What the value would be as a tombstone: its bytes are not touched. */
   tombstoneOf(ref: number): Entry {
-    return asTombstone(readEntry(this.log.wordsOf(ref), this.log.wordOf(ref), this.keyOf(ref), undefined));
+    const entry = readEntry(this.log.wordsOf(ref), this.log.wordOf(ref), this.keyOf(ref), undefined);
+    return { ...asTombstone(entry), format: 0 };
   }
 
   #assemble(words: Int32Array, at: number): Uint8Array {

@@ -133,8 +133,9 @@ describe("ClearTask", () => {
       const trio = new Trio(hashes);
       trio.write("k", setTo("v"));
       trio.lost.add("c");
-      expect(trio.reply(trio.clear("k"))).toMatchObject({ kind: "cleared" });
+      const id = trio.clear("k");
       trio.run(300);
+      expect(trio.reply(id)).toMatchObject({ kind: "cleared" });
       trio.lost.clear();
       expect(trio.entryIn("c", "k")).toBeDefined();
       abandon(trio, (late) => {

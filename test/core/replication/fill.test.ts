@@ -26,7 +26,7 @@ function makeFill() {
   const a = nodes.get("a")!;
   const fill = new Fill({
     ...a,
-    leftGraceMs: 60_000,
+    leftGraceMs: 6_000,
     isServing: () => false,
     lags: () => {},
     isDead: () => false,
@@ -256,9 +256,9 @@ describe("Fill", () => {
     slots.adopt(ring, SELF, false, true);
     fill.restart(ringOf(["b", "c", "d"]), now());
 
-    run(500);
+    run(50);
     expect(slots.counts(SLOT)).toBe(false);
-    run(120);
+    run(12);
     expect(slots.counts(SLOT)).toBe(true);
 
     settle(node("c"));
