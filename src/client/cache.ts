@@ -296,8 +296,8 @@ export class Cache {
   }
 
   /**
-   * Stores many values. Not a transaction: when it rejects, with the first error, some may have been stored; `details` says how many
-   * have failed.
+   * Stores many values; of a key that comes twice, the last. Not a transaction: when it rejects, with the first error, some may have been
+   * stored; `details` says how many have failed.
    *
    * @example
    * ```ts
