@@ -6,7 +6,7 @@ import { type RunResult, runOnce } from "./run-seed.ts";
 import { scenarioNamed } from "./scenarios/index.ts";
 
 /** A broken variant that survives this many seeds shows that the checkers do not see it. */
-const SEEDS_MAX = 20;
+const SEEDS_MAX = 40;
 
 let hashes: Hashes;
 
