@@ -5,8 +5,8 @@
 // 2. At least three members (all that are alive, where they are fewer) hold it dead in its present incarnation. A member
 //    counts as such a witness when it said so itself: as the accuser in an update, or in a full sync. Who is missing is asked.
 // 3. A strict majority of the ring is alive and answers now, this node being in it: a minority never evicts, and a 2|2 split neither.
-// 4. This node is the lowest id of those alive and `active`, or of all that are alive where none is. The next in line takes over after 10 s, and so on, in case the
-//    first does not see what it should.
+// 4. This node is the lowest id of those alive and `active`, or of all that are alive where none is. The next in line takes
+//    over after 10 s, and so on, in case the first does not see what it should.
 // 5. The last eviction is `evictionSpacingMs` ago, and within 10 minutes at most a third of the ring's weight goes (one
 //    member always may): when more is lost, a human should look before the rest is loaded with it.
 //

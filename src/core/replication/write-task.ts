@@ -203,18 +203,11 @@ export class WriteTask implements Task {
       } else if (this.#askedRingId !== this.#context.view.ring?.id) {
         // Another attempt may have been made meanwhile. It has shut out this one where the ring before had its replicas, and nowhere else.
         this.#ask(at);
-      } else if (mode === "quorum" && this.#request.change.type === "delete" && this.#mayCome(result.entry)) {
-        this.#markDeleted(result.entry?.version ?? 0, at);
       } else {
         this.#decide(result.entry, at);
       }
     };
     new ReadTask(this.#context, request, decideOn).start(now);
-  }
-
-  /** Whether there is nothing to be deleted, and somebody holds something, or cannot be asked. */
-  #mayCome(newest: Entry | undefined): boolean {
-    return isNothing(newest) || (newest?.value === undefined && !this.#isNoValueHeld);
   }
 
   /**
@@ -425,12 +418,13 @@ export class WriteTask implements Task {
   }
 
   /**
-   * Whether another replica may have what a delete has not found here: by its clock, what has expired may have a moment to live; and of others
-   * an asynchronous delete knows only that this node has never held, or has forgotten, anything in the slot.
+   * Whether another replica may have what a delete has not found: somebody holds something or cannot be asked, or what has expired has a
+   * moment to live by another clock. Of others an asynchronous delete knows only whether this node has ever forgotten anything in the slot.
    */
   #mayBeElsewhere(held: Entry | undefined): boolean {
-    if (this.#request.write !== "async") return held?.value !== undefined;
-    return held !== undefined || this.#context.store.floor(this.#slot) > 0;
+    if (this.#request.write === "async")
+      return held !== undefined || this.#context.store.floor(this.#slot) > 0;
+    return isNothing(held) || held?.value !== undefined || !this.#isNoValueHeld;
   }
 
   /** Nothing is to be written. */
