@@ -4,11 +4,12 @@
 // 1. Replies leave in the order of their requests.
 // 2. A request starts when those before it have ended, except that requests on keys may run beside others on other keys: what
 //    one connection sees is as if they ran one after the other, and a pipeline waits for the cluster once and not once per request.
-// 3. At most `RUNNING_MAX` requests run, and fewer where replies are large; no further one is parsed before there is room, and the socket is not read while what was read
-//    waits. So what a connection holds is bounded, whatever it sends.
+// 3. At most `RUNNING_MAX` requests run, and fewer where replies are large; no further one is parsed before there is room, and the
+//    socket is not read while what was read waits. So what a connection holds is bounded, whatever it sends.
 // 4. Requests are not started while the client does not read its replies; pushes to one that does not read close it.
 
 import type { Socket } from "node:net";
+import { ignoreError } from "../../io/ignored-error.ts";
 import { type Access, OPEN_ACCESS } from "../../io/link.ts";
 import { objectionTo } from "./access.ts";
 import { Call, type CallListener } from "./call.ts";
@@ -131,8 +132,7 @@ export class Connection implements Session, CallListener {
       this.wake();
     });
     socket.on("drain", () => this.wake());
-    // What went wrong with a connection is its own end and nothing more.
-    socket.on("error", () => {});
+    socket.on("error", ignoreError);
     socket.on("close", () => this.#closed());
   }
 

@@ -16,6 +16,7 @@ import type { Input } from "../../core/machine.ts";
 import type { ClientReply, DoorMessage, ReadMode, WriteMode } from "../../core/messages.ts";
 import type { ClusterView } from "../../core/replication/cluster-view.ts";
 import type { NodeStatus } from "../../core/status.ts";
+import { ignoreError } from "../../io/ignored-error.ts";
 import type { Access } from "../../io/link.ts";
 import type { ConnectionGate } from "../connection-gate.ts";
 import type { Credentials } from "../credentials.ts";
@@ -257,7 +258,7 @@ export class RedisDoor {
   #accept(socket: Socket): void {
     if (this.#isDraining || this.#connections.size >= this.#options.connectionsMax) {
       this.#counters.rejectedTotal++;
-      socket.on("error", () => {});
+      socket.on("error", ignoreError);
       socket.end("-ERR max number of clients reached\r\n");
       socket.setTimeout(1_000, () => socket.destroy());
       return;
