@@ -40,24 +40,7 @@ test("ClientCore lets a bulk call that is refused take no tokens from calls that
           ? undefined
           : 0;
   }
-  const change = {
-    type: "set",
-    value: new Uint8Array(3),
-    format: 2,
-    ttlMs: 0,
-    condition: "none",
-    ifVersion: 0,
-  } as const;
-  for (const [index, key] of bulkKeys.entries()) {
-    const request = { kind: "write", key, change } as const;
-    harness.feed({
-      kind: "call",
-      callId: 100_000 + index,
-      request,
-      deadlineMs: harness.nowMs + 10_000,
-      isPatient: true,
-    });
-  }
+  for (const key of bulkKeys) harness.set(key, 10_000, { isPatient: true });
   harness.advance(1_000);
 
   const singles = singleKeys.map((key) => harness.get(key, 1_000));
@@ -83,10 +66,9 @@ test.each([
   const own = keys.filter((key) => harness.replicasOf(key)[0] === slow);
   slow.answer = () => undefined;
   const value = new Uint8Array(1024 * 1024);
-  const change = { type: "set", value, format: 2, ttlMs: 0, condition: "none", ifVersion: 0 } as const;
 
   const calls = Array.from({ length: 100 }, (_, index) =>
-    harness.call({ kind: "write", key: own[index % own.length]!, change }, 3_000),
+    harness.set(own[index % own.length]!, 3_000, { value }),
   );
   harness.advance(3_100);
 

@@ -118,9 +118,9 @@ export class Harness {
     return slotList.map((id) => this.node(id));
   }
 
-  call(request: CallRequest, timeoutMs = 1_000): number {
+  call(request: CallRequest, timeoutMs = 1_000, isPatient = false): number {
     const callId = ++this.#callId;
-    this.feed({ kind: "call", callId, request, deadlineMs: this.nowMs + timeoutMs });
+    this.feed({ kind: "call", callId, request, deadlineMs: this.nowMs + timeoutMs, isPatient });
     return callId;
   }
 
@@ -128,16 +128,13 @@ export class Harness {
     return this.call({ kind: "get", key, want: "value" }, timeoutMs);
   }
 
-  set(key: string, timeoutMs?: number): number {
-    const change = {
-      type: "set",
-      value: new Uint8Array(3),
-      format: 2,
-      ttlMs: 0,
-      condition: "none",
-      ifVersion: 0,
-    } as const;
-    return this.call({ kind: "write", key, change }, timeoutMs);
+  set(
+    key: string,
+    timeoutMs?: number,
+    { value = new Uint8Array(3), isPatient = false }: { value?: Uint8Array; isPatient?: boolean } = {},
+  ): number {
+    const change = { type: "set", value, format: 2, ttlMs: 0, condition: "none", ifVersion: 0 } as const;
+    return this.call({ kind: "write", key, change }, timeoutMs, isPatient);
   }
 
   result(callId: number): CallReply | CacheError | undefined {

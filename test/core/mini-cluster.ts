@@ -10,6 +10,7 @@ import type { ClientReply, ClientRequest } from "../../src/core/messages.ts";
 import { NodeCore } from "../../src/core/node-core.ts";
 import { type NodeCoreInput, resolveNodeCoreOptions } from "../../src/core/options.ts";
 import { SegmentStore } from "../../src/core/store/segment-store.ts";
+import { FIRST_TRY } from "../first-try.ts";
 
 const DELAY_MS = 1;
 const WALL_MS = 1_800_000_000_000;
@@ -38,6 +39,7 @@ export class MiniCluster {
   #order = 0;
   #generation = WALL_MS;
   #lastId = 0;
+  #lastSeq = 0;
   /** Messages for which this is true are lost. */
   isLost: (from: string, to: string, kind: string) => boolean = () => false;
 
@@ -47,6 +49,27 @@ export class MiniCluster {
 
   get now(): Now {
     return { monoMs: this.#nowMs, wallMs: WALL_MS + this.#nowMs };
+  }
+
+  /** Nodes of these names that have settled on one ring. */
+  static settled(hashes: Hashes, names: readonly string[], over: Partial<NodeCoreInput> = {}): MiniCluster {
+    const cluster = new MiniCluster(hashes);
+    for (const name of names) cluster.start(name, over);
+    cluster.runUntil(() => cluster.isSettled, 10_000);
+    return cluster;
+  }
+
+  /** Whether all nodes that are up are active, and every slot has all its copies. */
+  get isSettled(): boolean {
+    const up = [...this.nodes.values()].filter(({ isUp }) => isUp);
+    return up.every(({ core }) => {
+      const status = core.status(this.now);
+      return (
+        status.isReady &&
+        (status.isSafe || up.length === 1) &&
+        status.members.filter((m) => m.ringState === "active").length >= up.length
+      );
+    });
   }
 
   /** Starts a node; the first one founds the cluster. */
@@ -113,6 +136,22 @@ export class MiniCluster {
     const requestId = ++this.#lastId;
     this.input(id, { kind: "client", client: 1, request: { ...request, id: requestId } as ClientRequest });
     return requestId;
+  }
+
+  /** A quorum write of a text; returns the request's id. */
+  set(node: string, key: string, text: string, over: object = {}): number {
+    const value = new TextEncoder().encode(text);
+    const change = { type: "set", value, format: 1, ttlMs: 0, condition: "none", ifVersion: 0 } as const;
+    const operation = { opClient: 7, opSeq: ++this.#lastSeq, ...FIRST_TRY } as const;
+    return this.request(node, { kind: "write", key, change, write: "quorum", ...operation, ...over });
+  }
+
+  /** The text under a key, `undefined` for none, after letting time pass until it is known. */
+  get(node: string, key: string, read: "one" | "quorum" = "one", limitMs = 5_000): string | undefined {
+    const id = this.request(node, { kind: "get", key, read, want: "value", notAfter: 0 });
+    const reply = this.answer(id, limitMs);
+    if (reply.kind !== "got") throw new Error(`Unexpected ${JSON.stringify(reply)}`);
+    return reply.found ? new TextDecoder().decode(reply.value) : undefined;
   }
 
   /** The answer to a request, after letting time pass until it is there. */

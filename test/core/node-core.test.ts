@@ -5,7 +5,6 @@ import type { MemberId, Slot } from "../../src/base/ids.ts";
 import type { NodeCoreInput } from "../../src/core/options.ts";
 import { Ring, ringParameters } from "../../src/core/ring/ring.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
-import { FIRST_TRY } from "../first-try.ts";
 import { MiniCluster } from "./mini-cluster.ts";
 
 let hashes: Hashes;
@@ -17,22 +16,7 @@ beforeAll(async () => {
 const NAMES = ["n1", "n2", "n3", "n4", "n5"];
 
 function started(names: readonly string[] = NAMES, over: Partial<NodeCoreInput> = {}): MiniCluster {
-  const cluster = new MiniCluster(hashes);
-  for (const name of names) cluster.start(name, over);
-  cluster.runUntil(() => isSettled(cluster), 10_000);
-  return cluster;
-}
-
-function isSettled(cluster: MiniCluster): boolean {
-  const up = [...cluster.nodes.values()].filter(({ isUp }) => isUp);
-  return up.every(({ core }) => {
-    const status = core.status(cluster.now);
-    return (
-      status.isReady &&
-      (status.isSafe || up.length === 1) &&
-      status.members.filter((m) => m.ringState === "active").length >= up.length
-    );
-  });
+  return MiniCluster.settled(hashes, names, over);
 }
 
 function isReleased(cluster: MiniCluster, name: string): boolean {
@@ -58,37 +42,10 @@ function aboutToLeave() {
   const first = cluster.nodes.get("n1")!.core;
   const { ring } = first.view;
   const key = keyOn(cluster, ["n4", "n5"]);
-  expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+  expect(cluster.answer(cluster.set("n1", key, "old"))).toMatchObject({ kind: "written" });
   const isAway = (name: string) => name === "n4" || name === "n5";
   const isCut = (from: string, to: string) => isAway(from) !== isAway(to);
   return { cluster, first, ring: ring!, key, isAway, isCut };
-}
-
-function set(cluster: MiniCluster, node: string, key: string, text: string, over: object = {}): number {
-  const value = new TextEncoder().encode(text);
-  const change = { type: "set", value, format: 1, ttlMs: 0, condition: "none", ifVersion: 0 } as const;
-  const base = {
-    kind: "write",
-    key,
-    change,
-    write: "quorum",
-    opClient: 7,
-    opSeq: Math.floor(Math.random() * 2 ** 40),
-    ...FIRST_TRY,
-  } as const;
-  return cluster.request(node, { ...base, ...over });
-}
-
-function get(
-  cluster: MiniCluster,
-  node: string,
-  key: string,
-  read: "one" | "quorum" = "one",
-): string | undefined {
-  const id = cluster.request(node, { kind: "get", key, read, want: "value", notAfter: 0 });
-  const reply = cluster.answer(id);
-  if (reply.kind !== "got") throw new Error(`Unexpected ${JSON.stringify(reply)}`);
-  return reply.found ? new TextDecoder().decode(reply.value) : undefined;
 }
 
 describe("NodeCore", () => {
@@ -96,7 +53,7 @@ describe("NodeCore", () => {
     const cluster = new MiniCluster(hashes);
     for (const name of NAMES) cluster.start(name);
 
-    const ms = cluster.runUntil(() => isSettled(cluster), 10_000);
+    const ms = cluster.runUntil(() => cluster.isSettled, 10_000);
 
     const rings = new Set([...cluster.nodes.values()].map(({ core }) => core.status(cluster.now).ringId));
     expect(rings.size).toBe(1);
@@ -133,21 +90,21 @@ describe("NodeCore", () => {
     const cluster = started();
 
     for (const [index, writer] of NAMES.entries()) {
-      expect(cluster.answer(set(cluster, writer, `key${index}`, `value${index}`))).toMatchObject({
+      expect(cluster.answer(cluster.set(writer, `key${index}`, `value${index}`))).toMatchObject({
         kind: "written",
         outcome: true,
       });
     }
 
     for (const reader of NAMES) {
-      for (const index of NAMES.keys()) expect(get(cluster, reader, `key${index}`)).toBe(`value${index}`);
+      for (const index of NAMES.keys()) expect(cluster.get(reader, `key${index}`)).toBe(`value${index}`);
     }
   });
 
   test("an acknowledged write is on a majority of its replicas, and soon on all", () => {
     const cluster = started();
 
-    cluster.answer(set(cluster, "n1", "k", "v"));
+    cluster.answer(cluster.set("n1", "k", "v"));
     cluster.run(100);
 
     const holders = [...cluster.nodes.values()].filter(
@@ -158,27 +115,27 @@ describe("NodeCore", () => {
 
   test("one node lost: reads and writes go on at once, and it gets what it missed when it is back", () => {
     const cluster = started();
-    for (let index = 0; index < 50; index++) cluster.answer(set(cluster, "n1", `key${index}`, "before"));
+    for (let index = 0; index < 50; index++) cluster.answer(cluster.set("n1", `key${index}`, "before"));
 
     cluster.kill("n2");
     for (let index = 0; index < 50; index++) {
-      expect(cluster.answer(set(cluster, "n1", `key${index}`, "after"))).toMatchObject({ kind: "written" });
-      expect(get(cluster, "n3", `key${index}`)).toBe("after");
+      expect(cluster.answer(cluster.set("n1", `key${index}`, "after"))).toMatchObject({ kind: "written" });
+      expect(cluster.get("n3", `key${index}`)).toBe("after");
     }
     cluster.start("n2");
-    cluster.runUntil(() => isSettled(cluster), 20_000);
+    cluster.runUntil(() => cluster.isSettled, 20_000);
 
-    for (let index = 0; index < 50; index++) expect(get(cluster, "n2", `key${index}`)).toBe("after");
+    for (let index = 0; index < 50; index++) expect(cluster.get("n2", `key${index}`)).toBe("after");
   });
 
   test("a node that joins takes over its slots without a missed key", () => {
     const cluster = started();
-    for (let index = 0; index < 100; index++) cluster.answer(set(cluster, "n1", `key${index}`, "v"));
+    for (let index = 0; index < 100; index++) cluster.answer(cluster.set("n1", `key${index}`, "v"));
 
     cluster.start("n6");
-    cluster.runUntil(() => isSettled(cluster), 20_000);
+    cluster.runUntil(() => cluster.isSettled, 20_000);
 
-    for (let index = 0; index < 100; index++) expect(get(cluster, "n6", `key${index}`)).toBe("v");
+    for (let index = 0; index < 100; index++) expect(cluster.get("n6", `key${index}`)).toBe("v");
     for (let index = 0; index < 100; index++) {
       const key = `key${index}`;
       const holders = [...cluster.nodes.values()].filter(
@@ -190,20 +147,20 @@ describe("NodeCore", () => {
 
   test("a node that leaves hands its slots over and is released", () => {
     const cluster = started();
-    for (let index = 0; index < 100; index++) cluster.answer(set(cluster, "n1", `key${index}`, "v"));
+    for (let index = 0; index < 100; index++) cluster.answer(cluster.set("n1", `key${index}`, "v"));
 
     cluster.input("n3", { kind: "leave" });
     cluster.runUntil(() => isReleased(cluster, "n3"), 20_000);
     cluster.kill("n3");
     cluster.run(500);
 
-    for (let index = 0; index < 100; index++) expect(get(cluster, "n1", `key${index}`, "quorum")).toBe("v");
+    for (let index = 0; index < 100; index++) expect(cluster.get("n1", `key${index}`, "quorum")).toBe("v");
     expect(cluster.nodes.get("n1")!.core.status(cluster.now).isSafe).toBe(true);
   });
 
   test("a node that finds one that leaves dead before it hears that it has left copies nothing twice", () => {
     const cluster = started(NAMES.slice(0, 4));
-    for (let index = 0; index < 100; index++) cluster.answer(set(cluster, "n1", `key${index}`, "v"));
+    for (let index = 0; index < 100; index++) cluster.answer(cluster.set("n1", `key${index}`, "v"));
     const status = (name: string) => cluster.nodes.get(name)!.core.status(cluster.now);
     const before = status("n2");
     const seen = (name: string) => status(name).members.find(({ id }) => id === "n4")!;
@@ -227,7 +184,7 @@ describe("NodeCore", () => {
   test("the copies of a node that is gone for good are made before the ring changes, so that no slot waits for them", () => {
     const cluster = started(NAMES, { membership: { deadGraceMs: 2_000 } });
     const keys = Array.from({ length: 60 }, (_, index) => `key${index}`);
-    for (const key of keys) cluster.answer(set(cluster, "n1", key, "v"));
+    for (const key of keys) cluster.answer(cluster.set("n1", key, "v"));
     cluster.kill("n3");
 
     cluster.runUntil(() => cluster.events.some(({ event }) => event.type === "evicting"), 20_000);
@@ -249,7 +206,7 @@ describe("NodeCore", () => {
     const cluster = started([...NAMES, "n6", "n7"], { membership: { deadGraceMs: 2_000 } });
     const first = cluster.nodes.get("n1")!.core;
     const key = keyOn(cluster, ["n6", "n7"]);
-    expect(cluster.answer(set(cluster, "n1", key, "v"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n1", key, "v"))).toMatchObject({ kind: "written" });
     cluster.run(500);
     for (const name of ["n6", "n7"]) cluster.kill(name);
     cluster.request("n1", { kind: "command", command: "evict", member: "n6" });
@@ -257,9 +214,9 @@ describe("NodeCore", () => {
     const stateOf = () => first.status(cluster.now).members.find(({ id }) => id === self)!.ringState;
 
     cluster.runUntil(() => stateOf() === "evicted", 60_000);
-    cluster.runUntil(() => isSettled(cluster), 10_000);
+    cluster.runUntil(() => cluster.isSettled, 10_000);
 
-    expect(get(cluster, "n1", key, "quorum")).toBe("v");
+    expect(cluster.get("n1", key, "quorum")).toBe("v");
   });
 
   test("nodes that start at once join in few changes of the ring", () => {
@@ -292,7 +249,7 @@ describe("NodeCore", () => {
     for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
     cluster.run(2);
     cluster.isLost = isCut;
-    expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n4", key, "new"))).toMatchObject({ kind: "written" });
     cluster.run(1_500);
     expect(first.status(cluster.now).ringId).not.toBe(ring.id);
     const id = cluster.request("n1", { kind: "get", key, read: "quorum", want: "value", notAfter: 0 });
@@ -302,7 +259,7 @@ describe("NodeCore", () => {
 
     if (reply.kind === "got") expect(new TextDecoder().decode(reply.value)).toBe("new");
     cluster.run(10_000);
-    expect(get(cluster, "n1", key, "quorum")).toBe("new");
+    expect(cluster.get("n1", key, "quorum")).toBe("new");
   });
 
   test("nodes that are found dead while they leave are not evicted while their leases may last", () => {
@@ -317,7 +274,7 @@ describe("NodeCore", () => {
     cluster.run(1_100);
     const livenesses = first.status(cluster.now).members.filter(({ id }) => isAway(id));
     expect(livenesses.map(({ liveness }) => liveness)).toEqual(["dead", "dead"]);
-    expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n4", key, "new"))).toMatchObject({ kind: "written" });
     cluster.run(100);
     const id = cluster.request("n1", { kind: "get", key, read: "quorum", want: "value", notAfter: 0 });
     cluster.run(500);
@@ -327,7 +284,7 @@ describe("NodeCore", () => {
 
     if (reply.kind === "got") expect(new TextDecoder().decode(reply.value)).toBe("new");
     cluster.run(20_000);
-    expect(get(cluster, "n1", key, "quorum")).toBe("new");
+    expect(cluster.get("n1", key, "quorum")).toBe("new");
     for (const name of ["n4", "n5"]) expect(isReleased(cluster, name)).toBe(true);
   });
 
@@ -336,7 +293,7 @@ describe("NodeCore", () => {
     for (const name of ["n4", "n5"]) cluster.input(name, { kind: "leave" });
     cluster.run(2);
     cluster.isLost = isCut;
-    expect(cluster.answer(set(cluster, "n4", key, "new"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n4", key, "new"))).toMatchObject({ kind: "written" });
     const seen = (name: string) => cluster.nodes.get(name)!.core.status(cluster.now);
     const isHeldDead = ({ id, liveness }: { id: string; liveness: string }) =>
       !isAway(id) && liveness === "dead";
@@ -356,7 +313,7 @@ describe("NodeCore", () => {
       }
     }
 
-    expect(get(cluster, "n1", key, "quorum")).toBe("new");
+    expect(cluster.get("n1", key, "quorum")).toBe("new");
     expect(hintsLeft).toEqual([0, 0]);
     expect(first.view.isSettled).toBe(true);
   });
@@ -378,7 +335,7 @@ describe("NodeCore", () => {
 
   test("nodes that all leave at once are all released, the last one with the data", () => {
     const cluster = started(["n1", "n2", "n3"]);
-    cluster.answer(set(cluster, "n1", "k", "v"));
+    cluster.answer(cluster.set("n1", "k", "v"));
 
     for (const name of ["n1", "n2", "n3"]) cluster.input(name, { kind: "leave" });
     cluster.runUntil(() => ["n1", "n2", "n3"].every((name) => isReleased(cluster, name)), 20_000);
@@ -397,7 +354,7 @@ describe("NodeCore", () => {
     cluster.run(2_000);
 
     const replies = Array.from({ length: 30 }, (_, index) =>
-      cluster.answer(set(cluster, "n1", `key${index}`, "v")),
+      cluster.answer(cluster.set("n1", `key${index}`, "v")),
     );
 
     for (const reply of replies)
@@ -422,27 +379,27 @@ describe("NodeCore", () => {
     let key = "";
     for (let index = 0; holders(key).length < 2; index++) {
       key = `key${index}`;
-      cluster.answer(set(cluster, "n1", key, "first"));
+      cluster.answer(cluster.set("n1", key, "first"));
       cluster.run(20);
     }
     cluster.isLost = (from, to) => pair.has(from) !== pair.has(to);
     cluster.run(3_000);
-    expect(cluster.answer(set(cluster, "n1", key, "second")).kind).toBe("written");
-    expect(get(cluster, "n2", key, "quorum")).toBe("second");
+    expect(cluster.answer(cluster.set("n1", key, "second")).kind).toBe("written");
+    expect(cluster.get("n2", key, "quorum")).toBe("second");
 
     cluster.run(2_500);
-    expect(cluster.answer(set(cluster, "n1", key, "third"))).toMatchObject({
+    expect(cluster.answer(cluster.set("n1", key, "third"))).toMatchObject({
       kind: "failed",
       code: "ERR_NO_QUORUM",
       applied: "no",
     });
-    expect(() => get(cluster, "n2", key, "quorum")).toThrow("ERR_NO_QUORUM");
-    expect(cluster.answer(set(cluster, "n1", key, "fourth", { write: "async" })).kind).toBe("written");
-    expect(get(cluster, "n1", key)).toBe("fourth");
+    expect(() => cluster.get("n2", key, "quorum")).toThrow("ERR_NO_QUORUM");
+    expect(cluster.answer(cluster.set("n1", key, "fourth", { write: "async" })).kind).toBe("written");
+    expect(cluster.get("n1", key)).toBe("fourth");
     cluster.isLost = () => false;
-    cluster.runUntil(() => isSettled(cluster), 20_000);
+    cluster.runUntil(() => cluster.isSettled, 20_000);
 
-    expect(get(cluster, "n1", key, "quorum")).toBe("fourth");
+    expect(cluster.get("n1", key, "quorum")).toBe("fourth");
   });
 
   test("heartbeats of a member that is held dead are not answered", () => {
@@ -470,7 +427,7 @@ describe("NodeCore", () => {
 
   test("a node that was taken for gone brings back what it holds", () => {
     const cluster = started();
-    cluster.answer(set(cluster, "n1", "key", "kept"));
+    cluster.answer(cluster.set("n1", "key", "kept"));
     const slot = slotOfKey("key");
     const [victim] = [...cluster.nodes].find(([id, { store }]) => id !== "n1" && store.peek(slot, "key"))!;
     const only = cluster.nodes.get(victim)!.store.peek(slot, "key")!;
@@ -478,16 +435,16 @@ describe("NodeCore", () => {
 
     cluster.request("n1", { kind: "command", command: "evict", member: victim });
     cluster.runUntil(() => cluster.nodes.get(victim)!.core.status(cluster.now).isReady === false, 5_000);
-    cluster.runUntil(() => isSettled(cluster), 20_000);
+    cluster.runUntil(() => cluster.isSettled, 20_000);
 
     expect(cluster.nodes.get(victim)!.store.peek(slot, "key")).toEqual(only);
-    expect(get(cluster, victim, "key", "one")).toBe("kept");
+    expect(cluster.get(victim, "key", "one")).toBe("kept");
   });
 
   test("another weight and zone of a running node come as one planned change of the ring, and no key is missed", () => {
     const cluster = started();
     const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);
-    for (const key of keys) cluster.answer(set(cluster, "n1", key, "v"));
+    for (const key of keys) cluster.answer(cluster.set("n1", key, "v"));
     const status = (name: string) => cluster.nodes.get(name)!.core.status(cluster.now);
     const owned = (name: string) => status(name).members.find(({ id }) => id === "n2")!.slotsOwned;
     const before = owned("n1");
@@ -497,9 +454,9 @@ describe("NodeCore", () => {
     cluster.runUntil(() => status("n1").change.moving.includes("n2" as MemberId), 2_000);
     expect(status("n1").members.find(({ id }) => id === "n2")).toMatchObject({ weight: 1, zone: "" });
     for (let index = 0; owned("n1") === before; index++) {
-      expect(get(cluster, NAMES[index % 5]!, keys[index % 40]!)).toBe("v");
+      expect(cluster.get(NAMES[index % 5]!, keys[index % 40]!)).toBe("v");
     }
-    cluster.runUntil(() => isSettled(cluster), 20_000);
+    cluster.runUntil(() => cluster.isSettled, 20_000);
 
     expect(cluster.replies.find((reply) => "id" in reply && reply.id === asked)?.kind).toBe("commanded");
     for (const name of NAMES) {
@@ -512,7 +469,7 @@ describe("NodeCore", () => {
       .filter(({ event }) => event.type === "ringChanged")
       .map(({ node }) => node);
     expect(changed.sort()).toEqual(NAMES);
-    for (const key of keys) expect(get(cluster, "n3", key)).toBe("v");
+    for (const key of keys) expect(cluster.get("n3", key)).toBe("v");
   });
 
   test("a node that restarts as it was started keeps the place that it was given, and takes another one in order", () => {
@@ -522,7 +479,7 @@ describe("NodeCore", () => {
     cluster.request("n2", { kind: "place", zone: undefined, weight: 3 });
     cluster.runUntil(() => place()?.weight === 3, 10_000);
     const { ringId } = status();
-    cluster.runUntil(() => isSettled(cluster), 20_000);
+    cluster.runUntil(() => cluster.isSettled, 20_000);
     const restart = (over: { weight?: number }) => {
       cluster.kill("n2");
       cluster.run(3_000);
@@ -534,7 +491,7 @@ describe("NodeCore", () => {
       cluster.events.filter(({ node, event }) => node === "n1" && event.type === "ringChanged");
 
     restart({});
-    cluster.runUntil(() => isSettled(cluster), 20_000);
+    cluster.runUntil(() => cluster.isSettled, 20_000);
     expect(place()).toMatchObject({ weight: 3 });
     expect(status().ringId).toBe(ringId);
     expect(rings()).toEqual([]);
@@ -557,7 +514,7 @@ describe("NodeCore", () => {
     const between = first.view.ring!;
     const self = sleeper.core.view.self;
     const key = keyOf((slot) => before.ownerOf(slot) === self && !between.isReplica(slot, self));
-    expect(cluster.answer(set(cluster, "n1", key, "new"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n1", key, "new"))).toMatchObject({ kind: "written" });
     cluster.input("n5", { kind: "leave" });
     cluster.run(10_000);
 
@@ -567,7 +524,7 @@ describe("NodeCore", () => {
     cluster.run(2_000);
 
     expect(first.view.ring!.id).toBe(before.id);
-    expect(get(cluster, "n3", key)).toBe("new");
+    expect(cluster.get("n3", key)).toBe("new");
   });
 
   test("a node that missed a change of the ring hears of it from those whom it asks about a repeated write", () => {
@@ -588,7 +545,7 @@ describe("NodeCore", () => {
       return before.isReplica(slot, behind.view.self) && lists[0] === lists[1];
     })!;
 
-    const id = set(cluster, "n3", key, "v", { attempt: 2, begunAt: cluster.now.monoMs });
+    const id = cluster.set("n3", key, "v", { attempt: 2, begunAt: cluster.now.monoMs });
 
     expect(cluster.answer(id, 50)).toMatchObject({ kind: "written" });
   });
@@ -625,10 +582,10 @@ describe("NodeCore", () => {
     const { gone, other, next } = fit;
     const key = find(fit)!;
     const stays = next.preferenceList(slotOfKey(key)).find((id) => ring!.isReplica(slotOfKey(key), id));
-    expect(cluster.answer(set(cluster, gone, key, "old"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set(gone, key, "old"))).toMatchObject({ kind: "written" });
     cluster.run(500);
     cluster.isLost = (from, to, kind) => from === gone && to === stays && kind === "replicate";
-    expect(cluster.answer(set(cluster, gone, key, "new"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set(gone, key, "new"))).toMatchObject({ kind: "written" });
     cluster.kill(gone);
     cluster.kill(other);
 
@@ -637,7 +594,7 @@ describe("NodeCore", () => {
     cluster.request("n1", { kind: "command", command: "evict", member: other });
     cluster.run(20_000);
 
-    expect(get(cluster, "n1", key, "quorum")).toBe("new");
+    expect(cluster.get("n1", key, "quorum")).toBe("new");
   });
 
   test("a ring that returns before the one between was settled is settled when its members hold their slots again", () => {
@@ -674,7 +631,7 @@ describe("NodeCore", () => {
     // Only the coordinator knows that the sleeper has missed this.
     cluster.isLost = (from, to) => [from, to].sort().join() === "n2,n3";
     cluster.run(1_000);
-    expect(cluster.answer(set(cluster, "n2", key, "new"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n2", key, "new"))).toMatchObject({ kind: "written" });
     cluster.kill("n2");
     const liveness = () => first.status(cluster.now).members.find(({ id }) => id === victim)?.liveness;
     cluster.runUntil(() => liveness() === "suspect");
@@ -689,7 +646,7 @@ describe("NodeCore", () => {
     cluster.input("n3", { kind: "stall", ms: 2_000 });
     cluster.run(5_000);
 
-    expect(get(cluster, "n3", key)).toBe("new");
+    expect(cluster.get("n3", key)).toBe("new");
   });
 
   test("a clear that a node missed reaches it although who coordinated it is gone, and was no replica", () => {
@@ -700,7 +657,7 @@ describe("NodeCore", () => {
       const list = ring!.preferenceList(slot);
       return list[0] === self && !list.includes(gone);
     });
-    expect(cluster.answer(set(cluster, "n1", key, "old"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n1", key, "old"))).toMatchObject({ kind: "written" });
     cluster.isLost = (from, to) => [from, to].sort().join() === "n2,n3";
     cluster.run(1_000);
     const operation = { opClient: 7, opSeq: 1, attempt: 1, notAfter: 0, begunAt: 0 };
@@ -709,17 +666,17 @@ describe("NodeCore", () => {
     cluster.kill("n2");
     cluster.run(20_000);
 
-    expect(get(cluster, "n3", key)).toBeUndefined();
+    expect(cluster.get("n3", key)).toBeUndefined();
   });
 
   test("a node that stood still answers no read from its old copy alone", () => {
     const cluster = started();
     const keys = Array.from({ length: 40 }, (_, index) => `key${index}`);
-    for (const key of keys) cluster.answer(set(cluster, "n1", key, "before"));
+    for (const key of keys) cluster.answer(cluster.set("n1", key, "before"));
     cluster.isLost = (from, to) => from === "n2" || to === "n2";
     cluster.run(1_500);
     for (const key of keys)
-      cluster.answer(set(cluster, "n1", key, "after", { attempt: 2, begunAt: cluster.now.monoMs }));
+      cluster.answer(cluster.set("n1", key, "after", { attempt: 2, begunAt: cluster.now.monoMs }));
 
     // It wakes up, its links break, and callers that reach it ask at once.
     cluster.input("n2", { kind: "stall", ms: 1_500 });

@@ -8,7 +8,6 @@ import type { Cluster } from "../../src/core/node/cluster.ts";
 import type { NodeCoreInput } from "../../src/core/options.ts";
 import { Ring, ringParameters } from "../../src/core/ring/ring.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
-import { FIRST_TRY } from "../first-try.ts";
 import { MiniCluster } from "./mini-cluster.ts";
 
 let hashes: Hashes;
@@ -16,6 +15,10 @@ let hashes: Hashes;
 beforeAll(async () => {
   hashes = await loadHashes();
 });
+
+function started(names: readonly string[], over: Partial<NodeCoreInput> = {}): MiniCluster {
+  return MiniCluster.settled(hashes, names, over);
+}
 
 function statusOf(cluster: MiniCluster, name: string) {
   return cluster.nodes.get(name)!.core.status(cluster.now);
@@ -25,40 +28,6 @@ function stateOf(cluster: MiniCluster, seenBy: string, name: string) {
   return statusOf(cluster, seenBy).members.find(({ id }) => id === name)?.ringState;
 }
 
-function isSettled(cluster: MiniCluster): boolean {
-  const up = [...cluster.nodes.values()].filter(({ isUp }) => isUp);
-  return up.every(({ core }) => {
-    const status = core.status(cluster.now);
-    return (
-      status.isReady &&
-      (status.isSafe || up.length === 1) &&
-      status.members.filter((m) => m.ringState === "active").length >= up.length
-    );
-  });
-}
-
-function started(names: readonly string[], over: Partial<NodeCoreInput> = {}): MiniCluster {
-  const cluster = new MiniCluster(hashes);
-  for (const name of names) cluster.start(name, over);
-  cluster.runUntil(() => isSettled(cluster), 10_000);
-  return cluster;
-}
-
-function set(cluster: MiniCluster, node: string, key: string, text: string): number {
-  const value = new TextEncoder().encode(text);
-  const change = { type: "set", value, format: 1, ttlMs: 0, condition: "none", ifVersion: 0 } as const;
-  const base = { kind: "write", key, change, write: "quorum", opClient: 7, ...FIRST_TRY } as const;
-  return cluster.request(node, { ...base, opSeq: ++lastSeq });
-}
-
-function get(cluster: MiniCluster, node: string, key: string): string | undefined {
-  const id = cluster.request(node, { kind: "get", key, read: "quorum", want: "value", notAfter: 0 });
-  const reply = cluster.answer(id, 20_000);
-  if (reply.kind !== "got") throw new Error(`Unexpected ${JSON.stringify(reply)}`);
-  return reply.found ? new TextDecoder().decode(reply.value) : undefined;
-}
-
-let lastSeq = 0;
 const FOUR = ["n1", "n2", "n3", "n4"];
 
 describe("a change of the ring", () => {
@@ -79,7 +48,7 @@ describe("a change of the ring", () => {
     const [from, to] = lists(key);
     const stays = from!.find((id) => to!.includes(id))!;
     const lost = from!.filter((id) => id !== stays);
-    expect(cluster.answer(set(cluster, lost[0]!, key, "old"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set(lost[0]!, key, "old"))).toMatchObject({ kind: "written" });
     cluster.run(500);
     cluster.start("n5");
     // Who stays misses a write, and hears of it by no hint.
@@ -87,7 +56,7 @@ describe("a change of the ring", () => {
     cluster.isLost = missed;
     cluster.runUntil(() => stateOf(cluster, "n1", "n5") === "joining", 5_000);
     expect(first.view.ring!.id).toBe(before.id);
-    expect(cluster.answer(set(cluster, lost[0]!, key, "new"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set(lost[0]!, key, "new"))).toMatchObject({ kind: "written" });
     while (first.view.ring!.id === before.id) cluster.run(1);
     expect(first.view.ring!.id).toBe(joined.id);
     cluster.isLost = (from_, to_, kind) => missed(from_, to_, kind) || kind === "pulled";
@@ -97,15 +66,15 @@ describe("a change of the ring", () => {
     expect(first.view.ring!.id).toBe(before.id);
     cluster.kill("n5");
     cluster.isLost = () => false;
-    cluster.runUntil(() => isSettled(cluster), 30_000);
+    cluster.runUntil(() => cluster.isSettled, 30_000);
 
-    expect(get(cluster, "n1", key)).toBe("new");
+    expect(cluster.get("n1", key, "quorum", 20_000)).toBe("new");
   });
 
   test("a member that hears of a change in pieces keeps what it holds under the ring before and after", () => {
     const cluster = started(["n1", "n2", "n3", "n4", "n5"]);
     const keys = Array.from({ length: 1_500 }, (_, index) => `key${index}`);
-    for (const key of keys) cluster.answer(set(cluster, "n1", key, "v"));
+    for (const key of keys) cluster.answer(cluster.set("n1", key, "v"));
     cluster.run(1_000);
     const { core, store } = cluster.nodes.get("n2")!;
     const before = core.view.ring!;
@@ -156,7 +125,7 @@ describe("a change of the ring", () => {
     cluster.run(1_800_000);
 
     expect(stateOf(cluster, "n1", "n3")).toBe("evicted");
-    expect(cluster.answer(set(cluster, "n1", "key", "v"))).toMatchObject({ kind: "written" });
+    expect(cluster.answer(cluster.set("n1", "key", "v"))).toMatchObject({ kind: "written" });
   });
 
   test("members that leave are let go although one is dead that does not know the ring", () => {

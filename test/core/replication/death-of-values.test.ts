@@ -21,26 +21,34 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const valued = (text: string, ms: number) =>
   entry({ value: bytes(text), format: 1, version: version(ms), opClient: 9, opSeq: 1 });
 
+/** All hold a value that has just expired, and none has swept it. Returns the instant. */
+function expire(trio: Trio, key: string): number {
+  const expiresAt = trio.now.wallMs - 100;
+  const expired = { ...valued("old", 1), key, expiresAt };
+  for (const { store } of trio.nodes.values()) store.merge(slotOfKey(key), expired, expiresAt - 1);
+  return expiresAt;
+}
+
 describe("outcomes of repeated attempts", () => {
-  test.each([
-    { swept: [], outcome: 5 },
-    { swept: ["a", "b", "c"], outcome: 5 },
-  ])("an increment whose key expired before its repeat answers what it made: swept $swept", ({ swept }) => {
-    const trio = new Trio(hashes);
-    const key = trio.keyOf("a");
-    const operation = { opClient: 8, opSeq: 77 } as const;
-    const change: Change = { type: "increment", by: 5, ttlMs: 50 };
-    expect(trio.reply(trio.write(key, change, operation))).toMatchObject({ kind: "written", outcome: 5 });
-    trio.run(100);
-    for (const member of swept) trio.node(member).store.sweep(trio.now.wallMs, 100);
+  test.each([{ swept: [] }, { swept: ["a", "b", "c"] }])(
+    "an increment whose key expired before its repeat answers what it made: swept $swept",
+    ({ swept }) => {
+      const trio = new Trio(hashes);
+      const key = trio.keyOf("a");
+      const operation = { opClient: 8, opSeq: 77 } as const;
+      const change: Change = { type: "increment", by: 5, ttlMs: 50 };
+      expect(trio.reply(trio.write(key, change, operation))).toMatchObject({ kind: "written", outcome: 5 });
+      trio.run(100);
+      for (const member of swept) trio.node(member).store.sweep(trio.now.wallMs, 100);
 
-    const id = trio.write(key, change, { ...operation, attempt: 2 });
-    trio.run(500);
+      const id = trio.write(key, change, { ...operation, attempt: 2 });
+      trio.run(500);
 
-    expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 5 });
-  });
+      expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: 5 });
+    },
+  );
 
-  test("a repeat that stores what expired meanwhile makes replicas forget the increment's number", () => {
+  test("a repeat that stores what expired meanwhile leaves replicas the increment's number", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("a");
     const operation = { opClient: 8, opSeq: 77 } as const;
@@ -54,28 +62,14 @@ describe("outcomes of repeated attempts", () => {
     expect(trio.a.operations.find(8, 77).number).toBe(5);
   });
 
-  test("a delete that found nothing says so again when it is repeated", () => {
-    const trio = new Trio(hashes);
-    const key = trio.keyOf("a");
-    const operation = { opClient: 8, opSeq: 77 } as const;
+  test.each([
     // One replica does not answer, so a tombstone is left.
-    trio.lost.add("c");
-    const first = trio.write(key, DELETE, operation);
-    trio.run(500);
-    expect(trio.reply(first)).toMatchObject({ kind: "written", outcome: false });
-
-    const id = trio.write(key, DELETE, { ...operation, attempt: 2 });
-    trio.run(500);
-
-    expect(trio.reply(id)).toMatchObject({ kind: "written", outcome: false });
-  });
-
-  test("a delete of what had expired says so again when it is repeated", () => {
+    { what: "found nothing", prepare: (trio: Trio) => void trio.lost.add("c") },
+    { what: "found what had expired", prepare: expire },
+  ])("a delete that $what says so again when it is repeated", ({ prepare }) => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("a");
-    const expiresAt = trio.now.wallMs - 100;
-    for (const { store } of trio.nodes.values())
-      store.merge(slotOfKey(key), { ...valued("old", 1), key, expiresAt }, expiresAt - 1);
+    prepare(trio, key);
     const operation = { opClient: 8, opSeq: 77 } as const;
     const first = trio.write(key, DELETE, operation);
     trio.run(500);
@@ -92,9 +86,7 @@ describe("asynchronous deletes", () => {
   test("of what this node has swept reach those who still show it", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("a");
-    const expiresAt = trio.now.wallMs - 100;
-    const expired = { ...valued("old", 1), key, expiresAt };
-    for (const { store } of trio.nodes.values()) store.merge(slotOfKey(key), expired, expiresAt - 1);
+    const expiresAt = expire(trio, key);
     // By b's and c's clocks, behind by 200 ms, it lives.
     trio.node("a").store.sweep(trio.now.wallMs, 100);
 

@@ -94,6 +94,19 @@ describe("Gather", () => {
       }
       return { trio, key };
     }
+
+    /** All go on to a ring of these members, which count in the key's slot at once. */
+    function goOnUnder(trio: Trio, key: string, names: readonly string[]): void {
+      const members = names.map((id) => ({ id: id as MemberId, weight: 1, zone: "" }));
+      const next = Ring.build(members, ringParameters(3), hashes);
+      for (const [member, { slots, view, change, ring }] of trio.nodes) {
+        change.previousRing = ring;
+        Object.assign(view, { ring: next });
+        slots.adopt(next, member as MemberId, false, true);
+        slots.settle(slotOfKey(key), 900);
+      }
+    }
+
     const again = { opSeq: 50, attempt: 2, begunAt: 800 };
 
     test("believes them once a majority of the ring before does not know it", () => {
@@ -139,14 +152,7 @@ describe("Gather", () => {
       trio.held.add("b").add("c");
       const increment = { type: "increment", by: 1, ttlMs: 0 } as const;
       const id = trio.write(key, increment, { opSeq: 50, begunAt: 800, isDecidedHere: true });
-      const members = ["a", "d", "e"].map((member) => ({ id: member as MemberId, weight: 1, zone: "" }));
-      const next = Ring.build(members, ringParameters(3), hashes);
-      for (const [member, { slots, view, change, ring }] of trio.nodes) {
-        change.previousRing = ring;
-        Object.assign(view, { ring: next });
-        slots.adopt(next, member as MemberId, false, true);
-        slots.settle(slotOfKey(key), 900);
-      }
+      goOnUnder(trio, key, ["a", "d", "e"]);
       // A second attempt was made without this one, and something came after it.
       for (const member of ["b", "c"])
         trio.node(member).operations.record(7, 50, { version: version(1), attempt: 2, number: 1 });
@@ -170,14 +176,7 @@ describe("Gather", () => {
       trio.run(1_000);
       trio.held.add("b").add("c");
       const id = trio.write(key, setTo("again"), again);
-      const members = ["c", "d", "e"].map((member) => ({ id: member as MemberId, weight: 1, zone: "" }));
-      const next = Ring.build(members, ringParameters(3), hashes);
-      for (const [member, { slots, view, change, ring }] of trio.nodes) {
-        change.previousRing = ring;
-        Object.assign(view, { ring: next });
-        slots.adopt(next, member as MemberId, false, true);
-        slots.settle(slotOfKey(key), 900);
-      }
+      goOnUnder(trio, key, ["c", "d", "e"]);
       trio.node("a").operations.record(7, 50, { version: version(1), attempt: 1, number: 0 });
 
       trio.coordinator.ringChanged(trio.now);
