@@ -45,10 +45,17 @@ export class ClusterTime {
     this.#isCompared = true;
   }
 
-  /** Goes by this node's own clock, where nobody can say which of them is wrong. */
+  /** What is added to the wall clock, in ms. */
+  get skewMs(): number {
+    return this.#skewMs;
+  }
+
+  /**
+   * Goes by this node's own clock, where nobody can say which of them is wrong. Where it was corrected before, by others who are no longer
+   * there, it stays corrected until it is set.
+   */
   trustOwn(): void {
     this.#canCompare = true;
-    this.#skewMs = 0;
   }
 
   /** False for a second after a jump that came before the first comparison: what others' clocks showed was measured before it. */
@@ -75,6 +82,8 @@ export class ClusterTime {
       return;
     }
     this.#heldOffsetMs ??= this.#offsetMs + this.#skewMs;
+    // That was for the clock as it was.
+    this.#skewMs = 0;
     this.#heldUntilMs = monoMs + HOLD_MS;
   }
 }

@@ -44,6 +44,20 @@ describe("ClusterTime", () => {
     expect(time.at(now(1020, 5000))).toEqual(now(1020, 5000));
   });
 
+  test("stays corrected when those it was compared with have gone, until it is set", () => {
+    const time = new ClusterTime(now(0, 3_600_000));
+    time.correct(-3_600_000);
+    time.trustOwn();
+
+    expect(time.at(now(60_000, 3_600_000))).toEqual(now(60_000));
+
+    time.at(now(61_000));
+    expect(time.at(now(61_500))).toEqual(now(61_500));
+    time.trustOwn();
+    expect(time.at(now(62_000))).toEqual(now(62_000));
+    expect(time.skewMs).toBe(0);
+  });
+
   test("holds on to nothing that was never compared, and does not know the time for a second after a jump", () => {
     const time = new ClusterTime(now(0, 3_600_000));
     expect(time.isKnown(now(10, 3_600_000))).toBe(true);

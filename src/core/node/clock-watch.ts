@@ -35,7 +35,6 @@ export interface ClockWatchParts {
 export class ClockWatch {
   readonly #parts: ClockWatchParts;
   readonly #startedMs: number;
-  #skewMs = 0;
   #isOff = false;
   #isCompared = false;
 
@@ -46,7 +45,7 @@ export class ClockWatch {
 
   /** What is added to this node's wall clock, in ms. */
   get skewMs(): number {
-    return this.#skewMs;
+    return this.#parts.time.skewMs;
   }
 
   /** Others were heard: the first comparison is put into force at once. Returns whether it has just been. */
@@ -67,15 +66,16 @@ export class ClockWatch {
   review(): void {
     const { time, links, outbox, clockSkewMsMax } = this.#parts;
     const measuredMs = links.clusterSkewMs();
-    if (measuredMs !== undefined) this.#isCompared = true;
-    const skewMs = measuredMs ?? (this.#isComparable ? undefined : 0);
-    if (skewMs === undefined) {
+    if (measuredMs !== undefined) {
+      this.#isCompared = true;
+      time.correct(Math.abs(measuredMs) > SKEW_DEAD_BAND_MS ? measuredMs : 0);
+    } else if (this.#isComparable) {
       time.correct(undefined);
       return;
+    } else {
+      time.trustOwn();
     }
-    this.#skewMs = Math.abs(skewMs) > SKEW_DEAD_BAND_MS ? skewMs : 0;
-    if (measuredMs === undefined) time.trustOwn();
-    else time.correct(this.#skewMs);
+    const { skewMs } = time;
     const isOff = Math.abs(skewMs) > clockSkewMsMax;
     if (isOff === this.#isOff) return;
     this.#isOff = isOff;

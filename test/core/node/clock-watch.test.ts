@@ -14,18 +14,19 @@ function makeWatch(members = 3) {
   const measured = { skewMs: undefined as number | undefined };
   const outbox = new Outbox((member) => `${member}:1`);
   const time = new ClusterTime(at(0));
+  const cluster = { ring: { members: Array.from({ length: members }) } };
   const watch = new ClockWatch(
     {
       time,
       links: { clusterSkewMs: () => measured.skewMs } as unknown as PeerLinks,
       clock: new HybridClock(500),
-      cluster: { ring: { members: Array.from({ length: members }) } } as unknown as Cluster,
+      cluster: cluster as unknown as Cluster,
       outbox,
       clockSkewMsMax: 500,
     },
     at(0),
   );
-  return { watch, measured, outbox, time };
+  return { watch, measured, outbox, time, cluster };
 }
 
 describe("ClockWatch", () => {
@@ -75,6 +76,26 @@ describe("ClockWatch", () => {
 
     expect(watch.isTimeKnown(at(1_099))).toBe(false);
     expect(watch.isTimeKnown(at(1_100))).toBe(true);
+  });
+
+  test("keeps its correction when its ring shrinks to two, and gives no versions until its clock is set", () => {
+    const { watch, measured, time, cluster } = makeWatch();
+    measured.skewMs = -3_600_000;
+    watch.heard();
+
+    measured.skewMs = undefined;
+    cluster.ring.members.length = 2;
+    watch.review();
+
+    expect(time.at(at(100)).wallMs).toBe(at(100).wallMs - 3_600_000);
+    expect(watch.skewMs).toBe(-3_600_000);
+    expect(watch.writeObstacle(at(100))).toMatch("too far");
+
+    const right = (ms: number) => ({ ...at(ms), wallMs: at(ms).wallMs - 3_600_000 });
+    time.at(right(200));
+    watch.review();
+    expect(time.at(right(2_000))).toEqual(right(2_000));
+    expect(watch.writeObstacle(right(2_000))).toBeUndefined();
   });
 
   test("waits for nobody in a ring of two, where nobody can say which clock is wrong", () => {
