@@ -219,6 +219,20 @@ describe("NodeCore", () => {
     expect(cluster.get("n1", key, "quorum")).toBe("v");
   });
 
+  test("a node that had the only copies is evicted when its time has come: nobody waits for what it held", () => {
+    const cluster = new MiniCluster(hashes);
+    for (const name of NAMES) cluster.start(name, { replicas: 1, membership: { deadGraceMs: 2_000 } });
+    const first = cluster.nodes.get("n1")!.core;
+    const isSpread = (members: number) => first.view.ring?.members.length === members && first.view.isSettled;
+    cluster.runUntil(() => isSpread(5), 10_000);
+    const key = keyOn(cluster, ["n3"]);
+    cluster.kill("n3");
+
+    cluster.runUntil(() => isSpread(4), 20_000);
+
+    expect(cluster.answer(cluster.set("n1", key, "anew"))).toMatchObject({ kind: "written" });
+  });
+
   test("nodes that start at once join in few changes of the ring", () => {
     const cluster = started(Array.from({ length: 9 }, (_, index) => `n${index + 1}`));
 

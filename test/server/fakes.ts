@@ -43,6 +43,7 @@ export class ScriptedCore implements NodeMachine {
     isSettled: true,
     newcomers: () => [],
     isMember: () => true,
+    isCondemned: () => false,
     hasLeft: () => false,
     toPeerMono: () => 0,
   };

@@ -137,6 +137,11 @@ export class Cluster implements ClusterView {
     return state !== undefined && isInRing(state);
   }
 
+  isCondemned(member: MemberId): boolean {
+    const record = this.#membership.get(member);
+    return record?.ringState === "condemned" && record.liveness === "dead";
+  }
+
   hasLeft(member: MemberId): boolean {
     return this.#membership.get(member)?.ringState === "left";
   }

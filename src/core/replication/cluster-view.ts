@@ -20,6 +20,8 @@ export interface ClusterView {
   newcomers(slot: Slot): readonly MemberId[];
   /** Whether the member can still come back to this ring: false once it left, was evicted or is unknown. */
   isMember(member: MemberId): boolean;
+  /** Whether the member has been dead for so long that the planned ring is without it. */
+  isCondemned(member: MemberId): boolean;
   /** Whether the member left, and may not have ended yet: what others knew of it when it did may be news to it. */
   hasLeft(member: MemberId): boolean;
   /** Translates an instant of ours to the member's monotonic clock, early rather than late; 0 while unknown. */

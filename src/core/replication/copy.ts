@@ -226,7 +226,8 @@ export class Copy {
       return;
     }
     // A job that waits for nobody still wants one answer, or a node that is cut off would be done at once.
-    const isExhausted = !isAnyAwaited && (enough > 0 || candidates.length === 0 || heard > 0);
+    const isAnsweredOrVain = heard > 0 || candidates.every((source) => !source.isMember);
+    const isExhausted = !isAnyAwaited && (enough > 0 || isAnsweredOrVain);
     if (this.#copied[slot]! >= needed || isExhausted) this.#finish(slot, now);
     else this.#idle.add(slot);
   }
@@ -412,6 +413,8 @@ export class Copy {
 
   #mayComeBack(member: MemberId): boolean {
     const { view } = this.#parts;
+    // The change that is rehearsed is made without it: should it come back, there is another plan.
+    if (this.#job.isRehearsal && view.isCondemned(member)) return false;
     return view.isMember(member) || (this.#job.waitsForLeft() && view.hasLeft(member));
   }
 

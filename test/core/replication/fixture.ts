@@ -75,6 +75,7 @@ export function makeFixture(
     },
     newcomers: () => change.newcomers,
     isMember: (member) => !gone.has(member),
+    isCondemned: () => false,
     hasLeft: (member) => left.has(member),
     toPeerMono: (_member, monoMs) => (change.peersAheadMs === undefined ? 0 : monoMs + change.peersAheadMs),
   };

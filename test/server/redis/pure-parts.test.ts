@@ -178,6 +178,7 @@ describe("ClusterMap", async () => {
     isUsable: (member) => !down.has(member),
     mayCount: () => true,
     isMember: () => true,
+    isCondemned: () => false,
     hasLeft: () => false,
     isSettled: true,
     newcomers: () => [],
