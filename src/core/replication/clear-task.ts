@@ -12,9 +12,9 @@ import type { MemberId, RingId, Slot } from "../../base/ids.ts";
 import type { Now } from "../machine.ts";
 import type { ClearReplica, ClearReplicaReply, ClearRequest } from "../messages.ts";
 import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
-import { ASK_AGAIN_MS } from "./gather.ts";
+import { ASK_AGAIN_MS, EVERYBODY_MS } from "./gather.ts";
 import type { Registration, Task, TaskContext } from "./tasks.ts";
-import { EVERYBODY_MS, FIRST_REPLICA_MS, isTooLate, knownBegunAt } from "./write-task.ts";
+import { FIRST_REPLICA_MS, isTooLate, knownBegunAt } from "./write-task.ts";
 
 /** Calls `done` exactly once: true when all slots are cleared on a majority. Goes on for a while to see to the remaining replicas. */
 export class ClearTask implements Task {

@@ -5,7 +5,8 @@
 //
 // `quorum` waits for a majority of counted answers, and for those of everybody within the replica timeout when it `wantsAll`. `degraded`
 // prefers that, and settles for any counted answer once the replica timeout has passed or nobody is left to wait for: reads of mode `one`
-// with replicas missing.
+// with replicas missing. Nobody writes back for it, so where one of the majority holds nothing and another something, the others get a moment:
+// who holds nothing may have evicted what is newer.
 //
 // Newcomers cannot know the operation that is asked about if it was stored under the ring before. They make up a majority once a majority of
 // that ring's replicas, those who stayed and those who lost the slot, have said what they know: under neither ring it can be stored then
@@ -21,6 +22,9 @@ import type { Registration, Task, TaskContext } from "./tasks.ts";
 /** A pause before a replica that could not answer properly is asked again; doubles each time, or waiting would become load. */
 export const ASK_AGAIN_MS = 25;
 const ASK_AGAIN_DOUBLINGS_MAX = 3;
+
+/** Longest wait for the last replica when a majority is not enough; well within the time a caller gives one try. */
+export const EVERYBODY_MS = 20;
 
 /** The pause before the next round of asking, after so many of them. */
 export function askAgainMs(rounds: number): number {
@@ -80,6 +84,7 @@ export class Gather implements Task {
   #previousList: readonly MemberId[] = [];
   #id = 0;
   #settleMs = 0;
+  #everybodyMs = 0;
   #askedMs = Number.NEGATIVE_INFINITY;
   /** Rounds of asking after the first. */
   #rounds = 0;
@@ -94,6 +99,7 @@ export class Gather implements Task {
   }
 
   start(now: Now): void {
+    this.#everybodyMs = now.monoMs + EVERYBODY_MS;
     this.#settleMs = now.monoMs + (this.#request.patienceMs ?? this.#context.options.replicaTimeoutMs);
     this.ringChanged(now);
   }
@@ -203,7 +209,8 @@ export class Gather implements Task {
       ({ member, reply }) => reply.counts && !this.#request.except?.has(member),
     );
     const counted = this.#countOf(counting);
-    if (this.#list.length > 0 && this.#isEnough(counted, counting.length, now)) {
+    const untilMs = this.#patientUntilMs(answers);
+    if (this.#list.length > 0 && this.#isEnough(counted, counting.length, untilMs, now)) {
       this.#finish(
         {
           status: "ok",
@@ -217,8 +224,8 @@ export class Gather implements Task {
       return;
     }
     const mayStillDo = counted + this.#waiting.size >= majorityOf(this.#list.length);
-    const isSettling = now.monoMs < this.#settleMs && counted >= majorityOf(this.#list.length);
-    const silentMs = isSettling ? Math.min(this.#settleMs, this.#silentAtMs) : this.#silentAtMs;
+    const isSettling = now.monoMs < untilMs && counted >= majorityOf(this.#list.length);
+    const silentMs = isSettling ? Math.min(untilMs, this.#silentAtMs) : this.#silentAtMs;
     const nextMs = mayStillDo ? silentMs : now.monoMs + askAgainMs(this.#rounds);
     this.#context.wake(this, Math.min(Math.max(nextMs, now.monoMs + 1), this.#request.deadlineMs));
   }
@@ -231,9 +238,18 @@ export class Gather implements Task {
     );
   }
 
-  #isEnough(counted: number, answered: number, now: Now): boolean {
-    const isSettled = this.#waiting.size === 0 || now.monoMs >= this.#settleMs;
-    if (counted >= majorityOf(this.#list.length)) return isSettled || this.#request.wantsAll !== true;
+  /** Until when everybody is waited for although a majority has answered. */
+  #patientUntilMs(answers: readonly Answer[]): number {
+    if (this.#request.wantsAll === true) return this.#settleMs;
+    const isAnyWithout = answers.some(({ reply }) => reply.entry === undefined);
+    const isDivided = this.#request.mode === "degraded" && isAnyWithout && newestOf(answers) !== undefined;
+    return isDivided ? this.#everybodyMs : Number.NEGATIVE_INFINITY;
+  }
+
+  #isEnough(counted: number, answered: number, untilMs: number, now: Now): boolean {
+    const isHeard = this.#waiting.size === 0;
+    if (counted >= majorityOf(this.#list.length)) return isHeard || now.monoMs >= untilMs;
+    const isSettled = isHeard || now.monoMs >= this.#settleMs;
     return this.#request.mode === "degraded" && isSettled && answered > 0 && !this.#isOnlyOwnAndOutdated();
   }
 

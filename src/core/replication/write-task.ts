@@ -23,7 +23,7 @@ import { compareVersions, isLive } from "../store/entry.ts";
 import { wallMsOf } from "./clock.ts";
 import { majorityOf } from "./cluster-view.ts";
 import { type Decision, decide, FOUND_NOTHING, needsCurrent, outcomeOf, rememberedOf } from "./decide.ts";
-import { type Answer, askAgainMs, Gather, type GatherResult, newestOf } from "./gather.ts";
+import { type Answer, askAgainMs, EVERYBODY_MS, Gather, type GatherResult, newestOf } from "./gather.ts";
 import { MemberSet } from "./member-set.ts";
 import { NO_OPERATION } from "./operations.ts";
 import { isNothing, type ReadResult, ReadTask } from "./read-task.ts";
@@ -31,9 +31,6 @@ import type { Registration, Task, TaskContext } from "./tasks.ts";
 
 /** A write is re-issued at most this often; each time it lost to a concurrent write of the same key. */
 const ISSUES_MAX = 16;
-
-/** Longest wait for the last replica to say that it holds nothing; well within the time a caller gives one try. */
-export const EVERYBODY_MS = 20;
 
 /** Longest wait for the first replica when enough others have the write; well within the time a caller gives one try. */
 export const FIRST_REPLICA_MS = 50;

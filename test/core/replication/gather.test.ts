@@ -3,7 +3,7 @@ import type { Hashes } from "../../../src/base/hash.ts";
 import { slotOfKey } from "../../../src/base/hash.ts";
 import type { MemberId } from "../../../src/base/ids.ts";
 import type { ReadReplicaReply } from "../../../src/core/messages.ts";
-import { type Answer, newestOf } from "../../../src/core/replication/gather.ts";
+import { type Answer, EVERYBODY_MS, newestOf } from "../../../src/core/replication/gather.ts";
 import { Ring, ringParameters } from "../../../src/core/ring/ring.ts";
 import { loadHashes } from "../../../src/io/hashes.ts";
 import { entry, version } from "./fixture.ts";
@@ -58,6 +58,27 @@ describe("Gather", () => {
 
     expect(asked.length).toBeGreaterThan(0);
     expect(new Set(asked)).toEqual(new Set([1]));
+  });
+
+  test("a read of one that asks others waits a moment for the last where one has nothing: it may have evicted what is newer", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("b", "a", "c");
+    const valued = (text: string, ms: number) =>
+      entry({ key, value: new TextEncoder().encode(text), format: 1, version: version(ms) });
+    trio.put("b", valued("old", 1));
+    trio.put("c", valued("new", 2));
+    trio.held.add("c");
+    const id = trio.get(key, "one");
+    expect(trio.reply(id)).toBeUndefined();
+
+    trio.release("c");
+    expect(textOf(trio.reply(id))).toBe("new");
+
+    trio.held.clear();
+    trio.lost.add("c");
+    const later = trio.get(key, "one");
+    trio.run(EVERYBODY_MS);
+    expect(textOf(trio.reply(later))).toBe("old");
   });
 
   test("does not count warming replicas, and takes what they hold", () => {
