@@ -34,6 +34,7 @@ import type {
 } from "../messages.ts";
 import { isExpired, isLive } from "../store/entry.ts";
 import { ClearTask } from "./clear-task.ts";
+import { isTooFarAhead } from "./clock.ts";
 import { majorityOf, toPeerBegunAt } from "./cluster-view.ts";
 import { needsCurrent } from "./decide.ts";
 import { ReadTask } from "./read-task.ts";
@@ -199,8 +200,11 @@ export class Coordinator {
       return;
     }
     if (this.#mayAnswerAlone(slot, request.read)) {
-      this.#got(replyTo, request, store.get(slot, request.key, now.wallMs));
-      return;
+      const entry = store.get(slot, request.key, now.wallMs);
+      if (entry !== undefined || !this.#isFloorAhead(slot, now)) {
+        this.#got(replyTo, request, entry);
+        return;
+      }
     }
     if (this.#isOverloaded(replyTo)) return;
     this.#pending++;
@@ -236,7 +240,8 @@ export class Coordinator {
     const slot = slotOfKey(key);
     if (this.#context.view.ring === undefined || !this.#mayAnswerAlone(slot, read)) return NOT_ALONE;
     if (read === "quorum" && !this.#state.hasLease(now)) return NOT_ALONE;
-    return this.#context.store.get(slot, key, now.wallMs);
+    const entry = this.#context.store.get(slot, key, now.wallMs);
+    return entry === undefined && this.#isFloorAhead(slot, now) ? NOT_ALONE : entry;
   }
 
   #mayAnswerAlone(slot: Slot, read: ReadScope): boolean {
@@ -251,10 +256,17 @@ export class Coordinator {
     );
   }
 
+  /** Whether a clock that was ahead has left a floor below which new writes lie: those of keys that this node does not hold are refused here. */
+  #isFloorAhead(slot: Slot, { wallMs }: Now): boolean {
+    const { store, options } = this.#context;
+    return isTooFarAhead(store.floor(slot), { wallMs, skewMsMax: options.clockSkewMsMax, held: 0 });
+  }
+
   /** As for a read of mode `one`, and in touch with all who might have acknowledged something without this node. */
-  #mayListAlone(slot: Slot): boolean {
+  #mayListAlone(slot: Slot, now: Now): boolean {
     const { view } = this.#context;
     const list = view.ring?.preferenceList(slot) ?? [];
+    if (this.#isFloorAhead(slot, now)) return false;
     return this.#mayAnswerAlone(slot, "one") && list.every((member) => view.isUsable(member));
   }
 
@@ -522,7 +534,7 @@ export class Coordinator {
     let after = "";
     let heads = 0;
     for (const [index, slot] of request.slots.entries()) {
-      const mayAnswer = request.isAlone ? this.#mayListAlone(slot) : slots.counts(slot);
+      const mayAnswer = request.isAlone ? this.#mayListAlone(slot, now) : slots.counts(slot);
       if (!mayAnswer || heads >= SCAN_HEADS_MAX) break;
       const cursor = index === 0 ? request.after : "";
       const found: string[] = [];

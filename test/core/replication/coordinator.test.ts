@@ -68,6 +68,22 @@ describe("Coordinator.get", () => {
     expect(textOf(trio.reply(id))).toBe("new");
   });
 
+  test("asks the others about what it does not hold where a clock that was ahead has left a floor that refuses new writes", () => {
+    const trio = new Trio(hashes);
+    const key = trio.keyOf("a");
+    trio.a.store.raiseFloor(slotOfKey(key), version(3_600_000));
+    const written = trio.write(key, setTo("v"));
+    trio.run(100);
+    expect(trio.reply(written)).toMatchObject({ kind: "written" });
+    expect(trio.entryIn("a", key)).toBeUndefined();
+    // It was compared with the others since, and could take nothing over.
+    trio.a.slots.compare(slotOfKey(key));
+    trio.a.slots.settle(slotOfKey(key), 0);
+
+    expect(trio.coordinator.getAlone(key, "one", trio.now)).toBe(NOT_ALONE);
+    expect(textOf(trio.reply(trio.get(key, "one")))).toBe("v");
+  });
+
   test("answers alone as any replica, with what it has, when any may answer", () => {
     const trio = new Trio(hashes);
     const key = trio.keyOf("b");
