@@ -28,7 +28,7 @@ const SPARE_EXCESS = 4;
 const LOOP_BYTES_MAX = 24;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
 /** Room for numbers on their way in or out, reused from column to column. */
 export type Scratch = Float64Array<ArrayBuffer>;
@@ -336,11 +336,11 @@ export class PackedReader {
   texts(count: number, lengths: Scratch, range: NumberRange): string[] {
     const total = this.#readLengths(lengths, count, range);
     const start = this.#take(total);
-    const all = decoder.decode(this.#bytes.subarray(start, start + total));
+    const all = textOf(this.#bytes.subarray(start, start + total));
     const texts = new Array<string>(count);
     let at = 0;
     if (all.length === total) {
-      // As many units as bytes: all of it is ASCII (or bytes that are no text at all, each a replacement character).
+      // As many units as bytes: all of it is ASCII.
       for (let index = 0; index < count; index++) {
         const end = at + lengths[index]!;
         texts[index] = all.slice(at, end);
@@ -351,7 +351,7 @@ export class PackedReader {
     at = start;
     for (let index = 0; index < count; index++) {
       const end = at + lengths[index]!;
-      texts[index] = decoder.decode(this.#bytes.subarray(at, end));
+      texts[index] = textOf(this.#bytes.subarray(at, end));
       at = end;
     }
     return texts;
@@ -390,6 +390,22 @@ export class PackedReader {
     this.#position += count;
     return at;
   }
+}
+
+/**
+ * Bytes that are no UTF-8 are refused: read leniently each would become three, and the text one that its next reader refuses.
+ *
+ * @throws {InvalidField}
+ */
+function textOf(bytes: Uint8Array): string {
+  let text: string | undefined;
+  try {
+    text = decoder.decode(bytes);
+  } catch {
+    // Said below.
+  }
+  check(text !== undefined, "text in UTF-8");
+  return text;
 }
 
 /** What numbers of a column may be. */
