@@ -157,7 +157,10 @@ export class NodeShell {
     const waitedMs = (at: number) => this.#driver.waitedMs(at);
     this.#gate = new ConnectionGate({
       connectionsMax: setup.connectionsMax,
-      connectionsPerAddressMax: options.connectionsPerAddressMax,
+      // The same share of what the system affords.
+      connectionsPerAddressMax: Math.ceil(
+        (options.connectionsPerAddressMax * setup.connectionsMax) / options.connectionsMax,
+      ),
       nowMs,
       onRefused: (reason) => this.#countRefusal(reason),
     });
@@ -212,10 +215,10 @@ export class NodeShell {
       findUser: this.#credentials.findUser,
       limits: this.#limits(),
       nodesNeedCertificate: options.tls !== undefined,
-      onLink: (link) => {
+      onLink: this.#whileValid((link) => {
         this.#gate.proved(link.remoteAddress);
         return link.path === "client" ? this.#clients.accept(link) : this.#peers.accept(link);
-      },
+      }),
       onRefused: (refused) => this.#onRefused(refused),
     });
   }
@@ -252,8 +255,8 @@ export class NodeShell {
   status(): NodeStatus {
     const status = this.#core.status(readNow());
     if (!this.#credentials.isSecured) return status;
-    const alive = status.members.filter(({ liveness }) => liveness === "alive").map(({ id }) => id);
-    return { ...status, secrets: this.#sharing.status(this.#credentials.fingerprints, new Set(alive)) };
+    const secrets = this.#sharing.status(this.#credentials.fingerprints, status.members);
+    return { ...status, secrets };
   }
 
   get isReady(): boolean {
@@ -448,8 +451,17 @@ export class NodeShell {
       timeoutMs: DIAL_TIMEOUT_MS,
       signal: this.#dials.signal,
       limits: this.#limits(),
-      onLink,
+      onLink: this.#whileValid(onLink),
     });
+  }
+
+  /** Cuts a link whose handshake began while what it proved was still accepted. */
+  #whileValid(onLink: (link: Link) => LinkHandlers): (link: Link) => LinkHandlers {
+    return (link) => {
+      if (this.#credentials.isValid(link.remote.access)) return onLink(link);
+      link.terminate("its secret was removed meanwhile");
+      return DEAF;
+    };
   }
 
   #refusal(id: number): Failure {
@@ -467,6 +479,9 @@ export class NodeShell {
     this.#logger.debug({ path, remoteAddress, code, reason }, "connection refused");
   }
 }
+
+/** For a link that is cut as it opens. */
+const DEAF: LinkHandlers = Object.freeze({ onMessages: () => {}, onClose: () => {} });
 
 function coreOptions(options: ResolvedNodeOptions, address: string, generation: number): NodeCoreOptions {
   return resolveNodeCoreOptions({

@@ -5,7 +5,7 @@
 // behind. Fingerprints go only over links whose ends have proved a secret.
 
 import type { MemberId } from "../base/ids.ts";
-import type { SecretsStatus } from "../core/status.ts";
+import type { MemberStatus, SecretsStatus } from "../core/status.ts";
 
 /** Members whose word is kept. Further ones are not listened to. */
 const MEMBERS_MAX = 4_096;
@@ -24,9 +24,14 @@ export class SecretSharing {
     if (this.#told.has(member) || this.#told.size < MEMBERS_MAX) this.#told.set(member, fingerprints);
   }
 
-  /** What is known now. @param own This node's fingerprints. @param members Those who count; others are forgotten. */
-  status(own: readonly string[], members: ReadonlySet<MemberId>): SecretsStatus {
-    for (const member of this.#told.keys()) if (!members.has(member)) this.#told.delete(member);
+  /**
+   * What is known now. Forgets who is dead or gone; not who is only suspected, and says nothing anew when that is over.
+   *
+   * @param own This node's fingerprints.
+   */
+  status(own: readonly string[], members: readonly Pick<MemberStatus, "id" | "liveness">[]): SecretsStatus {
+    const there = new Set(members.filter(({ liveness }) => liveness !== "dead").map(({ id }) => id));
+    for (const member of this.#told.keys()) if (!there.has(member)) this.#told.delete(member);
     const all = new Map<MemberId, readonly string[]>([[this.#self, own], ...this.#told]);
     const common = mostCommon([...all.values()], own);
     const behind = [...all]

@@ -3,7 +3,8 @@ import type { MemberId } from "../../src/base/ids.ts";
 import { SecretSharing } from "../../src/server/secret-sharing.ts";
 
 const ID = (id: string) => id as MemberId;
-const MEMBERS = new Set(["n1", "n2", "n3"].map(ID));
+const alive = (...ids: readonly string[]) => ids.map((id) => ({ id: ID(id), liveness: "alive" as const }));
+const MEMBERS = alive("n1", "n2", "n3");
 
 function sharingOf(told: Readonly<Record<string, readonly string[]>>): SecretSharing {
   const sharing = new SecretSharing(ID("n1"));
@@ -37,19 +38,27 @@ describe("SecretSharing", () => {
   });
 
   test("names those that differ from itself when there is no majority", () => {
-    const two = new Set(["n1", "n2"].map(ID));
+    const { behind } = sharingOf({ n2: ["b"] }).status(["a"], alive("n1", "n2"));
 
-    expect(
-      sharingOf({ n2: ["b"] })
-        .status(["a"], two)
-        .behind.map(({ member }) => member),
-    ).toEqual(["n2"]);
+    expect(behind.map(({ member }) => member)).toEqual(["n2"]);
   });
 
   test("forgets what members said that are gone", () => {
     const sharing = sharingOf({ n2: ["a"], n3: ["b"] });
 
-    expect(sharing.status(["a"], new Set(["n1", "n2"].map(ID))).behind).toEqual([]);
+    const dead = { id: ID("n3"), liveness: "dead" } as const;
+    expect(sharing.status(["a"], [...alive("n1", "n2"), dead]).behind).toEqual([]);
     expect(sharing.status(["a"], MEMBERS).behind).toEqual([]);
+  });
+
+  test("goes on naming a member that lags after it was suspected for a moment", () => {
+    const sharing = sharingOf({ n2: ["new"], n3: ["old"] });
+    const ids = () => sharing.status(["new"], MEMBERS).behind.map(({ member }) => member);
+    expect(ids()).toEqual(["n3"]);
+
+    // Its data link stands, so nothing is said again.
+    sharing.status(["new"], [...alive("n1", "n2"), { id: ID("n3"), liveness: "suspect" }]);
+
+    expect(ids()).toEqual(["n3"]);
   });
 });
