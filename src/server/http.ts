@@ -98,7 +98,9 @@ export function servePages(server: Server, pages: HttpPages, guard: HttpGuard): 
     if (ending.has(request.socket)) return;
     const access = guard.isSecured ? accessIn(request.headers.authorization, guard) : OPEN_ACCESS;
     if (access !== undefined) guard.onEntitled?.(remoteOf(request));
-    const answer = answerTo(pages, guard, request, access);
+    // Whatever was asked for: the answer tells whether it was right.
+    else if (request.headers.authorization !== undefined) guard.onWrongSecret?.(remoteOf(request));
+    const answer = answerTo(pages, request, access);
     // A body is not read, so the connection cannot carry another request.
     const isLast = access === undefined || hasBody(request);
     if (isLast) ending.add(request.socket);
@@ -119,12 +121,9 @@ function respond(answer: Answer, request: IncomingMessage, response: ServerRespo
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function answerTo(
-  pages: HttpPages,
-  guard: HttpGuard,
-  request: IncomingMessage,
-  access: Access | undefined,
-): Answer {
+function answerTo(pages: HttpPages, request: IncomingMessage, access: Access | undefined): Answer {
+  // Browsers say where their scripts come from, and a web page has no business here: as with links (io/link.ts).
+  if (request.headers.origin !== undefined) return { status: 403, type: TEXT, body: "Not for web pages\n" };
   if (request.method !== "GET" && request.method !== "HEAD") {
     return { status: 405, type: TEXT, body: "Only GET and HEAD\n", headers: { allow: "GET, HEAD" } };
   }
@@ -134,7 +133,6 @@ function answerTo(
   if (path === "/safez") return verdict(pages.safe());
   // Asked for before unknown paths are told apart: without the secret there is nothing to find out.
   if (access === undefined) {
-    if (request.headers.authorization !== undefined) guard.onWrongSecret?.(remoteOf(request));
     const headers = { "www-authenticate": "Bearer" };
     return { status: 401, type: TEXT, body: "The cluster's secret is required\n", headers };
   }

@@ -22,12 +22,26 @@ afterEach(() => {
 });
 
 async function listen(
-  options: { secret?: string; connectionsMax?: number; pages?: Partial<HttpPages> } = {},
+  options: {
+    secret?: string;
+    connectionsMax?: number;
+    pages?: Partial<HttpPages>;
+    onWrong?: () => void;
+  } = {},
 ): Promise<number> {
   const server = createHttpServer({ tls: undefined, connectionsMax: options.connectionsMax ?? 100 });
   const secret = options.secret === undefined ? undefined : new Secret(options.secret);
   const sources = { secret, secretFile: undefined, usersFile: undefined, tls: undefined };
-  servePages(server, { ...PAGES, ...options.pages }, new Credentials(sources, createLogger("silent", "n1")));
+  const credentials = new Credentials(sources, createLogger("silent", "n1"));
+  servePages(
+    server,
+    { ...PAGES, ...options.pages },
+    {
+      isSecured: credentials.isSecured,
+      accessOf: (name, given) => credentials.accessOf(name, given),
+      onWrongSecret: () => options.onWrong?.(),
+    },
+  );
   undo.push(() => {
     server.close();
     server.closeAllConnections();
@@ -213,5 +227,36 @@ describe("createHttpServer", () => {
       maxHeadersCount: 64,
       maxConnections: 5,
     });
+  });
+
+  test.each([
+    ["/status", "GET"],
+    ["/healthz", "GET"],
+    ["/status", "POST"],
+  ])(
+    "counts a wrong secret that comes with %s (%s), where the answer tells whether it was right",
+    async (path, method) => {
+      let wrong = 0;
+      const port = await listen({ secret: SECRET, onWrong: () => wrong++ });
+      const bearer = (text: string) => ({ authorization: `Bearer ${Buffer.from(text).toString("latin1")}` });
+
+      const right = await ask(port, path, {
+        method,
+        headers: { ...bearer(SECRET), connection: "keep-alive" },
+      });
+      const guessed = await ask(port, path, {
+        method,
+        headers: { ...bearer("a guess"), connection: "keep-alive" },
+      });
+
+      expect([right, guessed].map(({ headers }) => headers.connection)).toEqual(["keep-alive", "close"]);
+      expect(wrong).toBe(1);
+    },
+  );
+
+  test("refuses requests that name an origin, as the links do", async () => {
+    const port = await listen();
+
+    expect((await ask(port, "/status", { headers: { origin: "https://example.com" } })).status).toBe(403);
   });
 });
