@@ -34,8 +34,10 @@ interface Arrival {
 /** One client. */
 interface Client {
   readonly link: Link;
-  /** Unanswered requests by id, made for the first; the core bounds how many it takes on. */
+  /** Unanswered requests by id, made for the first. Of several under one id, which is the client's mistake, it knows the latest. */
   underWay: NumberMap<Arrival> | undefined;
+  /** All of them. */
+  underWayCount: number;
 }
 
 /** Requests that the core works on at this moment: most are answered before it returns, and need no place in a table. */
@@ -82,7 +84,7 @@ export class ClientLinks {
   /** Takes a link that a client opened. */
   accept(link: Link): LinkHandlers {
     const handle = ++this.#lastHandle;
-    const client: Client = { link, underWay: undefined };
+    const client: Client = { link, underWay: undefined, underWayCount: 0 };
     this.#clients.set(handle, client);
     this.#ports.feed({ kind: "clientOpened", client: handle });
     return {
@@ -105,17 +107,26 @@ export class ClientLinks {
     }
     client.link.send(message.kind === "scanned" ? visible(message, client.link.remote.access) : message);
     if (message.kind === "pong" || message.kind === "topology") return;
-    const { underWay } = client;
-    const arrival = underWay === undefined || underWay.size === 0 ? undefined : underWay.get(message.id);
+    const arrival = this.#settle(handle, client, message.id);
     if (arrival !== undefined) {
-      underWay?.delete(message.id);
-      this.#underWayCount--;
       this.#observe(message, arrival.kind, nowMs - arrival.sinceMs);
     } else if (this.#feeding?.handle === handle) {
-      this.#feeding.answered.push(message.id);
       const kind = message.kind === "failed" ? undefined : REQUEST_OF[message.kind];
       this.#observe(message, kind ?? this.#feedingKind, nowMs - this.#feeding.sinceMs);
     }
+  }
+
+  /** A request is answered. Returns when it came; `undefined` for one that has only just come, or that shared its id. */
+  #settle(handle: ClientHandle, client: Client, id: number): Arrival | undefined {
+    const arrival = client.underWayCount === 0 ? undefined : client.underWay?.get(id);
+    if (arrival === undefined && this.#feeding?.handle === handle) {
+      this.#feeding.answered.push(id);
+    } else if (client.underWayCount > 0) {
+      client.underWay?.delete(id);
+      client.underWayCount--;
+      this.#underWayCount--;
+    }
+    return arrival;
   }
 
   /** In one message where the client knows it. */
@@ -123,9 +134,8 @@ export class ClientLinks {
     const isKnown = client.link.remote.capabilities.includes("overloaded");
     if (isKnown) client.link.send(message);
     else for (const failure of failuresOf(message)) client.link.send(failure);
-    const feeding = this.#feeding?.handle === handle ? this.#feeding : undefined;
     for (const id of message.ids) {
-      feeding?.answered.push(id);
+      this.#settle(handle, client, id);
       this.#ports.metrics.observe(this.#feedingKind, "ERR_OVERLOADED", 0);
     }
   }
@@ -159,8 +169,8 @@ export class ClientLinks {
     const feeding = { handle, sinceMs, answered: [] as number[] };
     this.#feeding = feeding;
     this.#feedingKind = kindOf(requests[0]!);
-    const underWay = client.underWay?.size ?? 0;
-    if (underWay > 0 && underWay + requests.length > CONNECTION_PENDING_MAX)
+    const { underWayCount } = client;
+    if (underWayCount > 0 && underWayCount + requests.length > CONNECTION_PENDING_MAX)
       this.#refuseExcess(handle, client, requests);
     else if (requests.length === 1)
       this.#ports.feed({ kind: "client", client: handle, request: requests[0]!, waitedMs });
@@ -186,15 +196,18 @@ export class ClientLinks {
     const { answered, sinceMs } = feeding;
     if (client === undefined || answered.length >= requests.length) return;
     const isAnswered = answered.length > 0 ? new Set(answered) : undefined;
+    let count = -answered.length;
     let arrival: Arrival | undefined;
     for (const request of requests) {
-      if (request.kind === "ping" || isAnswered?.has(request.id) === true) continue;
+      if (request.kind === "ping") continue;
+      count++;
+      if (isAnswered?.has(request.id) === true) continue;
       if (arrival?.kind !== request.kind) arrival = { kind: request.kind, sinceMs };
       client.underWay ??= new NumberMap();
-      // An id in use again is the client's mistake: it gets two answers, and one is timed.
-      if (!client.underWay.has(request.id)) this.#underWayCount++;
       client.underWay.set(request.id, arrival);
     }
+    client.underWayCount += count;
+    this.#underWayCount += count;
   }
 
   /** Answers the requests that the client's user may not make, and returns the others. */
@@ -239,7 +252,7 @@ export class ClientLinks {
     const client = this.#clients.get(handle);
     if (client === undefined) return;
     this.#clients.delete(handle);
-    this.#underWayCount -= client.underWay?.size ?? 0;
+    this.#underWayCount -= client.underWayCount;
     this.#ports.feed({ kind: "clientClosed", client: handle });
   }
 }

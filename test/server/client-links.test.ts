@@ -113,7 +113,7 @@ describe("ClientLinks", () => {
     const link = open();
 
     link.receive(get(1), get(1), get(2), { kind: "ping", sentMs: 1 });
-    expect(clients.underWayCount).toBe(2);
+    expect(clients.underWayCount).toBe(3);
     clients.reply(1, { kind: "commanded", id: 1 }, 0);
     clients.reply(1, { kind: "commanded", id: 1 }, 0);
     expect(clients.underWayCount).toBe(1);
@@ -185,6 +185,20 @@ describe("ClientLinks", () => {
     expect(link.sent).toMatchObject([{ kind: "overloaded", ids: [90_000, 90_001] }]);
     expect(inputs.at(-1)).toMatchObject({ request: { kind: "ping" } });
     expect(clients.underWayCount).toBe(CONNECTION_PENDING_MAX);
+  });
+
+  test("keeps a connection to its share also when all its requests bear one id", () => {
+    const { inputs, open } = setUp();
+    const link = open(["overloaded"]);
+
+    for (let sent = 0; sent < 3 * CONNECTION_PENDING_MAX; sent += 1_024)
+      link.receive(...Array.from({ length: 1_024 }, () => get(1)));
+
+    const fed = inputs.reduce(
+      (sum, input) => sum + (input.kind === "clientBatch" ? input.requests.length : 0),
+      0,
+    );
+    expect(fed).toBeLessThanOrEqual(CONNECTION_PENDING_MAX + 1_024);
   });
 
   test("closes all links", () => {
