@@ -1,6 +1,7 @@
 // What a node knows its callers by, and shows of itself: secrets, users, certificates. Those that come from files are read again when the files
 // change. A file that cannot be used changes nothing: the log says why, once, and what was valid stays valid.
 
+import { CacheError } from "../base/errors.ts";
 import { equalGrants } from "../base/grants.ts";
 import type { Access } from "../io/link.ts";
 import {
@@ -14,7 +15,7 @@ import {
 import { FileWatch } from "./file-watch.ts";
 import type { NodeLogger } from "./logger.ts";
 import { readSecretFile, type Secret } from "./secret.ts";
-import { isTlsFiles, type NodeTls, type NodeTlsFiles, readTlsFiles } from "./tls.ts";
+import { checkTls, isTlsFiles, type NodeTls, type NodeTlsFiles, readTlsFiles } from "./tls.ts";
 import { DEFAULT_USER, readUsersFile, type Users } from "./users.ts";
 
 /** Where credentials come from: the options of a node that concern them. */
@@ -36,6 +37,8 @@ export class Credentials {
   #secret: Secret | undefined;
   #users: Users;
   #tls: NodeTls | undefined;
+  /** Why a part could not be used when it was read last: said once. */
+  readonly #objections = new Map<CredentialPart, string>();
   #onChange: (part: CredentialPart) => void = () => {};
 
   /**
@@ -53,7 +56,7 @@ export class Credentials {
     this.#watch = new FileWatch(files, () => this.reload(), lookIntervalMs);
     this.#secret = secretFile === undefined ? secret : readSecretFile(secretFile);
     this.#users = usersFile === undefined ? new Map() : readUsersFile(usersFile);
-    this.#tls = tls === undefined || !isTlsFiles(tls) ? tls : readTlsFiles(tls);
+    this.#tls = tls === undefined ? undefined : isTlsFiles(tls) ? readTlsFiles(tls) : checkTls(tls);
   }
 
   /** Begins to watch the files; `onChange` is told of each part that has changed. */
@@ -114,43 +117,56 @@ export class Credentials {
     return user === undefined || grants === undefined || equalGrants(user.grants, grants);
   }
 
-  /** Reads the files again, now. */
-  reload(): void {
+  /** Reads the files again, now. Returns whether the system let them all be read: what is wrong with a text stays wrong until it changes. */
+  reload(): boolean {
     const { secretFile, usersFile, tls } = this.#options;
-    if (secretFile !== undefined)
-      this.#read("secrets", () => {
-        const secret = readSecretFile(secretFile);
-        if (isSameList(secret.fingerprints(), this.fingerprints)) return false;
-        this.#secret = secret;
-        return true;
-      });
-    if (usersFile !== undefined)
-      this.#read("users", () => {
-        const users = readUsersFile(usersFile);
-        const isSame = isSameList(textsOf(users), textsOf(this.#users));
-        this.#users = users;
-        return !isSame;
-      });
-    if (tls !== undefined && isTlsFiles(tls))
-      this.#read("certificates", () => {
-        const read = readTlsFiles(tls);
-        const { cert, key, ca } = this.#tls!;
-        if (read.cert === cert && read.key === key && read.ca === ca) return false;
-        this.#tls = read;
-        return true;
-      });
+    const reads = [
+      secretFile === undefined || this.#read("secrets", () => this.#takeSecret(readSecretFile(secretFile))),
+      usersFile === undefined || this.#read("users", () => this.#takeUsers(readUsersFile(usersFile))),
+      tls === undefined ||
+        !isTlsFiles(tls) ||
+        this.#read("certificates", () => this.#takeCertificates(readTlsFiles(tls))),
+    ];
+    return reads.every((isRead) => isRead);
   }
 
-  #read(part: CredentialPart, read: () => boolean): void {
+  // Each returns whether it is another one than before.
+
+  #takeSecret(secret: Secret): boolean {
+    const isSame = isSameList(secret.fingerprints(), this.fingerprints);
+    this.#secret = secret;
+    return !isSame;
+  }
+
+  #takeUsers(users: Users): boolean {
+    const isSame = isSameList(textsOf(users), textsOf(this.#users));
+    this.#users = users;
+    return !isSame;
+  }
+
+  #takeCertificates(tls: NodeTls): boolean {
+    const { cert, key, ca } = this.#tls!;
+    const isSame = tls.cert === cert && tls.key === key && tls.ca === ca;
+    this.#tls = tls;
+    return !isSame;
+  }
+
+  /** Returns whether the system let the file be read. */
+  #read(part: CredentialPart, take: () => boolean): boolean {
     try {
-      if (!read()) return;
+      const isNew = take();
+      this.#objections.delete(part);
+      if (!isNew) return true;
     } catch (error) {
       const reason = error instanceof Error ? error.message : "unknown reason";
-      this.#logger.error({ part, reason }, "credentials cannot be used: the old ones stay valid");
-      return;
+      if (this.#objections.get(part) !== reason)
+        this.#logger.error({ part, reason }, "credentials cannot be used: the old ones stay valid");
+      this.#objections.set(part, reason);
+      return !(error instanceof CacheError && error.details.systemCode !== undefined);
     }
     this.#logger.info({ part }, "credentials changed");
     this.#onChange(part);
+    return true;
   }
 }
 

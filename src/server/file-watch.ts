@@ -2,7 +2,7 @@
 // mounted secrets are, and on some file systems everything.
 //
 // A change is told when two looks in a row saw the same, so that what is being written, and a certificate whose key comes a moment later,
-// is not taken for the whole.
+// is not taken for the whole. It is told again at each look until whoever reads the files could.
 
 import { type Stats, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -13,7 +13,7 @@ export const LOOK_INTERVAL_MS = 1_000;
 /** See the top of the file. */
 export class FileWatch {
   readonly #files: readonly string[];
-  readonly #onChange: () => void;
+  readonly #onChange: () => boolean;
   readonly #intervalMs: number;
   #timer: NodeJS.Timeout | undefined;
   #told: string;
@@ -22,9 +22,9 @@ export class FileWatch {
   /**
    * What the files are now counts as told: whoever reads them does so after this, and misses nothing.
    *
-   * @param onChange Called after a change, not before {@link FileWatch.start}.
+   * @param onChange Called after a change, not before {@link FileWatch.start}. Returns whether the system let the files be read.
    */
-  constructor(files: readonly string[], onChange: () => void, intervalMs = LOOK_INTERVAL_MS) {
+  constructor(files: readonly string[], onChange: () => boolean, intervalMs = LOOK_INTERVAL_MS) {
     this.#files = files;
     this.#onChange = onChange;
     this.#intervalMs = intervalMs;
@@ -45,10 +45,8 @@ export class FileWatch {
   async #look(): Promise<void> {
     const now = await describeFiles(this.#files);
     if (this.#seen === STOPPED) return;
-    if (now !== this.#told && now === this.#seen) {
-      this.#told = now;
-      this.#onChange();
-    }
+    if (now !== this.#told && now === this.#seen && this.#onChange()) this.#told = now;
+    if (this.#seen === STOPPED) return;
     this.#seen = now;
     this.#timer = setTimeout(() => void this.#look(), this.#intervalMs);
     this.#timer.unref();
