@@ -1,9 +1,10 @@
 // Binding a node's port, and finding the address to tell others.
 
-import { isIP, type Server } from "node:net";
+import { isIP, type Server, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { type Address, formatAddress } from "../base/address.ts";
 import { CacheError } from "../base/errors.ts";
+import { ignoreError } from "../io/ignored-error.ts";
 import { isWildcardHost } from "./options.ts";
 
 /** What to do about the failures that people meet. */
@@ -40,6 +41,25 @@ export async function listen(server: Server, address: Address, option = "listen"
   const bound = server.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
   return { host: address.host, port };
+}
+
+/**
+ * Keeps those who connect waiting while there is nobody yet to hear them; how many is the server's own bound. To be called before it
+ * listens. Returns what puts its listeners back, and returns in turn what hands over those who wait: in between, others may add their listeners.
+ */
+export function holdConnections(server: Server): () => () => void {
+  const listeners = server.listeners("connection") as ((socket: Socket) => void)[];
+  const waiting: Socket[] = [];
+  const hold = (socket: Socket) => waiting.push(socket.on("error", ignoreError));
+  server.removeAllListeners("connection");
+  server.on("connection", hold);
+  return () => {
+    server.off("connection", hold);
+    for (const listener of listeners) server.on("connection", listener);
+    return () => {
+      for (const socket of waiting) if (!socket.destroyed) server.emit("connection", socket);
+    };
+  };
 }
 
 /**

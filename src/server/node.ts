@@ -11,6 +11,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
+import type { Server as NetServer } from "node:net";
 import { type Address, formatAddress } from "../base/address.ts";
 import { CacheError } from "../base/errors.ts";
 import { formatDuration } from "../base/units.ts";
@@ -19,7 +20,7 @@ import { loadHashes } from "../io/hashes.ts";
 import { Credentials } from "./credentials.ts";
 import { affordableConnections } from "./file-descriptors.ts";
 import { createHttpServer, type HttpPages, servePages, type Verdict } from "./http.ts";
-import { advertisedAddress, listen } from "./listen.ts";
+import { advertisedAddress, holdConnections, listen } from "./listen.ts";
 import { createLogger, harmless, type NodeLogger } from "./logger.ts";
 import { type CreateCore, NodeShell, type ShellSetup } from "./node-shell.ts";
 import { isWildcardHost, type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from "./options.ts";
@@ -117,7 +118,7 @@ class NodeServer implements RunningServer {
   #stopping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Binds the port first, because the core must know its address. No request can arrive before the node has been made. */
+  /** Binds the ports first, because the core must know its address. Who connects before the node has been made waits for it. */
   static async open(options: ResolvedNodeOptions, createCore?: CreateCore): Promise<NodeServer> {
     const hashes = await loadHashes();
     const logger = harmless(options.logger ?? createLogger(options.logLevel, options.name));
@@ -128,15 +129,19 @@ class NodeServer implements RunningServer {
       const facts = { connectionsMax, option: options.connectionsMax };
       logger.warn(facts, "fewer connections than connectionsMax: the limit of open files is low");
     }
-    // Loaded before the port is bound: who connects before the node has been made is never answered.
     const doorModule = options.redis === undefined ? undefined : await import("./redis/door.ts");
     const http = createHttpServer({ tls: credentials.tls, connectionsMax });
+    const held = [holdConnections(http)];
     const bound = await listen(http, options.listen);
     let door: ShellSetup["door"];
     try {
       const address = advertisedAddress(bound, options.advertise);
-      if (doorModule !== undefined && options.redis !== undefined)
-        door = await openDoor(doorModule, { redis: options.redis, node: address, tls: credentials.tls });
+      if (doorModule !== undefined && options.redis !== undefined) {
+        const server = doorModule.createDoorServer(credentials.tls);
+        held.push(holdConnections(server));
+        const redis = await doorAddress(server, options.redis, address);
+        door = { server, address: redis, Door: doorModule.RedisDoor };
+      }
       const setup = {
         options,
         credentials,
@@ -147,7 +152,10 @@ class NodeServer implements RunningServer {
         createCore,
         door,
       };
-      return new NodeServer(http, setup);
+      const handOver = held.map((release) => release());
+      const node = new NodeServer(http, setup);
+      for (const each of handOver) each();
+      return node;
     } catch (error) {
       door?.server.close();
       http.close();
@@ -374,14 +382,9 @@ class NodeServer implements RunningServer {
 }
 
 /** Binds the Redis door's port. On a wildcard it is reached at the node's own host. */
-async function openDoor(
-  { createDoorServer, RedisDoor }: typeof import("./redis/door.ts"),
-  { redis, node, tls }: { readonly redis: Address; readonly node: Address; readonly tls: Credentials["tls"] },
-): Promise<ShellSetup["door"]> {
-  const server = createDoorServer(tls);
+async function doorAddress(server: NetServer, redis: Address, node: Address): Promise<Address> {
   const bound = await listen(server, redis, "redis");
-  const host = isWildcardHost(bound.host) ? node.host : bound.host;
-  return { server, address: { host, port: bound.port }, Door: RedisDoor };
+  return { host: isWildcardHost(bound.host) ? node.host : bound.host, port: bound.port };
 }
 
 /** Whether only a change of somebody's options helps. */
