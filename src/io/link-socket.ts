@@ -23,6 +23,7 @@ import { FRAME_ITEMS_MAX, type LinkLimits } from "../wire/limits.ts";
 import { costOf, type FrameCost } from "../wire/size.ts";
 import type { Link, LinkHandlers, RemoteIdentity } from "./link.ts";
 import type { TurnTaking } from "./turn-taking.ts";
+import type { Writer } from "./unfinished-input.ts";
 import type { UnreadOutput } from "./unread-output.ts";
 
 /** Close codes of RFC 6455, section 7.4.1. */
@@ -60,9 +61,6 @@ const FEW_MESSAGES = 4;
 const LOOK_MESSAGES = 64;
 const LOOK_BYTES = 16 * 1024;
 
-/** A reader that takes nothing for this long while requests wait for it is cut. */
-const STALL_MS = 10_000;
-
 /**
  * Options that both ends give to ws: no compression (a bomb in a few bytes), frames of at most `maxPayload` bytes in few
  * fragments. `maxFragments`, `maxBufferedChunks` and `closeTimeout` are options that its types do not know yet.
@@ -91,11 +89,11 @@ export interface LinkParts {
   /** Whether this side only asks, and is answered: then small frames wait for answers. */
   readonly isAsking: boolean;
   /** Holds the link from its start to its end. */
-  readonly register: Set<Link> | undefined;
+  readonly register: Set<WebSocketLink> | undefined;
 }
 
 /** See the top of the file. The owner calls {@link start} once, before anything else. */
-export class WebSocketLink implements Link {
+export class WebSocketLink implements Link, Writer {
   readonly path: Path;
   readonly remote: RemoteIdentity;
   readonly remoteAddress: string;
@@ -112,6 +110,8 @@ export class WebSocketLink implements Link {
   #isFlushDue = false;
   /** Within {@link #receive}, which flushes at its end. */
   #isReceiving = false;
+  /** What the socket had read when the last frame was whole. */
+  #bytesReadBefore: number;
   /** Messages in the last frame, until anything comes back. */
   #unanswered = 0;
   #gatherTimer: NodeJS.Timeout | undefined;
@@ -121,13 +121,13 @@ export class WebSocketLink implements Link {
   /** Received messages that wait for output to be read; only on a paced link. */
   #inbox: readonly Message[] = [];
   #isDelivering = false;
-  #stallTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: LinkParts) {
     this.#parts = parts;
     this.path = parts.path;
     this.remote = parts.remote;
     this.remoteAddress = `${parts.socket.remoteAddress ?? "unknown"}:${parts.socket.remotePort ?? 0}`;
+    this.#bytesReadBefore = parts.socket.bytesRead;
   }
 
   /** Begins to receive. `onLink` is called first, so that no message comes before its handlers. */
@@ -149,6 +149,13 @@ export class WebSocketLink implements Link {
 
   get isOpen(): boolean {
     return this.#state === "open";
+  }
+
+  /** None while this side does not read: what is there then is not the other's fault. */
+  get unfinished(): Writer["unfinished"] {
+    const { socket, webSocket } = this.#parts;
+    const bytes = webSocket.isPaused ? 0 : socket.bytesRead - this.#bytesReadBefore;
+    return { bytes, since: this.#bytesReadBefore };
   }
 
   send(message: Message): void {
@@ -275,13 +282,14 @@ export class WebSocketLink implements Link {
 
   /** The operating system took a frame: there may be room for more answers. */
   readonly #onSent = (): void => {
-    this.#stallTimer?.refresh();
     this.#noteUnread();
     if (this.#parts.webSocket.isPaused && this.bufferedBytes <= OUTPUT_LOW_BYTES) this.#goOn();
   };
 
   #receive(data: Uint8Array, isBinary: boolean): void {
     if (this.#state !== "open") return;
+    // Only where somebody looks at it: asking the socket takes longer than all else here.
+    if (this.#parts.sharing !== undefined) this.#bytesReadBefore = this.#parts.socket.bytesRead;
     this.#isReceiving = true;
     this.#take(data, isBinary);
     this.#isReceiving = false;
@@ -363,18 +371,15 @@ export class WebSocketLink implements Link {
   }
 
   #setPaused(isPaused: boolean): void {
-    const { webSocket } = this.#parts;
+    const { webSocket, socket, limits } = this.#parts;
     if (this.#state !== "open" || webSocket.isPaused === isPaused) return;
-    if (isPaused) {
-      webSocket.pause();
-      this.#stallTimer = setTimeout(() => this.terminate("slow reader"), STALL_MS);
-      this.#stallTimer.unref();
-    } else {
-      webSocket.resume();
-      clearTimeout(this.#stallTimer);
-      this.#stallTimer = undefined;
-    }
+    if (isPaused) webSocket.pause();
+    else webSocket.resume();
+    // Of the socket itself: it knows when the other side has taken a part of a frame.
+    socket.setTimeout(isPaused ? limits.readerStallMs : 0, this.#onStalled);
   }
+
+  readonly #onStalled = (): void => this.terminate("slow reader");
 
   #close(code: number, reason: string): void {
     this.#noteReason(reason);
@@ -393,7 +398,7 @@ export class WebSocketLink implements Link {
     this.#inbox = NO_MESSAGES;
     this.#parts.sharing?.turns.leave(this.#deliver);
     this.#noteUnread();
-    clearTimeout(this.#stallTimer);
+    this.#parts.socket.setTimeout(0, this.#onStalled);
     clearTimeout(this.#gatherTimer);
   }
 

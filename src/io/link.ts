@@ -2,7 +2,7 @@
 // others open. The users of a link see messages only: bytes, batching, the handshake and slow readers are dealt with here.
 // `link-socket.ts` has the established link, `link-handshake.ts` the conversation before it, `link-dial.ts` the ways to fail.
 
-import type { IncomingMessage, Server } from "node:http";
+import { type IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -20,6 +20,7 @@ import { isCertifiedFor, isNodeCertified } from "./node-certificate.ts";
 import type { FindUser, SecretBytes, SecretRing } from "./proofs.ts";
 import { tlsBinding } from "./tls-binding.ts";
 import { TurnTaking } from "./turn-taking.ts";
+import { LOOK_INTERVAL_MS, UnfinishedInput } from "./unfinished-input.ts";
 import { UnreadOutput } from "./unread-output.ts";
 
 /** What this process says of itself in the handshake. Protocol range, capabilities and ring parameters are added inside. */
@@ -188,16 +189,21 @@ const PATHS: ReadonlyMap<string, Path> = new Map([
   ["/gossip", "gossip"],
 ]);
 
-/** Takes the connections that others open to `/client`, `/peer` and `/gossip` of an HTTP server. Other upgrades get a 404. */
+/**
+ * Takes the connections that others open to `/client`, `/peer` and `/gossip` of an HTTP server. Upgrades to something else than WebSockets, such as probes
+ * that offer HTTP/2, are answered as the requests that they are; other WebSockets get a 404.
+ */
 export class LinkAcceptor {
   readonly #options: AcceptorOptions;
   readonly #limits: LinkLimits;
   /** One per path, because each path has its own largest frame. */
   readonly #webSocketServers: ReadonlyMap<Path, WebSocketServer>;
-  readonly #httpServers = new Set<Server | SecureServer>();
+  readonly #httpServers = new Map<Server | SecureServer, UpgradeListener>();
   readonly #handshakes = new Set<WebSocket>();
-  readonly #links = new Set<Link>();
+  readonly #links = new Set<WebSocketLink>();
   readonly #unread: UnreadOutput;
+  readonly #unfinished: UnfinishedInput;
+  #lookTimer: NodeJS.Timeout | undefined;
   readonly #turns = new TurnTaking(() => this.#unread.isFull());
   #isClosed = false;
 
@@ -205,6 +211,7 @@ export class LinkAcceptor {
     this.#options = options;
     this.#limits = options.limits ?? resolveLinkLimits();
     this.#unread = new UnreadOutput(this.#limits.unreadBytesMax, () => performance.now());
+    this.#unfinished = new UnfinishedInput(this.#limits.unfinishedBytesMax);
     const servers = new Map<Path, WebSocketServer>();
     for (const path of PATHS.values()) {
       const base = hardening(this.#limits.frameBytesMax[path]);
@@ -216,23 +223,30 @@ export class LinkAcceptor {
   /** Starts to handle the server's upgrades. May be called for several servers. Does nothing after {@link close}. */
   attach(server: Server | SecureServer): void {
     if (this.#isClosed || this.#httpServers.has(server)) return;
-    this.#httpServers.add(server);
-    server.on("upgrade", this.#onUpgrade);
+    const onUpgrade: UpgradeListener = (request, duplex, head) => {
+      // Only an HTTP parser of TCP or TLS connections emits upgrades.
+      const socket = duplex as Socket;
+      const isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket";
+      if (isWebSocket) this.#onUpgrade(request, socket, head);
+      else answerPlainly(server, request, socket);
+    };
+    this.#httpServers.set(server, onUpgrade);
+    this.#lookTimer ??= setInterval(() => this.#lookAtInput(), LOOK_INTERVAL_MS).unref();
+    server.on("upgrade", onUpgrade);
   }
 
   /** Takes no more connections, cuts those in the handshake and closes the established ones. The HTTP servers go on. */
   close(): void {
     this.#isClosed = true;
-    for (const server of this.#httpServers) server.off("upgrade", this.#onUpgrade);
+    clearInterval(this.#lookTimer);
+    for (const [server, onUpgrade] of this.#httpServers) server.off("upgrade", onUpgrade);
     this.#httpServers.clear();
     for (const webSocket of this.#handshakes) webSocket.terminate();
     for (const link of [...this.#links]) link.close();
   }
 
-  readonly #onUpgrade = (request: IncomingMessage, duplex: Duplex, head: Buffer): void => {
+  #onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     const path = PATHS.get((request.url ?? "").split("?", 1)[0] ?? "");
-    // Only an HTTP parser of TCP or TLS connections emits upgrades.
-    const socket = duplex as Socket;
     if (path === undefined) {
       refuseUpgrade(socket, "404 Not Found");
     } else if (request.headers.origin !== undefined) {
@@ -248,7 +262,12 @@ export class LinkAcceptor {
         this.#shakeHands(webSocket, socket, path);
       });
     }
-  };
+  }
+
+  #lookAtInput(): void {
+    const clients = [...this.#links].filter(({ path }) => path === "client");
+    this.#unfinished.look(clients, performance.now());
+  }
 
   get #isFull(): boolean {
     const { handshakesMax, connectionsMax } = this.#limits;
@@ -343,6 +362,18 @@ const TEXT_FRAME: HandshakeStep = {
   reason: "It sent a text frame",
   frame: undefined,
 };
+
+type UpgradeListener = (request: IncomingMessage, duplex: Duplex, head: Buffer) => void;
+
+/** Whoever offers another protocol takes an answer in this one. Its connection has left the parser, so it ends with that. */
+function answerPlainly(server: Server | SecureServer, request: IncomingMessage, socket: Socket): void {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once("finish", () => socket.end(() => socket.destroy()));
+  socket.on("error", ignoreError);
+  server.emit("request", request, response);
+}
 
 /** Answers an upgrade that is not to be, and cuts the connection. */
 function refuseUpgrade(socket: Socket, status: string): void {

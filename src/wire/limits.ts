@@ -56,6 +56,13 @@ export interface LinkLimits {
    * and who has taken nothing for two seconds is cut, until there is room.
    */
   readonly unreadBytesMax: number;
+  /** Milliseconds for which a reader may take nothing while requests of its own wait for it. Past it the link is cut. */
+  readonly readerStallMs: number;
+  /**
+   * Bytes of frames that all clients of a node together have begun and not finished. Past it whoever has been at a frame for longest is cut, once
+   * it has taken a second, until there is room.
+   */
+  readonly unfinishedBytesMax: number;
   /** Milliseconds from the connection to the end of the handshake. Past it the connection is cut. */
   readonly handshakeMs: number;
   /** Connections in the handshake at once on one node. Further ones are refused with HTTP 503. */
@@ -76,6 +83,8 @@ export function resolveLinkLimits(valueBytesMax: number = VALUE_BYTES_MAX_DEFAUL
       gossip: 4 * 1024 * 1024,
     }),
     unreadBytesMax: Math.max(32 * 1024 * 1024, 4 * valueBytesMax),
+    readerStallMs: 10_000,
+    unfinishedBytesMax: Math.max(48 * 1024 * 1024, 6 * valueBytesMax),
     handshakeMs: 2_000,
     handshakesMax: 1_024,
     connectionsMax: 16_384,

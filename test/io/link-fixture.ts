@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo, Server as TcpServer } from "node:net";
+import type { AddressInfo, Socket, Server as TcpServer } from "node:net";
 import WebSocket from "ws";
 import type { Message, Path } from "../../src/core/messages.ts";
 import {
@@ -159,6 +159,11 @@ export class RawSocket {
     });
     open.push({ close: () => this.webSocket.terminate() });
   }
+
+  /** The TCP connection below it. */
+  get socket(): Socket {
+    return (this.webSocket as unknown as { _socket: Socket })._socket;
+  }
 }
 
 /** A connected raw socket that has not said anything. */
@@ -169,7 +174,11 @@ export async function connectRaw(address: string, path: Path): Promise<RawSocket
 }
 
 /** A raw socket that has shaken hands; its frames begin after that. */
-export async function connectGreeted(address: string, path: Path, identity = CLIENT): Promise<RawSocket> {
+export async function connectGreeted(
+  address: string,
+  path: Path = "client",
+  identity = CLIENT,
+): Promise<RawSocket> {
   const raw = await connectRaw(address, path);
   const handshake = new DialerHandshake(identity, path);
   raw.webSocket.send(handshake.hello);

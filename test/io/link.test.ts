@@ -667,6 +667,48 @@ describe("a link", () => {
     expect(acceptor.ends[0]!.closes).toEqual([]);
   });
 
+  test("cuts who takes nothing of a frame, and not who reads it slowly", async () => {
+    const valueBytes = 64 * 1024 * 1024;
+    const acceptor = await startAcceptor({
+      limits: { ...resolveLinkLimits(valueBytes), readerStallMs: 400 },
+    });
+    acceptor.onOpen = (end) => {
+      end.onEach = (message) => end.link!.send(got("id" in message ? message.id : 0, valueBytes - 100));
+    };
+    const [slow, dead] = [await connectGreeted(acceptor.address), await connectGreeted(acceptor.address)];
+    // One turn of the loop's reading at a time.
+    const pace = setInterval(() => {
+      slow.socket.resume();
+      setImmediate(() => slow.socket.pause());
+    }, 50);
+    dead.webSocket.pause();
+
+    for (const { webSocket } of [slow, dead]) webSocket.send(encodeFrame([get(1), get(2)]));
+    const from = slow.socket.bytesRead;
+    await vi.waitFor(() => expect(acceptor.ends[1]!.closes).toEqual(["slow reader"]), 5_000);
+    await vi.waitFor(() => expect(slow.socket.bytesRead - from).toBeGreaterThan(valueBytes / 2), 20_000);
+    clearInterval(pace);
+
+    expect(acceptor.ends[0]!.closes).toEqual([]);
+  });
+
+  test("bounds what is kept of frames that never end, all together", async () => {
+    const limits = { ...resolveLinkLimits(), unfinishedBytesMax: 4 * 1024 * 1024 };
+    const acceptor = await startAcceptor({ limits });
+    const honest = await dial(acceptor.address);
+    const frame = Buffer.alloc(1024 * 1024);
+    // Final, binary, masked with zeros, 16 MiB less a little: a part of it comes, the rest never does.
+    frame.set([0x82, 0xff, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+    const strangers = await Promise.all(Array.from({ length: 6 }, () => connectGreeted(acceptor.address)));
+    for (const { socket } of strangers) socket.write(frame);
+
+    const closes = () => acceptor.ends.flatMap((end) => end.closes);
+    await vi.waitFor(() => expect(closes()).toEqual(["slow writer", "slow writer"]), 5_000);
+    honest.link!.send(get(1));
+    await vi.waitFor(() => expect(acceptor.ends[0]!.messages).toHaveLength(1));
+  });
+
   test("delivers what was sent before close, then tells both sides once", async () => {
     const acceptor = await startAcceptor();
     const near = await dial(acceptor.address);
