@@ -53,7 +53,7 @@ export interface LinkLimits {
   readonly outputBytesMax: Readonly<Record<Path, number>>;
   /**
    * Bytes of answers waiting for all clients of a node together. Past it no more large answers are made, nor any for those who have some waiting,
-   * and who has taken nothing for two seconds is cut, until there is room.
+   * and who has taken no whole answer for two seconds is cut, until there is room.
    */
   readonly unreadBytesMax: number;
   /** Milliseconds for which a reader may take nothing while requests of its own wait for it. Past it the link is cut. */
