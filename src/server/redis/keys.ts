@@ -10,6 +10,7 @@ import { type ExpiryUnit, instantOf } from "./expiry.ts";
 import { checkPattern, globOf, globPrefix } from "./glob.ts";
 import { parseInt64 } from "./numbers.ts";
 import { ErrorReply, OK, type Reply, Simple } from "./reply.ts";
+import { ReplyList } from "./reply-list.ts";
 import { edit } from "./strings.ts";
 import { keyBytes, keyOf, typeName } from "./values.ts";
 
@@ -219,16 +220,19 @@ const keysCommand: Handler = async (call, { services, session }) => {
   const prefix = globPrefix(pattern);
   const matches = globOf(pattern);
   const found = new Set<string>();
+  const list = new ReplyList();
   let cursor = 0;
   do {
     const page = await services.sweep.page(cursor, COUNT_MAX, prefix);
     for (const key of page.keys) {
-      if (isWithin(session.access?.grants, key) && matches(key)) found.add(key);
+      if (found.has(key) || !isWithin(session.access?.grants, key) || !matches(key)) continue;
+      found.add(key);
+      list.add(key);
     }
     if (found.size > KEYS_MAX) return new ErrorReply(`ERR more than ${KEYS_MAX} keys match: use SCAN`);
     cursor = page.cursor;
   } while (cursor !== 0);
-  return [...found].map(keyBytes);
+  return list.items;
 };
 
 const randomkey: Handler = async (_call, { services }) => {

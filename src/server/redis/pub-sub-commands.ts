@@ -7,6 +7,7 @@ import { checkPattern, globOf } from "./glob.ts";
 import { unknownSubcommand } from "./keys.ts";
 import { channelBytes, channelText, SUBSCRIPTIONS_MAX } from "./pub-sub.ts";
 import { ManyReplies, PushReply, type Reply } from "./reply.ts";
+import { ReplyList } from "./reply-list.ts";
 
 function subscriptions({ channels, patterns }: Session): number {
   return channels.size + patterns.size;
@@ -73,10 +74,10 @@ const pubsub: Handler = (call, context) => {
 function channels(call: Call, { services }: Context): Reply {
   const pattern = call.args[2] ?? Buffer.from("*");
   checkPattern(pattern);
-  return services.pubSub
-    .channels()
-    .filter(globOf(channelText(pattern)))
-    .map(channelBytes);
+  const matches = globOf(channelText(pattern));
+  const list = new ReplyList();
+  for (const channel of services.pubSub.channels()) if (matches(channel)) list.add(channelBytes(channel));
+  return list.items;
 }
 
 /** By name. */

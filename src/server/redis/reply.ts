@@ -85,11 +85,22 @@ export type Protocol = 2 | 3;
 /** All that one reply may hold. What would be more is refused while it is gathered. */
 export const REPLY_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Bytes of the strings in a reply. */
+/** What an element takes beside its text: its line in the reply, and some of what it takes in memory. Half of it would count lists of numbers too low. */
+const ELEMENT_BYTES = 16;
+
+/** About what a reply takes, written and in memory. Walks through all of it. */
 export function bytesOf(reply: Reply): number {
-  if (reply instanceof Uint8Array) return reply.length;
-  if (!Array.isArray(reply)) return 0;
-  return (reply as readonly Reply[]).reduce<number>((sum, part) => sum + bytesOf(part), 0);
+  if (reply instanceof Uint8Array) return ELEMENT_BYTES + reply.length;
+  if (typeof reply === "string") return ELEMENT_BYTES + Buffer.byteLength(reply);
+  if (reply instanceof Simple || reply instanceof ErrorReply || reply instanceof VerbatimReply)
+    return ELEMENT_BYTES + Buffer.byteLength(reply.text);
+  return partsOf(reply).reduce<number>((sum, part) => sum + bytesOf(part), ELEMENT_BYTES);
+}
+
+function partsOf(reply: Reply): readonly Reply[] {
+  if (Array.isArray(reply)) return reply as readonly Reply[];
+  if (reply instanceof MapReply || reply instanceof SetReply || reply instanceof PushReply) return reply.items;
+  return reply instanceof ManyReplies ? reply.replies : [];
 }
 
 const STAR = 42;

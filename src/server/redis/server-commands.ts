@@ -7,7 +7,8 @@ import type { Context, Handler, Services } from "./context.ts";
 import { CommandError, SYNTAX_ERROR } from "./errors.ts";
 import { checkPattern, matchesGlob } from "./glob.ts";
 import { unknownSubcommand } from "./keys.ts";
-import { ErrorReply, MapReply, OK, type Reply, SetReply, Simple, VerbatimReply } from "./reply.ts";
+import { bytesOf, ErrorReply, MapReply, OK, type Reply, SetReply, Simple, VerbatimReply } from "./reply.ts";
+import { ReplyList } from "./reply-list.ts";
 
 // ---- INFO
 
@@ -158,25 +159,33 @@ function commandDocs(spec: CommandSpec): readonly Reply[] {
   return [name, new MapReply(fields)];
 }
 
+/** What is said of each command, and how much that is: made once, as a transaction may ask thousands of times. */
+const INFOS: ReadonlyMap<string, { readonly reply: Reply; readonly bytes: number }> = new Map(
+  [...COMMANDS.values()].map((spec) => {
+    const reply = commandInfo(spec);
+    return [spec.name, { reply, bytes: bytesOf(reply) }];
+  }),
+);
+const ALL_INFOS: Reply = [...INFOS.values()].map(({ reply }) => reply);
+const DOCS: ReadonlyMap<string, readonly Reply[]> = new Map(
+  [...COMMANDS.values()].map((spec) => [spec.name, commandDocs(spec)]),
+);
+const ALL_DOCS: Reply = new MapReply([...DOCS.values()].flat());
+
 const command: Handler = (call) => {
-  if (call.args.length === 1) return [...COMMANDS.values()].map(commandInfo);
+  if (call.args.length === 1) return ALL_INFOS;
   const names = call.args.slice(2).map((_arg, index) => call.word(index + 2).toLowerCase());
   switch (call.word(1).toLowerCase()) {
     case "count":
       demandCount(call, 2, 2);
       return COMMANDS.size;
-    case "info": {
-      const wanted = names.length === 0 ? [...COMMANDS.keys()] : names;
-      return wanted.map((name) => {
-        const spec = COMMANDS.get(name);
-        return spec === undefined ? null : commandInfo(spec);
-      });
-    }
-    case "docs": {
-      const wanted = names.length === 0 ? [...COMMANDS.keys()] : names;
-      const known = wanted.flatMap((name) => COMMANDS.get(name) ?? []);
-      return new MapReply(known.flatMap(commandDocs));
-    }
+    case "info":
+      return names.length === 0 ? ALL_INFOS : commandInfos(names);
+    case "docs":
+      // A map has each name once.
+      return names.length === 0
+        ? ALL_DOCS
+        : new MapReply([...new Set(names)].flatMap((name) => DOCS.get(name) ?? []));
     case "list":
       return [...COMMANDS.keys()];
     case "getkeys":
@@ -196,6 +205,16 @@ const command: Handler = (call) => {
       throw unknownSubcommand(call);
   }
 };
+
+/** One for each name, in their order. */
+function commandInfos(names: readonly string[]): Reply {
+  const list = new ReplyList();
+  for (const name of names) {
+    const found = INFOS.get(name);
+    list.add(found?.reply ?? null, found?.bytes);
+  }
+  return list.items;
+}
 
 function demandCount(call: Call, min: number, max = Number.POSITIVE_INFINITY): void {
   if (call.args.length >= min && call.args.length <= max) return;

@@ -215,7 +215,7 @@ class Transaction {
         sinceMs = readNow().monoMs;
       }
       const reply = await this.#runOne(queued, keyspace);
-      bytes += bytesOf(reply);
+      if (bytes <= REPLY_BYTES_MAX) bytes += bytesOf(reply);
       replies.push(bytes > REPLY_BYTES_MAX ? TOO_LARGE : reply);
     }
     return replies;

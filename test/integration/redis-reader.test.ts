@@ -1,0 +1,291 @@
+// Promises of the Redis door that a reader found broken, each as a test that fails.
+
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type EmbeddedNode, startNode } from "../../src/index.ts";
+import { loadHashes } from "../../src/io/hashes.ts";
+import type { NodeOptions } from "../../src/server/options.ts";
+import { userEntry } from "../../src/server/users.ts";
+import { encode, RawRedis } from "../support/raw-redis.ts";
+
+const MIB = 1024 * 1024;
+const nodes: EmbeddedNode[] = [];
+const open: RawRedis[] = [];
+
+async function start(options: NodeOptions = {}): Promise<EmbeddedNode> {
+  const node = await startNode({ listen: "127.0.0.1:0", redis: "127.0.0.1:0", memory: "64mb", ...options });
+  nodes.push(node);
+  return node;
+}
+
+async function dial(node: EmbeddedNode): Promise<RawRedis> {
+  const raw = await RawRedis.open(node.redisAddress!);
+  open.push(raw);
+  return raw;
+}
+
+/** Sends the bytes and QUIT; resolves to how much comes back, without keeping or parsing it: {@link RawRedis} is slow with large replies. */
+async function replyBytes(node: EmbeddedNode, bytes: Uint8Array): Promise<number> {
+  const [host, port] = node.redisAddress!.split(":");
+  const socket = connect(Number(port), host);
+  socket.write(bytes);
+  socket.write("QUIT\r\n");
+  let length = 0;
+  for await (const chunk of socket as AsyncIterable<Buffer>) length += chunk.length;
+  return length;
+}
+
+function words(...parts: readonly string[]): Buffer {
+  return encode(parts.map((part) => Buffer.from(part)));
+}
+
+afterEach(() => {
+  for (const raw of open.splice(0)) raw.close();
+});
+
+afterAll(async () => {
+  for (const node of nodes) await node.stop();
+});
+
+describe("The Redis door", () => {
+  let node: EmbeddedNode;
+  let redis: RawRedis;
+
+  beforeAll(async () => {
+    node = await start({ memory: "256mb" });
+  });
+
+  const fresh = async (): Promise<void> => {
+    redis = await dial(node);
+    await redis.ask("flushall");
+  };
+
+  test("publishes once for each transaction that ran, and never for one that did not", async () => {
+    await fresh();
+    const subscriber = await dial(node);
+    await subscriber.ask("subscribe done");
+    const raws = await Promise.all([dial(node), dial(node), dial(node)]);
+    let ran = 0;
+
+    await Promise.all(
+      raws.map(async (raw) => {
+        for (let index = 0; index < 30; index++) {
+          for (const line of ["watch n", "multi", "incr n", "publish done x"]) await raw.ask(line);
+          if ((await raw.ask("exec")).startsWith("*2")) ran++;
+        }
+      }),
+    );
+
+    expect(await redis.ask("get n")).toBe(`$${String(ran).length}\r\n${ran}\r\n`);
+    await redis.ask("publish done last");
+    let messages = 0;
+    while (!(await subscriber.reply()).includes("last")) messages++;
+    expect(messages).toBe(ran);
+  });
+
+  test("publishes once for each transaction that ran, without WATCH", async () => {
+    await fresh();
+    const subscriber = await dial(node);
+    await subscriber.ask("subscribe done");
+    const raws = await Promise.all([dial(node), dial(node), dial(node)]);
+
+    await Promise.all(
+      raws.map(async (raw) => {
+        for (let index = 0; index < 30; index++) {
+          for (const line of ["multi", "incr n", "publish done x"]) await raw.ask(line);
+          expect(await raw.ask("exec")).toMatch(/^\*2/);
+        }
+      }),
+    );
+
+    expect(await redis.ask("get n")).toBe("$2\r\n90\r\n");
+    await redis.ask("publish done last");
+    let messages = 0;
+    while (!(await subscriber.reply()).includes("last")) messages++;
+    expect(messages).toBe(90);
+  });
+
+  test("refuses a COMMAND INFO whose reply is over 64 MiB", async () => {
+    await fresh();
+
+    const request = words("COMMAND", "INFO", ...Array.from({ length: 70_000 }, () => "client"));
+
+    expect(await replyBytes(node, request)).toBeLessThan(64 * MIB);
+  }, 60_000);
+
+  test("refuses too many prefixes of CLIENT TRACKING without holding the node up", async () => {
+    await fresh();
+    const prefixes = Array.from({ length: 20_000 }, (_, index) => ["PREFIX", `p${index + 100_000}`]).flat();
+    const sinceMs = performance.now();
+
+    redis.write(words("CLIENT", "TRACKING", "ON", "BCAST", ...prefixes));
+
+    expect(await redis.reply()).toMatch(/^-ERR a connection may have at most 1000 prefixes/);
+    expect(performance.now() - sinceMs).toBeLessThan(500);
+  }, 60_000);
+
+  test("hears others while a message is compared with many patterns", async () => {
+    await fresh();
+    const patterns = Array.from({ length: 2_000 }, (_, index) => `*${"a".repeat(500)}${index + 10_000}`);
+    redis.write(words("PSUBSCRIBE", ...patterns));
+    for (const _ of patterns) await redis.reply();
+    const other = await dial(node);
+    const sinceMs = performance.now();
+
+    expect(await other.ask(`publish ${"a".repeat(1_000)} m`)).toBe(":0\r\n");
+
+    expect(performance.now() - sinceMs).toBeLessThan(500);
+  }, 60_000);
+
+  test("ends a SCAN whose pages end at keys of one hash", async () => {
+    await fresh();
+    const hashes = await loadHashes();
+    // In the order of keys; found by trying ten million.
+    const [first, second] = ["{t}10001323", "{t}9240370"];
+    expect(hashes.hash32(first)).toBe(hashes.hash32(second));
+    // Pages of 10: one ends at the first of them, the next at the second.
+    const keys = [
+      ...Array.from({ length: 9 }, (_, index) => `{t}0${index}`),
+      first,
+      ...Array.from({ length: 9 }, (_, index) => `${first}-${index}`),
+      second,
+      ...Array.from({ length: 9 }, (_, index) => `{t}99${index}`),
+    ];
+    for (const key of keys) await redis.ask(`set ${key} v`);
+    let cursor = "0";
+    let pages = 0;
+
+    do {
+      const reply = await redis.ask(`scan ${cursor} count 10`);
+      cursor = /^\*2\r\n\$\d+\r\n(\d+)/.exec(reply)![1]!;
+      pages++;
+    } while (cursor !== "0" && pages < 1_000);
+
+    expect(pages).toBeLessThan(1_000);
+  }, 60_000);
+
+  test("ends a connection that has said QUIT and goes on sending", async () => {
+    await fresh();
+    const [host, port] = node.redisAddress!.split(":");
+    // It does not end because the other side has: only the node can cut it.
+    const socket = connect({ port: Number(port), host: host!, allowHalfOpen: true });
+    let isClosed = false;
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      isClosed = true;
+    });
+    socket.resume();
+    socket.write("QUIT\r\n");
+    const sinceMs = performance.now();
+
+    while (!isClosed && performance.now() - sinceMs < 8_000) {
+      if (socket.writable) socket.write("PING\r\n");
+      await pause(200);
+    }
+    socket.destroy();
+
+    expect(performance.now() - sinceMs).toBeLessThan(6_000);
+  }, 20_000);
+
+  test.each([
+    "expireat obj 4000000000",
+    "pexpireat obj 4000000000000",
+    "expire obj 100 nx",
+    "expire obj 100 xx",
+    "persist obj",
+    "set obj v keepttl",
+  ])("does with a value of the SDK what Redis does with a list: %s", async (line) => {
+    await fresh();
+    await node.cache().set("obj", { a: 1 }, line.endsWith("xx") || line.startsWith("persist") ? { ttl: "1h" } : {});
+    if (line.startsWith("set")) expect(await redis.ask(line)).toBe("+OK\r\n");
+    else {
+      expect(await redis.ask(line)).toBe(":1\r\n");
+      expect(await node.cache().get("obj")).toEqual({ a: 1 });
+    }
+  });
+
+  test.each([
+    ["getrange k 0 -100", "$1\r\na\r\n"],
+    ["getrange k -200 -100", "$1\r\na\r\n"],
+    ["expiretime e", ":33177117421\r\n"],
+    ["command list filterby pattern getd*", "*1\r\n$6\r\ngetdel\r\n"],
+    ["command getkeys object encoding foo", "*1\r\n$3\r\nfoo\r\n"],
+  ])("answers as Redis 7.0.15 does: %s", async (line, expected) => {
+    await fresh();
+    await redis.ask("set k abc");
+    await redis.ask("set e v pxat 33177117420500");
+
+    expect(await redis.ask(line)).toBe(expected);
+  });
+
+  test("shows a transaction's own write to DBSIZE and KEYS in it", async () => {
+    await fresh();
+    for (const line of ["multi", "set own v", "dbsize", "keys *"]) await redis.ask(line);
+
+    expect(await redis.ask("exec")).toBe("*3\r\n+OK\r\n:1\r\n*1\r\n$3\r\nown\r\n");
+  });
+
+  test("refuses a transaction that watches a key and clears all of them", async () => {
+    await fresh();
+    await redis.ask("set kept v");
+    for (const line of ["watch w", "multi", "set w 1", "flushall"]) await redis.ask(line);
+
+    expect(await redis.ask("exec")).toMatch(/^-EXECABORT/);
+    expect(await redis.ask("exists kept")).toBe(":1\r\n");
+  });
+
+  test("does not run a transaction whose watched key came and went", async () => {
+    await fresh();
+    const other = await dial(node);
+    for (const line of ["watch w", "multi", "set w 1"]) await redis.ask(line);
+    await other.ask("set w 2");
+    await other.ask("del w");
+
+    expect(await redis.ask("exec")).toBe("*-1\r\n");
+  });
+});
+
+describe("Redis doors of two nodes", () => {
+  let first: EmbeddedNode;
+  let second: EmbeddedNode;
+
+  beforeAll(async () => {
+    const options = { replicas: 2, memory: "64mb" };
+    first = await start({ name: "one", ...options });
+    second = await start({ name: "two", join: first.url.replace("ringhold://", ""), ...options });
+  });
+
+  // README, the table of commands: "PUBLISH SUBSCRIBE [...] PUBSUB: across all nodes".
+  test("count the subscribers of a channel across all nodes", async () => {
+    const subscriber = await dial(first);
+    await subscriber.ask("subscribe news");
+    const other = await dial(second);
+
+    expect(await other.ask("pubsub numsub news")).toBe("*2\r\n$4\r\nnews\r\n:1\r\n");
+  });
+});
+
+test("SETBIT, which answers with what was there, needs the class read as well", async () => {
+  const usersFile = join(mkdtempSync(join(tmpdir(), "ringhold-reader-")), "users.json");
+  const secret = "the secret of the writer";
+  const writer = userEntry("writer", [secret], { classes: ["write"], prefixes: [""] });
+  writeFileSync(usersFile, JSON.stringify({ users: [writer] }));
+  const node = await start({ secret: "the secret of the whole cluster", usersFile });
+  await node.cache().set("hidden", "a");
+  const redis = await dial(node);
+  expect(await redis.ask(`auth writer "${secret}"`)).toBe("+OK\r\n");
+  expect(await redis.ask("get hidden")).toMatch(/^-NOPERM/);
+  let seen = "";
+
+  for (let bit = 0; bit < 8; bit++) {
+    const reply = await redis.ask(`setbit hidden ${bit} 0`);
+    expect(reply).toMatch(/^(:|-NOPERM)/);
+    seen += reply.slice(1, 2);
+  }
+
+  expect(String.fromCharCode(Number.parseInt(seen, 2))).not.toBe("a");
+});
