@@ -95,6 +95,9 @@ function checkModes(options: Options, held: Tracking | undefined): void {
 /** The prefixes asked for now and before; `[""]` is every key. */
 function prefixesOf({ prefixes }: Options, held: Tracking | undefined): readonly string[] {
   const before = held?.prefixes ?? [];
+  // First: what follows compares each with each.
+  if (before.length + prefixes.length > PREFIXES_MAX)
+    throw new CommandError(`ERR a connection may have at most ${PREFIXES_MAX} prefixes`);
   const overlaps = (a: string, b: string) => a.startsWith(b) || b.startsWith(a);
   for (const [index, prefix] of prefixes.entries()) {
     const other = before.find((one) => overlaps(one, prefix));
@@ -109,8 +112,6 @@ function prefixesOf({ prefixes }: Options, held: Tracking | undefined): readonly
       );
   }
   const all = [...before, ...prefixes];
-  if (all.length > PREFIXES_MAX)
-    throw new CommandError(`ERR a connection may have at most ${PREFIXES_MAX} prefixes`);
   return all.length === 0 ? [""] : all;
 }
 
