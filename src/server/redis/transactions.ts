@@ -1,6 +1,7 @@
 // MULTI, EXEC, DISCARD, WATCH. What is promised, and what is not:
 // - A transaction that writes one key is atomic: its commands run on a copy of the entry, and what they leave is written in one step if
-//   the key is still as it was read (or watched). With WATCH on that key this is Redis' optimistic locking, across the cluster.
+//   the key is still as it was read (or watched). With WATCH on that key this is Redis' optimistic locking, across the cluster. What its
+//   commands do beside the keys (PUBLISH, ...) they do afterwards, once: the run may be repeated, or come to nothing.
 // - One that writes several keys runs its commands in order, with no other command of its connection between them; others may see them
 //   half done. If it watches keys, it is refused, because it could not keep that promise.
 // - Where the door shows itself as a cluster, keys of several slots are refused, as in any Redis Cluster; as one server it takes them, because
@@ -26,6 +27,9 @@ const PAUSE_MS_MAX = 32;
 const AT_ONCE_MS_MAX = 5;
 /** Keys that one connection may watch. */
 const WATCHED_MAX = 1_000;
+
+/** Commands that do something beside the keys, which cannot be taken back. */
+const BESIDE_KEYS: ReadonlySet<string> = new Set(["publish", "client", "config"]);
 
 /** Stands for the reply of a command that has run, and all further ones: together they would be too large. */
 const TOO_LARGE = new ErrorReply(
@@ -191,14 +195,19 @@ class Transaction {
         context: this.#context,
         others: keyspace,
       });
-      const replies = await this.#runAll(own);
+      const replies = new Replies();
+      await this.#runWhere(isOnKeys, own, replies);
+      const rest = async () => {
+        await this.#runWhere((queued) => !isOnKeys(queued), keyspace, replies);
+        return replies.items;
+      };
       const left = own.left;
-      if (left === undefined) return replies;
+      if (left === undefined) return rest();
       const condition = found.found ? ("version" as const) : ("absent" as const);
       const change: Change = { type: "put", ...left, condition, ifVersion: version };
       const written = await ask((waiter) => keyspace.write(key, change, waiter));
       if (written.kind === "failed") return errorOf(written, true);
-      if (written.kind === "written" && written.outcome !== false) return replies;
+      if (written.kind === "written" && written.outcome !== false) return rest();
       if (watchedVersion !== undefined) return NULL_ARRAY;
       await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(PAUSE_MS_MAX, 2 ** round)));
     }
@@ -206,19 +215,26 @@ class Transaction {
   }
 
   async #runAll(keyspace: Keyspace): Promise<readonly Reply[]> {
-    const replies: Reply[] = [];
-    let bytes = 0;
+    const replies = new Replies();
+    await this.#runWhere(() => true, keyspace, replies);
+    return replies.items;
+  }
+
+  /** Runs those of its commands that are meant, in their order. */
+  async #runWhere(
+    isMeant: (queued: Queued) => boolean,
+    keyspace: Keyspace,
+    replies: Replies,
+  ): Promise<void> {
     let sinceMs = readNow().monoMs;
-    for (const queued of this.#queue) {
+    for (const [index, queued] of this.#queue.entries()) {
+      if (!isMeant(queued)) continue;
       if (readNow().monoMs - sinceMs > AT_ONCE_MS_MAX) {
         await new Promise((resolve) => setImmediate(resolve));
         sinceMs = readNow().monoMs;
       }
-      const reply = await this.#runOne(queued, keyspace);
-      if (bytes <= REPLY_BYTES_MAX) bytes += bytesOf(reply);
-      replies.push(bytes > REPLY_BYTES_MAX ? TOO_LARGE : reply);
+      replies.set(index, await this.#runOne(queued, keyspace));
     }
-    return replies;
   }
 
   #runOne({ spec, request }: Queued, keyspace: Keyspace): Promise<Reply> {
@@ -233,6 +249,21 @@ class Transaction {
       const call = new Call(spec, request, keyspace, listener);
       runHandler(this.#handlerOf(spec), call, this.#context);
     });
+  }
+}
+
+function isOnKeys({ spec }: Queued): boolean {
+  return !BESIDE_KEYS.has(spec.name);
+}
+
+/** The replies to the commands of a transaction, each at its place, whichever comes first; in the place of what would be too much an error. */
+class Replies {
+  readonly items: Reply[] = [];
+  #bytes = 0;
+
+  set(index: number, reply: Reply): void {
+    if (this.#bytes <= REPLY_BYTES_MAX) this.#bytes += bytesOf(reply);
+    this.items[index] = this.#bytes > REPLY_BYTES_MAX ? TOO_LARGE : reply;
   }
 }
 
