@@ -127,7 +127,7 @@ class Transaction {
     if (this.#context.services.isCluster && this.#slotCount() > 1)
       return new ErrorReply("CROSSSLOT Keys in request don't hash to the same slot");
     const written = this.#writtenKeys();
-    if (this.#watched.size > 0 && written.size > 1) {
+    if (this.#watched.size > 0 && (written.size > 1 || this.#touchesAllKeys())) {
       return new ErrorReply(
         "EXECABORT a transaction that watches keys can write one key here, received several",
       );
