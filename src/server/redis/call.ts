@@ -1,7 +1,7 @@
 // One request of a Redis client under way: its arguments, the keys it works on, and its reply when there is one. It is also whom the
 // keyspace answers, so that a plain GET needs nothing beside it.
 
-import type { Change, GetReply, Want } from "../../core/messages.ts";
+import type { Change, Failure, GetReply, Want } from "../../core/messages.ts";
 import type { CommandSpec } from "./command-table.ts";
 import { keyIndexes } from "./command-table.ts";
 import { CommandError, errorOf } from "./errors.ts";
@@ -216,11 +216,35 @@ export function callAll<T>(
   combine: (answers: readonly Answer[]) => Reply,
 ): undefined {
   const done = (answers: readonly Answer[]): void => {
-    const failure = answers.find((answer) => answer?.kind === "failed");
-    if (failure?.kind === "failed") call.done(errorOf(failure, call.spec.flags.includes("write")));
-    else call.done(combine(answers));
+    const failure = failureOf(answers);
+    if (failure === undefined) call.done(combine(answers));
+    else call.done(errorOf(failure, call.spec.flags.includes("write")));
   };
   new Fan(items, start, done).run();
+}
+
+/** Runs `start` for each item, some at a time; after a failure no further ones are started, and those have no answer. */
+export function askAll<T>(
+  items: readonly T[],
+  start: (item: T, waiter: Waiter) => void,
+): Promise<readonly Answer[]> {
+  return new Promise((resolve) => new Fan(items, start, resolve).run());
+}
+
+/** The first failure among the parts of one request; in doubt when any part was, or may have been, written. */
+export function failureOf(answers: readonly Answer[]): Failure | undefined {
+  const failure = answers.find((answer) => answer?.kind === "failed");
+  return failure?.kind === "failed" && answers.some(mayHaveWritten) ? inDoubt(failure) : failure;
+}
+
+/** The failure of a request of which a part was written before. */
+export function inDoubt(failure: Failure): Failure {
+  return { ...failure, applied: "maybe" };
+}
+
+function mayHaveWritten(answer: Answer): boolean {
+  if (answer?.kind === "failed") return answer.applied === "maybe";
+  return answer?.kind === "cleared" || (answer?.kind === "written" && answer.outcome !== false);
 }
 
 /** The answer to one operation as a promise, for the commands where that does not matter. */

@@ -28,9 +28,9 @@ export function errorOf(failure: Failure, isWrite: boolean): ErrorReply {
     case "ERR_TIMEOUT":
       return new ErrorReply(`TIMEOUT ${failure.message}${doubt}`);
     case "ERR_OVERLOADED":
-      return new ErrorReply(`BUSY ${failure.message}`);
+      return new ErrorReply(`BUSY ${failure.message}${doubt}`);
     case "ERR_TOO_LARGE":
-      return new ErrorReply(TOO_LONG);
+      return new ErrorReply(`${TOO_LONG}${doubt}`);
     case "ERR_NOT_A_NUMBER":
       return new ErrorReply(NOT_AN_INTEGER);
     default:

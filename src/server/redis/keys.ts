@@ -2,7 +2,7 @@
 
 import { isWithin } from "../../base/grants.ts";
 import { type GetReply, VALUE_FORMAT } from "../../core/messages.ts";
-import { ask, type Call, callAll } from "./call.ts";
+import { ask, type Call, callAll, inDoubt } from "./call.ts";
 import type { Handler } from "./context.ts";
 import type { Held } from "./edit.ts";
 import { CommandError, errorOf, NOT_AN_INTEGER, SYNTAX_ERROR } from "./errors.ts";
@@ -263,7 +263,7 @@ function copyTo(kind: "copy" | "rename" | "renamenx"): Handler {
     if (written.kind === "written" && written.outcome === false) return 0;
     if (kind === "copy") return 1;
     const deleted = await ask((waiter) => call.keyspace.write(source, { type: "delete" }, waiter));
-    if (deleted.kind === "failed") return errorOf(deleted, true);
+    if (deleted.kind === "failed") return errorOf(inDoubt(deleted), true);
     return kind === "rename" ? OK : 1;
   };
 }

@@ -204,7 +204,7 @@ export class CoreKeyspace implements Keyspace {
       id: operation.id,
       code: "ERR_CLOSED",
       message: "The node has been stopped",
-      applied: operation.request.kind === "write" ? "maybe" : "no",
+      applied: mayApply(operation) ? "maybe" : "no",
       elsewhere: false,
     });
     for (const timer of this.#sleeping.values()) clearTimeout(timer);
@@ -298,13 +298,18 @@ export class CoreKeyspace implements Keyspace {
         id,
         code: "ERR_TIMEOUT",
         message: `No answer within ${this.#ports.timeoutMs} ms`,
-        applied: operation.request.kind === "write" || operation.request.kind === "clear" ? "maybe" : "no",
+        applied: mayApply(operation) ? "maybe" : "no",
         elsewhere: false,
       };
       this.#settle(operation, failure, "ERR_TIMEOUT", nowMs);
     }
     if (this.#underWay.size > 0) this.#sweep = setTimeout(() => this.#sweepDeadlines(), SWEEP_MS);
   }
+}
+
+/** Whether it changes something, if anybody has heard of it. */
+function mayApply({ request }: Operation): boolean {
+  return request.kind === "write" || request.kind === "clear";
 }
 
 function gotOf(entry: Entry | undefined, want: Want): GetReply {

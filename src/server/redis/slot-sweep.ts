@@ -11,7 +11,7 @@ import { slotOfKey } from "../../base/hash.ts";
 import { type MemberId, SLOT_COUNT, type Slot } from "../../base/ids.ts";
 import type { ScanReply } from "../../core/messages.ts";
 import { SCAN_KEYS_MAX, SLOTS_MAX } from "../../wire/limits.ts";
-import { ask } from "./call.ts";
+import { ask, failureOf } from "./call.ts";
 import { CommandError, errorOf } from "./errors.ts";
 import type { Answer, CoreKeyspace, Waiter } from "./keyspace.ts";
 
@@ -88,8 +88,8 @@ export class SlotSweep {
     const answers = await Promise.all(
       batches.map((slots) => ask((waiter) => this.#keyspace.clear(slots, waiter))),
     );
-    for (const answer of answers)
-      if (answer.kind === "failed") throw new CommandError(errorOf(answer, true).text);
+    const failure = failureOf(answers);
+    if (failure !== undefined) throw new CommandError(errorOf(failure, true).text);
   }
 
   /** Some key; every key has a chance, though not all the same. `undefined` when there is none. */
