@@ -2,10 +2,10 @@
 // that only Redis knows are edits (edit.ts).
 
 import { type Change, VALUE_FORMAT } from "../../core/messages.ts";
-import { ask, type Call, callAll } from "./call.ts";
+import { askAll, type Call, callAll, failureOf } from "./call.ts";
 import type { Context, Handler } from "./context.ts";
 import { type Decide, edit as editKey, type Held } from "./edit.ts";
-import { CommandError, NOT_A_FLOAT, NOT_AN_INTEGER, OVERFLOW, SYNTAX_ERROR, TOO_LONG } from "./errors.ts";
+import { CommandError, errorOf, NOT_A_FLOAT, NOT_AN_INTEGER, OVERFLOW, SYNTAX_ERROR, TOO_LONG } from "./errors.ts";
 import { deadlineOf, type ExpiryUnit, expiryUnit } from "./expiry.ts";
 import type { Answer, Waiter } from "./keyspace.ts";
 import { addDecimals, formatDecimal, isInt64, parseDecimal, parseInt64 } from "./numbers.ts";
@@ -201,20 +201,15 @@ const mset: Handler = (call) =>
 /** Not one step: the keys are looked at, then set one by one where they are still absent. */
 const msetnx: Handler = async (call) => {
   const entries = pairs(call);
-  const look = await Promise.all(
-    entries.map(([key]) => ask((waiter) => call.keyspace.get(key, "exists", waiter))),
-  );
-  const problem = look.find((answer) => answer.kind === "failed");
-  if (problem?.kind === "failed") return new ErrorReply(`ERR ${problem.message}`);
+  const look = await askAll(entries, ([key], waiter) => call.keyspace.get(key, "exists", waiter));
+  const problem = failureOf(look);
+  if (problem !== undefined) return errorOf(problem, true);
   if (look.some((answer) => answer.kind === "got" && answer.found)) return 0;
-  const writes = await Promise.all(
-    entries.map(([key, value]) =>
-      ask((waiter) => call.keyspace.write(key, setOf(value, 0, "absent"), waiter)),
-    ),
+  const writes = await askAll(entries, ([key, value], waiter) =>
+    call.keyspace.write(key, setOf(value, 0, "absent"), waiter),
   );
-  const failure = writes.find((answer) => answer.kind === "failed");
-  if (failure?.kind === "failed")
-    return new ErrorReply(`ERR ${failure.message}; some of the keys may have been set`);
+  const failure = failureOf(writes);
+  if (failure !== undefined) return errorOf(failure, true);
   const isWhole = writes.every((answer) => answer.kind === "written" && answer.outcome === true);
   return isWhole
     ? 1
