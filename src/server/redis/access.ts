@@ -20,6 +20,8 @@ const KEY_CLASSES: Readonly<Record<string, readonly CommandClass[]>> = {
   copy: ["read", "write"],
   rename: ["read", "write", "delete"],
   renamenx: ["read", "write", "delete"],
+  // Answers with the bit that was there.
+  setbit: ["read", "write"],
   watch: ["read"],
 };
 
