@@ -4,6 +4,9 @@
 // A cursor says "slots below this one are done", and within a slot "keys up to the one with this hash, in the order of keys". So a key that
 // stays is returned, wherever the next page is asked and whatever nodes come and go; a key may come twice. Where in a slot the last
 // page ended is also remembered (bounded): only a node that was not asked before has to look the key up by its hash.
+//
+// Of keys with one hash a cursor means the first, so that none is lost. A page that would end at another of them goes on to a further key: it would
+// send its client back to the first, for ever.
 
 import { batchesOf } from "../../base/batches.ts";
 import type { Hashes } from "../../base/hash.ts";
@@ -60,7 +63,8 @@ export class SlotSweep {
     let position = await this.#positionOf(cursor);
     const slots = this.#scope();
     const keys: string[] = [];
-    while (position.slot < SLOT_COUNT && keys.length < count) {
+    // The store takes only so many keys of one hash, so the page stays bounded.
+    while (position.slot < SLOT_COUNT && (keys.length < count || this.#isAmbiguous(position))) {
       const limit = Math.min(SCAN_KEYS_MAX, Math.max(10, count - keys.length));
       position = await this.#advance(position, { slots, limit, prefix }, keys);
     }
@@ -124,9 +128,20 @@ export class SlotSweep {
 
   // ---- cursors
 
-  #cursorOf({ slot, after }: Position): number {
-    if (after === "") return slot * 2 * HASHES;
-    const cursor = slot * 2 * HASHES + HASHES + this.#hashes.hash32(after);
+  #numberOf({ slot, after }: Position): number {
+    return slot * 2 * HASHES + (after === "" ? 0 : HASHES + this.#hashes.hash32(after));
+  }
+
+  /** Whether the cursor of this position is known to mean an earlier one. */
+  #isAmbiguous(position: Position): boolean {
+    const known = this.#positions.get(this.#numberOf(position));
+    return known !== undefined && known < position.after;
+  }
+
+  #cursorOf(position: Position): number {
+    const cursor = this.#numberOf(position);
+    const { after } = position;
+    if (after === "") return cursor;
     const known = this.#positions.get(cursor);
     // Of two keys with one hash the earlier: going back repeats keys, going forward would lose some.
     if (known === undefined || after < known) {
