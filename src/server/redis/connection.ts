@@ -22,6 +22,7 @@ import {
   type Services,
   type Session,
 } from "./context.ts";
+import { endSocket } from "./end-socket.ts";
 import { unknownCommand, wrongArity } from "./errors.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { ReadWindow } from "./read-window.ts";
@@ -42,6 +43,8 @@ const INPUT_BYTES_HIGH = 64 * 1024;
 /** Requests and their bytes that one transaction may hold. */
 const QUEUE_MAX = 10_000;
 const QUEUE_BYTES_MAX = 32 * 1024 * 1024;
+/** Whoever has not read to the end by then, or still sends, is cut. */
+const ENDING_MS_MAX = 2_000;
 /** Until a connection has proved itself it gets as little as from Redis: 10 arguments of 16 KiB. */
 const STRANGER_LIMITS: RequestLimits = {
   argumentsMax: 10,
@@ -396,9 +399,7 @@ export class Connection implements Session, CallListener {
     if (this.#writer.length > 0) this.#socket.write(this.#writer.take());
     if (this.#isEnding && this.#running.length === 0) {
       this.#isClosed = true;
-      this.#socket.end();
-      // Whoever does not read to the end is not waited for, nor is who goes on sending: a node that has stopped must end.
-      this.#socket.setTimeout(2_000, () => this.#socket.destroy());
+      endSocket(this.#socket, ENDING_MS_MAX);
       this.#socket.unref();
       this.#forget();
     }

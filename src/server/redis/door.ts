@@ -31,6 +31,7 @@ import { type Command, Connection, type ConnectionPorts } from "./connection.ts"
 import { CONNECTION_COMMANDS } from "./connection-commands.ts";
 import type { DoorCounters, Handler, Services } from "./context.ts";
 import { EditQueue } from "./edit.ts";
+import { endSocket } from "./end-socket.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { CoreKeyspace, type CoreKeyspacePorts } from "./keyspace.ts";
 import { PubSub } from "./pub-sub.ts";
@@ -50,6 +51,8 @@ const ARGUMENTS_MAX = 1024 * 1024;
 /** A connection that has not ended its TLS handshake by then, or not proved itself so long after it, is closed. */
 const TLS_MS_MAX = 2_000;
 const AUTH_MS_MAX = 2_500;
+/** So long somebody who is not taken may read that. */
+const REJECTED_MS_MAX = 1_000;
 /** How often, within one turn, answers let requests go on that waited for them. */
 const ROUNDS_MAX = 64;
 /** Then others are heard, and the rest waits for the next turn. */
@@ -259,8 +262,8 @@ export class RedisDoor {
     if (this.#isDraining || this.#connections.size >= this.#options.connectionsMax) {
       this.#counters.rejectedTotal++;
       socket.on("error", ignoreError);
-      socket.end("-ERR max number of clients reached\r\n");
-      socket.setTimeout(1_000, () => socket.destroy());
+      socket.write("-ERR max number of clients reached\r\n");
+      endSocket(socket, REJECTED_MS_MAX);
       return;
     }
     this.#counters.connectionsTotal++;
