@@ -65,9 +65,17 @@ export class EditQueue {
   }
 }
 
-/** Edits `key` for `call`. @param queue `undefined` where nobody else can be faster: in a transaction's own view. */
-export function edit(call: Call, key: string, decide: Decide, queue: EditQueue | undefined): undefined {
-  const task = new EditTask(call, key, decide, () => queue?.leave(key));
+export interface EditOptions {
+  /** `undefined` where nobody else can be faster: in a transaction's own view. */
+  readonly queue: EditQueue | undefined;
+  /** Whether the decision looks into the value. Otherwise it may be one that is no string to a Redis client. */
+  readonly readsValue: boolean;
+}
+
+/** Edits `key` for `call`. */
+export function edit(call: Call, key: string, decide: Decide, options: EditOptions): undefined {
+  const { queue } = options;
+  const task = new EditTask(call, key, decide, options);
   if (queue === undefined) task.read();
   else queue.enter(key, () => task.read());
 }
@@ -77,15 +85,15 @@ class EditTask {
   readonly #keyspace: Keyspace;
   readonly #key: string;
   readonly #decide: Decide;
-  readonly #over: () => void;
+  readonly #options: EditOptions;
   #rounds = 0;
 
-  constructor(call: Call, key: string, decide: Decide, over: () => void) {
+  constructor(call: Call, key: string, decide: Decide, options: EditOptions) {
     this.#call = call;
     this.#keyspace = call.keyspace;
     this.#key = key;
     this.#decide = decide;
-    this.#over = over;
+    this.#options = options;
   }
 
   read(): void {
@@ -102,10 +110,7 @@ class EditTask {
     this.#call.valueBytes = reply.value.length;
     let edited: Edit;
     try {
-      const value = stringOf(reply);
-      const held =
-        value === undefined ? undefined : { value, format: reply.format, expiresAt: reply.expiresAt };
-      edited = this.#decide(held);
+      edited = this.#decide(this.#heldIn(reply));
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       this.#end(new ErrorReply(error.message));
@@ -115,6 +120,13 @@ class EditTask {
     const answer = edited.reply === reply.value ? new Uint8Array(reply.value) : edited.reply;
     if (edited.leave === undefined) this.#end(answer);
     else this.#write(reply, edited.leave, answer);
+  }
+
+  /** @throws {CommandError} WRONGTYPE when the decision looks into the value and cannot */
+  #heldIn(reply: GetReply): Held | undefined {
+    if (!reply.found) return undefined;
+    const value = this.#options.readsValue ? stringOf(reply)! : reply.value;
+    return { value, format: reply.format, expiresAt: reply.expiresAt };
   }
 
   #write(reply: GetReply, leave: Leave, answer: Reply): void {
@@ -152,7 +164,7 @@ class EditTask {
   }
 
   #end(reply: Reply): void {
-    this.#over();
+    this.#options.queue?.leave(this.#key);
     this.#call.done(reply);
   }
 }

@@ -11,7 +11,7 @@ import { checkPattern, globOf, globPrefix } from "./glob.ts";
 import { parseInt64 } from "./numbers.ts";
 import { ErrorReply, OK, type Reply, Simple } from "./reply.ts";
 import { ReplyList } from "./reply-list.ts";
-import { edit } from "./strings.ts";
+import { editUnread } from "./strings.ts";
 import { keyBytes, keyOf, typeName } from "./values.ts";
 
 /** Counts the keys of the request for which the answer says yes. */
@@ -80,7 +80,7 @@ function expire(unit: ExpiryUnit, name: string): Handler {
     const ttlMs = expiresAt - Math.floor(nowMs);
     if (isPlain && (unit === "ex" || unit === "px") && ttlMs <= TOUCH_MS_MAX)
       return call.write(key, { type: "touch", ttlMs }, yes);
-    return edit(call, context, key, (held) => {
+    return editUnread(call, context, key, (held) => {
       if (held === undefined || !allowsExpiry(flags, held, expiresAt)) return { reply: 0 };
       return { reply: 1, leave: { value: isPast ? undefined : held.value, format: held.format, expiresAt } };
     });
@@ -88,7 +88,7 @@ function expire(unit: ExpiryUnit, name: string): Handler {
 }
 
 const persist: Handler = (call, context) =>
-  edit(call, context, call.key(1), (held) =>
+  editUnread(call, context, call.key(1), (held) =>
     held === undefined || held.expiresAt === 0
       ? { reply: 0 }
       : { reply: 1, leave: { ...held, expiresAt: 0 } },

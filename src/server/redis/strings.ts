@@ -4,7 +4,7 @@
 import { type Change, VALUE_FORMAT } from "../../core/messages.ts";
 import { askAll, type Call, callAll, failureOf } from "./call.ts";
 import type { Context, Handler } from "./context.ts";
-import { type Decide, edit as editKey, type Held } from "./edit.ts";
+import { type Decide, type EditQueue, edit as editKey, type Held } from "./edit.ts";
 import { CommandError, errorOf, NOT_A_FLOAT, NOT_AN_INTEGER, OVERFLOW, SYNTAX_ERROR, TOO_LONG } from "./errors.ts";
 import { deadlineOf, type ExpiryUnit, expiryUnit } from "./expiry.ts";
 import type { Answer, Waiter } from "./keyspace.ts";
@@ -14,8 +14,18 @@ import { formatOf, keyOf, stringOf } from "./values.ts";
 
 const NO_BYTES = Buffer.alloc(0);
 
+/** Edits a string; WRONGTYPE when the key holds something else. */
 export function edit(call: Call, context: Context, key: string, decide: Decide): undefined {
-  return editKey(call, key, decide, call.keyspace.isOwnView ? undefined : context.services.edits);
+  return editKey(call, key, decide, { queue: queueFor(call, context), readsValue: true });
+}
+
+/** Edits a key whatever it holds: the decision must not look into the value. */
+export function editUnread(call: Call, context: Context, key: string, decide: Decide): undefined {
+  return editKey(call, key, decide, { queue: queueFor(call, context), readsValue: false });
+}
+
+function queueFor(call: Call, { services }: Context): EditQueue | undefined {
+  return call.keyspace.isOwnView ? undefined : services.edits;
 }
 
 function setOf(value: Uint8Array, ttlMs = 0, condition: "none" | "absent" | "present" = "none"): Change {
@@ -71,7 +81,8 @@ const set: Handler = (call, context) => {
     options.expiry === undefined ? 0 : deadlineOf(options.expiry.text, options.expiry.unit, nowMs, "set");
   const reply = (outcome: boolean | number): Reply => (outcome === false ? null : OK);
   if (options.wantsOld || options.keepsTtl) {
-    return edit(call, context, key, (held) => decideSet(held, { ...options, value, expiresAt, nowMs }));
+    const editSet = options.wantsOld ? edit : editUnread;
+    return editSet(call, context, key, (held) => decideSet(held, { ...options, value, expiresAt, nowMs }));
   }
   const { condition } = options;
   if (expiresAt === 0) return call.write(key, setOf(value, 0, condition), reply);
