@@ -91,6 +91,7 @@ export class Connection implements Session, CallListener {
   readonly watched = new Map<string, number>();
   readonly channels = new Set<string>();
   readonly patterns = new Set<string>();
+  patternsBytes = 0;
   replies: Session["replies"] = "on";
   tracking: Tracking | undefined;
   readonly #socket: Socket;

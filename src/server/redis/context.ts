@@ -43,6 +43,8 @@ export interface Session {
   readonly watched: Map<string, number>;
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
+  /** Of all its patterns together; `PubSub` keeps it. */
+  patternsBytes: number;
   /** CLIENT REPLY: `skip next` until CLIENT REPLY SKIP itself has passed without a reply, `skip` for the request after it. */
   replies: "on" | "off" | "skip" | "skip next";
   /** Set while the client caches what it reads (tracking.ts). */

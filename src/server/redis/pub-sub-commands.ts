@@ -5,7 +5,7 @@ import type { Context, Handler, Session } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { checkPattern, globOf } from "./glob.ts";
 import { unknownSubcommand } from "./keys.ts";
-import { channelBytes, channelText, SUBSCRIPTIONS_MAX } from "./pub-sub.ts";
+import { channelBytes, channelText, PATTERNS_BYTES_MAX, SUBSCRIPTIONS_MAX } from "./pub-sub.ts";
 import { ManyReplies, PushReply, type Reply } from "./reply.ts";
 import { ReplyList } from "./reply-list.ts";
 
@@ -23,6 +23,9 @@ function subscribing(kind: "subscribe" | "psubscribe"): Handler {
     const names = call.args.slice(1).map(channelText);
     if (subscriptions(session) + names.length > SUBSCRIPTIONS_MAX)
       throw new CommandError(`ERR a connection may have at most ${SUBSCRIPTIONS_MAX} subscriptions`);
+    const bytes = names.reduce((sum, { length }) => sum + length, session.patternsBytes);
+    if (kind === "psubscribe" && bytes > PATTERNS_BYTES_MAX)
+      throw new CommandError(`ERR a connection's patterns may have at most ${PATTERNS_BYTES_MAX} bytes together`);
     const replies = names.map((name) => {
       if (kind === "subscribe") pubSub.subscribe(session, name);
       else pubSub.subscribePattern(session, name);

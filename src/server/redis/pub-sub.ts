@@ -8,6 +8,12 @@ import { PushReply } from "./reply.ts";
 /** Channels and patterns that one connection may listen to. More are refused. */
 export const SUBSCRIPTIONS_MAX = 10_000;
 
+/**
+ * Bytes of all the patterns of one connection. A message is compared with each of them: with a name of 1,024 bytes and patterns made for it, that
+ * takes some 0.1 s for so many, in which the node does nothing else. More patterns are refused; half would refuse a thousand ordinary ones.
+ */
+export const PATTERNS_BYTES_MAX = 64 * 1024;
+
 /** Channel names are kept as texts of one character a byte: names need not be UTF-8. */
 export function channelText(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
@@ -65,13 +71,16 @@ export class PubSub {
   }
 
   subscribePattern(session: Session, pattern: string): void {
+    if (session.patterns.has(pattern)) return;
     session.patterns.add(pattern);
+    session.patternsBytes += pattern.length;
     if (!this.#globs.has(pattern)) this.#globs.set(pattern, globOf(pattern));
     join(this.#patterns, pattern, session);
   }
 
   unsubscribePattern(session: Session, pattern: string): void {
-    session.patterns.delete(pattern);
+    if (!session.patterns.delete(pattern)) return;
+    session.patternsBytes -= pattern.length;
     part(this.#patterns, pattern, session);
     if (!this.#patterns.has(pattern)) this.#globs.delete(pattern);
   }
