@@ -101,7 +101,7 @@ function ttl(unitMs: 1 | 1000, isRelative: boolean): Handler {
       if (!reply.found) return -2;
       if (reply.expiresAt === 0) return -1;
       const ms = isRelative ? Math.max(0, reply.expiresAt - services.wallMs()) : reply.expiresAt;
-      return unitMs === 1 ? Math.round(ms) : Math.floor((ms + (isRelative ? 500 : 0)) / 1000);
+      return unitMs === 1 ? Math.round(ms) : Math.floor((ms + 500) / 1000);
     });
 }
 

@@ -187,7 +187,7 @@ const command: Handler = (call) => {
         ? ALL_DOCS
         : new MapReply([...new Set(names)].flatMap((name) => DOCS.get(name) ?? []));
     case "list":
-      return [...COMMANDS.keys()];
+      return [...COMMANDS.values()].filter(commandFilter(call)).map(({ name }) => name);
     case "getkeys":
       demandCount(call, 4);
       return keysOfRequest(call);
@@ -199,12 +199,30 @@ const command: Handler = (call) => {
         "DOCS [<command-name> ...]",
         "GETKEYS <full-command>",
         "INFO [<command-name> ...]",
-        "LIST",
+        "LIST [FILTERBY (MODULE <module-name>|ACLCAT <category>|PATTERN <pattern>)]",
       ];
     default:
       throw unknownSubcommand(call);
   }
 };
+
+/** Which commands COMMAND LIST names. @throws {CommandError} when the filter is none */
+function commandFilter(call: Call): (spec: CommandSpec) => boolean {
+  if (call.args.length === 2) return () => true;
+  if (call.args.length !== 5 || call.word(2).toLowerCase() !== "filterby") throw new CommandError(SYNTAX_ERROR);
+  const wanted = call.word(4).toLowerCase();
+  switch (call.word(3).toLowerCase()) {
+    case "module":
+      return () => false;
+    case "aclcat":
+      return (spec) => categoriesOf(spec).includes(`@${wanted}`);
+    case "pattern":
+      checkPattern(call.args[4]!);
+      return ({ name }) => matchesGlob(wanted, name);
+    default:
+      throw new CommandError(SYNTAX_ERROR);
+  }
+}
 
 /** One for each name, in their order. */
 function commandInfos(names: readonly string[]): Reply {
@@ -228,7 +246,9 @@ function keysOfRequest(call: Call): Reply {
   if (spec === undefined) throw new CommandError("ERR Invalid command specified");
   if (!fitsArity(spec, request.length))
     throw new CommandError("ERR Invalid number of arguments specified for command");
-  const indexes = keyIndexes(spec, request.length);
+  // The key of these stands behind a subcommand.
+  const isContainer = spec.name === "object" || spec.name === "memory";
+  const indexes = isContainer && request.length > 2 ? [2] : keyIndexes(spec, request.length);
   if (indexes.length === 0) throw new CommandError("ERR The command has no key arguments");
   return indexes.map((index) => request[index]!);
 }

@@ -304,7 +304,8 @@ const getrange: Handler = (call) => {
   return call.get(call.key(1), "value", (reply) => {
     const value = stringOf(reply) ?? NO_BYTES;
     const from = Math.max(0, start < 0 ? value.length + start : start);
-    const to = Math.min(value.length - 1, end < 0 ? value.length + end : end);
+    // An end before the string's begin is its first byte, as in Redis.
+    const to = Math.min(value.length - 1, Math.max(0, end < 0 ? value.length + end : end));
     const isBackwards = start < 0 && end < 0 && start > end;
     return isBackwards || from > to ? NO_BYTES : value.subarray(from, to + 1);
   });
