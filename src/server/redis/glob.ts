@@ -43,6 +43,8 @@ function matches(tokens: readonly Token[], text: string): boolean {
   while (t < text.length) {
     const token = tokens[p];
     if (token === STAR) {
+      // Nothing behind it: whatever is left fits.
+      if (p + 1 === tokens.length) return true;
       starAt = p++;
       retryAt = t;
     } else if (token !== undefined && isMatch(token, text[t]!)) {
