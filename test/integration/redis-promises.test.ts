@@ -117,30 +117,28 @@ describe("The Redis door", () => {
     expect(await replyBytes(node, request)).toBeLessThan(64 * MIB);
   }, 60_000);
 
-  test("refuses too many prefixes of CLIENT TRACKING without holding the node up", async () => {
+  test("counts the prefixes of CLIENT TRACKING before it compares them with each other", async () => {
     await fresh();
-    const prefixes = Array.from({ length: 20_000 }, (_, index) => ["PREFIX", `p${index + 100_000}`]).flat();
-    const sinceMs = performance.now();
+    const prefixes = Array.from({ length: 2_000 }, () => ["PREFIX", "twin"]).flat();
 
     redis.write(words("CLIENT", "TRACKING", "ON", "BCAST", ...prefixes));
 
     expect(await redis.reply()).toMatch(/^-ERR a connection may have at most 1000 prefixes/);
-    expect(performance.now() - sinceMs).toBeLessThan(500);
-  }, 60_000);
+  });
 
-  test("hears others while a message is compared with as many patterns as a connection may have", async () => {
+  test("takes patterns of a connection up to 64 KiB together", async () => {
     await fresh();
-    const patterns = Array.from({ length: 129 }, (_, index) => `*${"a".repeat(500)}${index + 100_000}`);
-    redis.write(words("PSUBSCRIBE", ...patterns));
-    expect(await redis.reply()).toMatch(/^-ERR a connection's patterns may have at most 65536 bytes/);
-    redis.write(words("PSUBSCRIBE", ...patterns.slice(0, -1)));
-    for (const _ of patterns.slice(0, -1)) await redis.reply();
-    const other = await dial(node);
-    const sinceMs = performance.now();
+    const patterns = Array.from({ length: 64 }, (_, index) =>
+      `*${"a".repeat(1_000)}${index}`.padEnd(1_024, "b"),
+    );
+    for (const pattern of patterns) expect(await redis.ask(`psubscribe ${pattern}`)).toMatch(/^\*3/);
 
-    expect(await other.ask(`publish ${"a".repeat(1_000)} m`)).toBe(":0\r\n");
-
-    expect(performance.now() - sinceMs).toBeLessThan(500);
+    expect(await redis.ask("psubscribe c")).toMatch(
+      /^-ERR a connection's patterns may have at most 65536 bytes/,
+    );
+    expect(await redis.ask(`psubscribe ${patterns[0]}`)).toMatch(/^-ERR/);
+    await redis.ask(`punsubscribe ${patterns[0]}`);
+    expect(await redis.ask("psubscribe c")).toMatch(/^\*3/);
   });
 
   test("ends a SCAN whose pages end at keys of one hash", async () => {
@@ -202,7 +200,9 @@ describe("The Redis door", () => {
     "set obj v keepttl",
   ])("does with a value of the SDK what Redis does with a list: %s", async (line) => {
     await fresh();
-    await node.cache().set("obj", { a: 1 }, line.endsWith("xx") || line.startsWith("persist") ? { ttl: "1h" } : {});
+    await node
+      .cache()
+      .set("obj", { a: 1 }, line.endsWith("xx") || line.startsWith("persist") ? { ttl: "1h" } : {});
     if (line.startsWith("set")) expect(await redis.ask(line)).toBe("+OK\r\n");
     else {
       expect(await redis.ask(line)).toBe(":1\r\n");

@@ -25,7 +25,9 @@ function subscribing(kind: "subscribe" | "psubscribe"): Handler {
       throw new CommandError(`ERR a connection may have at most ${SUBSCRIPTIONS_MAX} subscriptions`);
     const bytes = names.reduce((sum, { length }) => sum + length, session.patternsBytes);
     if (kind === "psubscribe" && bytes > PATTERNS_BYTES_MAX)
-      throw new CommandError(`ERR a connection's patterns may have at most ${PATTERNS_BYTES_MAX} bytes together`);
+      throw new CommandError(
+        `ERR a connection's patterns may have at most ${PATTERNS_BYTES_MAX} bytes together`,
+      );
     const replies = names.map((name) => {
       if (kind === "subscribe") pubSub.subscribe(session, name);
       else pubSub.subscribePattern(session, name);

@@ -99,7 +99,8 @@ export function bytesOf(reply: Reply): number {
 
 function partsOf(reply: Reply): readonly Reply[] {
   if (Array.isArray(reply)) return reply as readonly Reply[];
-  if (reply instanceof MapReply || reply instanceof SetReply || reply instanceof PushReply) return reply.items;
+  if (reply instanceof MapReply || reply instanceof SetReply || reply instanceof PushReply)
+    return reply.items;
   return reply instanceof ManyReplies ? reply.replies : [];
 }
 

@@ -209,7 +209,8 @@ const command: Handler = (call) => {
 /** Which commands COMMAND LIST names. @throws {CommandError} when the filter is none */
 function commandFilter(call: Call): (spec: CommandSpec) => boolean {
   if (call.args.length === 2) return () => true;
-  if (call.args.length !== 5 || call.word(2).toLowerCase() !== "filterby") throw new CommandError(SYNTAX_ERROR);
+  if (call.args.length !== 5 || call.word(2).toLowerCase() !== "filterby")
+    throw new CommandError(SYNTAX_ERROR);
   const wanted = call.word(4).toLowerCase();
   switch (call.word(3).toLowerCase()) {
     case "module":

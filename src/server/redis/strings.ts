@@ -5,7 +5,15 @@ import { type Change, VALUE_FORMAT } from "../../core/messages.ts";
 import { askAll, type Call, callAll, failureOf } from "./call.ts";
 import type { Context, Handler } from "./context.ts";
 import { type Decide, type EditQueue, edit as editKey, type Held } from "./edit.ts";
-import { CommandError, errorOf, NOT_A_FLOAT, NOT_AN_INTEGER, OVERFLOW, SYNTAX_ERROR, TOO_LONG } from "./errors.ts";
+import {
+  CommandError,
+  errorOf,
+  NOT_A_FLOAT,
+  NOT_AN_INTEGER,
+  OVERFLOW,
+  SYNTAX_ERROR,
+  TOO_LONG,
+} from "./errors.ts";
 import { deadlineOf, type ExpiryUnit, expiryUnit } from "./expiry.ts";
 import type { Answer, Waiter } from "./keyspace.ts";
 import { addDecimals, formatDecimal, isInt64, parseDecimal, parseInt64 } from "./numbers.ts";

@@ -221,11 +221,7 @@ class Transaction {
   }
 
   /** Runs those of its commands that are meant, in their order. */
-  async #runWhere(
-    isMeant: (queued: Queued) => boolean,
-    keyspace: Keyspace,
-    replies: Replies,
-  ): Promise<void> {
+  async #runWhere(isMeant: (queued: Queued) => boolean, keyspace: Keyspace, replies: Replies): Promise<void> {
     let sinceMs = readNow().monoMs;
     for (const [index, queued] of this.#queue.entries()) {
       if (!isMeant(queued)) continue;

@@ -5,7 +5,14 @@ import type { Call } from "../../../src/server/redis/call.ts";
 import type { Context } from "../../../src/server/redis/context.ts";
 import { KEY_COMMANDS } from "../../../src/server/redis/keys.ts";
 import { PUB_SUB_COMMANDS } from "../../../src/server/redis/pub-sub-commands.ts";
-import { bytesOf, MapReply, type Reply, ReplyWriter, Simple, VerbatimReply } from "../../../src/server/redis/reply.ts";
+import {
+  bytesOf,
+  MapReply,
+  type Reply,
+  ReplyWriter,
+  Simple,
+  VerbatimReply,
+} from "../../../src/server/redis/reply.ts";
 
 const text = "x".repeat(1_000);
 
@@ -51,5 +58,7 @@ test("PUBSUB CHANNELS is refused when its reply is over 64 MiB", () => {
   const channels = texts(70_000);
   const context = { services: { pubSub: { channels: () => channels } } } as unknown as Context;
 
-  expect(() => PUB_SUB_COMMANDS.pubsub!(callOf("pubsub", "channels"), context)).toThrow(/^ERR the reply is over/);
+  expect(() => PUB_SUB_COMMANDS.pubsub!(callOf("pubsub", "channels"), context)).toThrow(
+    /^ERR the reply is over/,
+  );
 });
