@@ -17,7 +17,7 @@ import {
 import { deadlineOf, type ExpiryUnit, expiryUnit } from "./expiry.ts";
 import type { Answer, Waiter } from "./keyspace.ts";
 import { addDecimals, formatDecimal, isInt64, parseDecimal, parseInt64 } from "./numbers.ts";
-import { ErrorReply, OK, REPLY_BYTES_MAX, type Reply } from "./reply.ts";
+import { bytesOf, ErrorReply, OK, REPLY_BYTES_MAX, type Reply } from "./reply.ts";
 import { formatOf, keyOf, stringOf } from "./values.ts";
 
 const NO_BYTES = Buffer.alloc(0);
@@ -180,7 +180,7 @@ const mget: Handler = (call) => {
   const keys = call.args.slice(1).map(keyOf);
   let bytes = 0;
   const settle = (answer: Answer, waiter: Waiter): void => {
-    if (answer.kind === "got") bytes += answer.value.length;
+    if (answer.kind === "got") bytes += bytesOf(answer.value);
     waiter.settle(bytes > REPLY_BYTES_MAX ? REPLY_TOO_LARGE : answer);
   };
   return callAll(
