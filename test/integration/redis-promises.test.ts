@@ -73,7 +73,7 @@ describe("The Redis door", () => {
 
     await Promise.all(
       raws.map(async (raw) => {
-        for (let index = 0; index < 30; index++) {
+        for (let index = 0; index < 10; index++) {
           for (const line of ["watch n", "multi", "incr n", "publish done x"]) await raw.ask(line);
           if ((await raw.ask("exec")).startsWith("*2")) ran++;
         }
@@ -95,18 +95,18 @@ describe("The Redis door", () => {
 
     await Promise.all(
       raws.map(async (raw) => {
-        for (let index = 0; index < 30; index++) {
+        for (let index = 0; index < 10; index++) {
           for (const line of ["multi", "incr n", "publish done x"]) await raw.ask(line);
           expect(await raw.ask("exec")).toMatch(/^\*2/);
         }
       }),
     );
 
-    expect(await redis.ask("get n")).toBe("$2\r\n90\r\n");
+    expect(await redis.ask("get n")).toBe("$2\r\n30\r\n");
     await redis.ask("publish done last");
     let messages = 0;
     while (!(await subscriber.reply()).includes("last")) messages++;
-    expect(messages).toBe(90);
+    expect(messages).toBe(30);
   });
 
   test("refuses a COMMAND INFO whose reply is over 64 MiB", async () => {
@@ -200,9 +200,8 @@ describe("The Redis door", () => {
     "set obj v keepttl",
   ])("does with a value of the SDK what Redis does with a list: %s", async (line) => {
     await fresh();
-    await node
-      .cache()
-      .set("obj", { a: 1 }, line.endsWith("xx") || line.startsWith("persist") ? { ttl: "1h" } : {});
+    const expires = line.endsWith("xx") || line.startsWith("persist");
+    await node.cache().set("obj", { a: 1 }, { timeout: 10_000, ...(expires ? { ttl: "1h" } : {}) });
     if (line.startsWith("set")) expect(await redis.ask(line)).toBe("+OK\r\n");
     else {
       expect(await redis.ask(line)).toBe(":1\r\n");
