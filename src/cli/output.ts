@@ -24,9 +24,15 @@ export function paintFor(stream: NodeJS.WriteStream): Paint {
   return (look, text) => styleText(look, text, { stream });
 }
 
-/** A value as a person wants to see it: text as it is, everything else as JSON. Bytes are not for this: see {@link writeValue}. */
+/**
+ * A value as a person wants to see it: text and numbers as they are, everything else as JSON. Bytes are not for this: see
+ * {@link writeValue}.
+ */
 export function valueText(value: unknown): string {
-  return typeof value === "string" ? value : (JSON.stringify(value, jsonValue) ?? String(value));
+  if (typeof value === "string") return value;
+  // JSON has no NaN and no infinity: it would say null, which is another value.
+  if (typeof value === "number") return String(value);
+  return JSON.stringify(value, jsonValue) ?? String(value);
 }
 
 /** Writes a value to stdout: bytes as they are, anything else as a line of text. */
@@ -35,19 +41,15 @@ export function writeValue(value: unknown): void {
   else printLine(valueText(value));
 }
 
-/** JSON has no bytes, no bigint, no Map and no Set: bytes become `{ "base64": ... }`, the others what comes closest. */
-function jsonValue(_key: string, value: unknown): unknown {
-  if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString("base64") };
-  if (typeof value === "object" && value !== null && "type" in value && isBufferJson(value)) {
-    return { base64: Buffer.from(value.data).toString("base64") };
-  }
+/**
+ * JSON has no bytes, no bigint, no Map and no Set: bytes become `{ "base64": ... }`, the others what comes closest. Bytes are looked for where they
+ * stand, because a Buffer has turned itself into an object before a replacer is given it.
+ */
+function jsonValue(this: Readonly<Record<string, unknown>>, key: string, value: unknown): unknown {
+  const held = this[key];
+  if (held instanceof Uint8Array) return { base64: Buffer.from(held).toString("base64") };
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Map) return Object.fromEntries(value);
   if (value instanceof Set) return [...value];
   return value;
-}
-
-/** A Buffer has turned itself into this before a replacer sees it. */
-function isBufferJson(value: object): value is { type: "Buffer"; data: number[] } {
-  return (value as { type?: unknown }).type === "Buffer" && Array.isArray((value as { data?: unknown }).data);
 }

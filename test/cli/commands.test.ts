@@ -158,3 +158,12 @@ describe("ringhold without a cluster", () => {
     }
   });
 });
+
+describe("ringhold bench load", () => {
+  test("takes the URL that cluster start prints", async () => {
+    const flags = ["--keys", "10", "--seconds", "1", "--warmup", "0.1", "--json"];
+    const { code, stderr } = await run("bench", "load", "--server", cluster.url(), ...flags);
+
+    expect([code, stderr]).toEqual([0, ""]);
+  });
+});

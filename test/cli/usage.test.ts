@@ -2,9 +2,11 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { COMMAND, ensureBuilt } from "../support/ensure-built.ts";
 import { ringhold } from "../support/run-command.ts";
@@ -213,5 +215,131 @@ describe("ringhold", () => {
       expect(stderr).toMatch(new RegExp(`usage: ringhold bench ${name}`, "i"));
       expect(code).toBe(2);
     }
+  });
+
+  test("gives a new user a secret of its own, also where RINGHOLD_SECRET_FILE names the cluster's", async () => {
+    const secretFile = join(root, "cluster.secret");
+    const usersFile = join(root, "web.json");
+    await ringhold(["secret", "new", secretFile]);
+    const made = await ringhold(
+      ["user", "set", "web", "--allow", "read", "--prefix", "web:", "--users-file", usersFile],
+      { env: { RINGHOLD_SECRET_FILE: secretFile } },
+    );
+
+    expect(made.code).toBe(0);
+    expect(made.stdout).toMatch(/^[0-9a-f]{64}\n$/);
+    expect(made.stdout.trim()).not.toBe(readFileSync(secretFile, "utf8").trim());
+  });
+
+  test("takes the prefix of a user from RINGHOLD_PREFIX", async () => {
+    const { code, stderr } = await ringhold(
+      ["user", "set", "ada", "--allow", "read", "--users-file", join(root, "prefix.json")],
+      { env: { RINGHOLD_PREFIX: "a:" } },
+    );
+
+    expect([code, stderr]).toEqual([0, ""]);
+  });
+
+  test.each(["load", "rebalance", "failover"])(
+    "says all options of bench %s when asked for help",
+    async (name) => {
+      const { code, stdout } = await ringhold(["bench", name, "--help"]);
+
+      expect(code).toBe(0);
+      expect(stdout).toContain("--rate");
+    },
+  );
+
+  test.each<[string, readonly string[], RegExp]>([
+    ["a warm-up that is no number", ["--warmup", "abc"], /--warmup must be a number/],
+    ["half a node", ["--nodes", "1.5"], /--nodes must be/],
+  ])(
+    "exits 2 when bench load is given %s",
+    async (_name, args, line) => {
+      const { code, stderr } = await ringhold(["bench", "load", "--keys", "10", "--seconds", "1", ...args]);
+
+      expect(stderr).toMatch(line);
+      expect(code).toBe(2);
+    },
+    90_000,
+  );
+
+  test("exits 2 when bench load is to use another cache's client and is not told its servers", async () => {
+    // A group of its own: the command starts a process that outlives it.
+    const child = spawn(process.execPath, [COMMAND, "bench", "load", "--client", "ioredis"], {
+      stdio: "ignore",
+      detached: true,
+    });
+    const code = await Promise.race([
+      once(child, "exit").then(([exitCode]) => exitCode as number | null),
+      sleep(15_000, "still at it", { ref: false }),
+    ]);
+    try {
+      process.kill(-child.pid!, "SIGKILL");
+    } catch {
+      // Nothing is left of it.
+    }
+
+    expect(code).toBe(2);
+  }, 30_000);
+
+  test("leaves no process behind when bench load is told to end", async () => {
+    const args = ["bench", "load", "--client", "ioredis", "--server", "127.0.0.1:1"];
+    const child = spawn(process.execPath, [COMMAND, ...args], { stdio: "ignore", detached: true });
+    await sleep(3_000);
+    child.kill("SIGTERM");
+    await once(child, "exit");
+    await sleep(1_000);
+    let isLeft = true;
+    try {
+      process.kill(-child.pid!, "SIGKILL");
+    } catch {
+      isLeft = false;
+    }
+
+    expect(isLeft).toBe(false);
+  }, 30_000);
+
+  test("names no flag that there is not when a secret is too short", async () => {
+    const file = join(root, "short");
+    writeFileSync(file, "hush\n");
+    const inFile = await ringhold(["node", "--secret-file", file]);
+    const inVariable = await ringhold(["node"], { env: { RINGHOLD_SECRET: "hush" } });
+
+    expect(inFile.stderr).toContain("--secret-file");
+    expect(inVariable.stderr).toContain("RINGHOLD_SECRET");
+    for (const { stderr } of [inFile, inVariable]) expect(stderr).not.toMatch(/--secret /);
+  });
+
+  test("exits 2 when cluster start is given what no node takes", async () => {
+    const { code, stderr } = await ringhold([
+      "cluster",
+      "start",
+      "--nodes",
+      "1",
+      "--port",
+      "0",
+      "--state",
+      join(root, "state"),
+      "--memory",
+      "1kb",
+    ]);
+
+    expect(stderr).toContain("--memory must be");
+    expect(code).toBe(2);
+  });
+
+  test("says which flag chooses another port when a port for Redis clients is in use", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const flags = ["--nodes", "1", "--port", "0", "--state", join(root, "redis")];
+
+    const { code, stderr } = await ringhold(["cluster", "start", ...flags, "--redis-port", String(port)]);
+    server.close();
+
+    expect(stderr).toContain(`Port ${port} is in use`);
+    expect(stderr).toContain("--redis-port");
+    expect(code).toBe(1);
   });
 });

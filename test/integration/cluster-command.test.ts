@@ -7,6 +7,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { findFreePorts, isPortFree } from "../../cluster/free-port.ts";
 import { LocalCluster, type LocalNode } from "../../cluster/local-cluster.ts";
 import { waitFor } from "../../cluster/wait.ts";
 import { connect } from "../../src/index.ts";
@@ -171,6 +172,76 @@ describe("ringhold cluster start", () => {
   });
 });
 
+describe("A cluster that was stopped from another terminal", () => {
+  test("takes nothing with it of the one that was started in its place", async () => {
+    const { child } = await startForeground();
+    // Ctrl-Z: it does not look at its nodes for a while.
+    child.kill("SIGSTOP");
+    await cluster("stop");
+    await cluster("start", "--nodes", "1", "--port", "0", "--detach");
+    child.kill("SIGCONT");
+    await waitFor(() => nodes().length > 0, { what: "a look" });
+    child.kill("SIGINT");
+    await once(child, "exit");
+
+    expect((await cluster("status")).code).toBe(0);
+    expect(nodes().map(({ state }) => state)).toEqual(["running"]);
+  });
+});
+
+describe("Ports of nodes and of their Redis doors", () => {
+  test("differ for a node that is added, also when the two ranges meet", async () => {
+    const [port] = await freeRun(6);
+    await cluster("start", "--nodes", "1", "--port", `${port}`, "--redis-port", `${port! + 1}`, "--detach");
+
+    const added = await cluster("add");
+
+    expect(added).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  test("are refused before anything starts when the two ranges overlap", async () => {
+    const [port] = await freeRun(6);
+    const ports = ["--port", `${port}`, "--redis-port", `${port! + 1}`];
+
+    const { code, stderr } = await cluster("start", "--nodes", "2", ...ports, "--detach");
+
+    expect(stderr).toMatch(/--redis-port/);
+    expect(code).toBe(2);
+  });
+});
+
+describe("ringhold cluster restart", () => {
+  test("waits for a node that was evicted as long as add waits for a new one", async () => {
+    const flags = ["--nodes", "4", "--port", "0", "--dead-grace", "33s", "--memory", "16mb", "--detach"];
+    await cluster("start", ...flags);
+    const local = LocalCluster.open(state);
+    await cluster("kill", "node-4");
+    const isEvicted = async () =>
+      (await local.status("node-1")).members.find(({ id }) => id === "node-4")?.ringState === "evicted";
+    await waitFor(isEvicted, { what: "node-4 to be evicted", timeoutMs: 60_000, intervalMs: 500 });
+    await cluster("kill", "node-3");
+    await local.untilDead("node-3");
+
+    const restarted = await cluster("restart", "node-4");
+
+    expect(restarted).toMatchObject({ code: 0, stdout: "restarted node-4\n", stderr: expect.any(String) });
+  }, 180_000);
+});
+
+describe("A second node that stays dead", () => {
+  test("is evicted after its --dead-grace, as the README says, so that new ones may join", async () => {
+    const flags = ["--nodes", "5", "--port", "0", "--dead-grace", "2s", "--memory", "16mb", "--detach"];
+    await cluster("start", ...flags);
+    const local = LocalCluster.open(state);
+    for (const name of ["node-5", "node-4"]) {
+      await cluster("kill", name);
+      const isEvicted = async () =>
+        (await local.status("node-1")).members.find(({ id }) => id === name)?.ringState === "evicted";
+      await waitFor(isEvicted, { what: `${name} to be evicted`, timeoutMs: 60_000, intervalMs: 500 });
+    }
+  }, 150_000);
+});
+
 describe("ringhold cluster pause, resume, remove, status", () => {
   test("do that to the node, and the table shows it", async () => {
     await cluster("start", "--nodes", "3", "--port", "0", "--detach");
@@ -238,5 +309,15 @@ function isOpen(): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** So many free ports in a row. */
+async function freeRun(count: number): Promise<number[]> {
+  for (;;) {
+    const [first] = await findFreePorts(1);
+    const run = Array.from({ length: count }, (_, index) => first! + index);
+    const isFree = await Promise.all(run.map(isPortFree));
+    if (isFree.every(Boolean)) return run;
   }
 }
