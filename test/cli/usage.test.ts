@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { COMMAND, ensureBuilt } from "../support/ensure-built.ts";
 import { ringhold } from "../support/run-command.ts";
+
+const SET_ADA = ["user", "set", "ada", "--allow", "read"];
 
 let root: string;
 
@@ -231,11 +233,32 @@ describe("ringhold", () => {
     expect(made.stdout.trim()).not.toBe(readFileSync(secretFile, "utf8").trim());
   });
 
+  test.each(["RINGHOLD_SECRET", "RINGHOLD_SECRET_FILE"])(
+    "exits 2 when a user is to have the cluster's secret of %s",
+    async (variable) => {
+      const clusterFile = join(root, `${variable}.cluster`);
+      const userFile = join(root, `${variable}.user`);
+      const usersFile = join(root, `${variable}.json`);
+      const secret = "0123456789abcdef";
+      writeFileSync(clusterFile, `${secret}\nfedcba9876543210\n`);
+      writeFileSync(userFile, `${secret}\n`);
+
+      const { code, stdout, stderr } = await ringhold(
+        [...SET_ADA, "--prefix", "a:", "--users-file", usersFile, "--secret-file", userFile],
+        { env: { [variable]: variable === "RINGHOLD_SECRET" ? secret : clusterFile } },
+      );
+
+      expect(stderr).toMatch(/^error: --secret-file .* holds the cluster's secret.*\n$/);
+      expect([code, stdout]).toEqual([2, ""]);
+      expect(stderr).not.toContain(secret);
+      expect(existsSync(usersFile)).toBe(false);
+    },
+  );
+
   test("takes the prefix of a user from RINGHOLD_PREFIX", async () => {
-    const { code, stderr } = await ringhold(
-      ["user", "set", "ada", "--allow", "read", "--users-file", join(root, "prefix.json")],
-      { env: { RINGHOLD_PREFIX: "a:" } },
-    );
+    const { code, stderr } = await ringhold([...SET_ADA, "--users-file", join(root, "prefix.json")], {
+      env: { RINGHOLD_PREFIX: "a:" },
+    });
 
     expect([code, stderr]).toEqual([0, ""]);
   });

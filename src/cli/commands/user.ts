@@ -1,12 +1,12 @@
 // `ringhold user`: edits a users file. A new user's secret is printed once, on stdout, and is nowhere else: the file has only keys that are derived
-// from it. Nodes read the file again by themselves within two seconds.
+// from it. Nodes read the file again by themselves within two seconds. Whoever has the cluster's secret may do everything, so no user gets that one.
 
 import { existsSync, readFileSync } from "node:fs";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { COMMAND_CLASSES, type CommandClass } from "../../base/grants.ts";
-import { SECRET_BYTES_MIN } from "../../server/secret.ts";
+import { SECRET_BYTES_MIN, secretLines } from "../../server/secret.ts";
 import { isUserName, parseUsers, readUsersFile, userEntry } from "../../server/users.ts";
-import { readSecrets } from "../connection.ts";
+import { readFile, readSecrets } from "../connection.ts";
 import { UsageError } from "../failure.ts";
 import { namedCommand } from "../named-command.ts";
 import { option } from "../options.ts";
@@ -40,8 +40,14 @@ export function userCommand(): Command {
           parse: classes,
         }).makeOptionMandatory(),
       )
-      .requiredOption("--prefix <prefixes...>", 'keys it may use: those that begin with these; "" for all')
-      .addOption(option("--secret-file <file>", "a secret for it, instead of a new one"))
+      .addOption(
+        option(
+          "--prefix <prefixes...>",
+          'keys it may use: those that begin with these; "" for all',
+        ).makeOptionMandatory(),
+      )
+      // Without a variable: RINGHOLD_SECRET_FILE names the cluster's secret.
+      .addOption(new Option("--secret-file <file>", "a secret for it, instead of a new one"))
       .action(set),
   );
   command.addCommand(
@@ -93,18 +99,32 @@ function classes(text: string): readonly CommandClass[] {
 function set(name: string, { allow, prefix, secretFile, ...flags }: UserFlags): void {
   if (!isUserName(name)) throw new UsageError("a user's name has 1 to 64 characters of A-Z a-z 0-9 . _ -");
   const given = secretFile === undefined ? undefined : readSecrets(secretFile);
-  for (const secret of given ?? []) {
-    if (Buffer.byteLength(secret) < SECRET_BYTES_MIN)
-      throw new UsageError(
-        `--secret-file ${secretFile}: a secret must be of ${SECRET_BYTES_MIN} bytes or more`,
-      );
-  }
+  if (given !== undefined) checkSecrets(`--secret-file ${secretFile}`, given);
   const secrets = given ?? [newSecret()];
   const entry = userEntry(name, secrets, { classes: allow, prefixes: prefix }) as Entry;
   const others = entriesIn(fileIn(flags)).filter((other) => other.name !== name);
   write(fileIn(flags), [...others, entry]);
   if (flags.json) printJson({ name, ...(given === undefined ? { secret: secrets[0]! } : {}) });
   else if (given === undefined) printLine(secrets[0]!);
+}
+
+/** @throws {UsageError} for secrets that can be guessed, or that others have */
+function checkSecrets(source: string, secrets: readonly string[]): void {
+  const ofCluster = clusterSecrets();
+  for (const secret of secrets) {
+    if (Buffer.byteLength(secret) < SECRET_BYTES_MIN)
+      throw new UsageError(`${source}: a secret must be of ${SECRET_BYTES_MIN} bytes or more`);
+    if (ofCluster.includes(secret))
+      throw new UsageError(
+        `${source} holds the cluster's secret, which allows everything: a user needs its own`,
+      );
+  }
+}
+
+/** As far as the environment says them. */
+function clusterSecrets(): readonly string[] {
+  const { RINGHOLD_SECRET: text = "", RINGHOLD_SECRET_FILE: file = "" } = process.env;
+  return [...secretLines(text), ...(file === "" ? [] : secretLines(readFile("RINGHOLD_SECRET_FILE", file)))];
 }
 
 function rotate(name: string, flags: FileFlags): void {
