@@ -4,12 +4,11 @@
 // local cluster leaves Ctrl-C to its owner, who gets the same SIGINT and stops all nodes in its own way.
 
 import { identifyProcess, processState } from "../../cluster/os-process.ts";
-import { CacheError } from "../base/errors.ts";
 import { openServer, type RunningServer } from "../server/node.ts";
 import type { NodeOptions } from "../server/options.ts";
 import type { NodeFlags } from "./commands/node.ts";
 import { readFile, readSecrets } from "./connection.ts";
-import { UsageError } from "./failure.ts";
+import { inFlagWords } from "./node-options.ts";
 import { printJson, printLine, tell } from "./output.ts";
 
 /** How often a node looks whether its owner still lives: the most that it outlives it. */
@@ -22,7 +21,7 @@ const OWNER_CHECK_MS = 500;
  */
 export async function runNode(flags: NodeFlags): Promise<void> {
   const server = await openServer(nodeOptions(flags)).catch((error: unknown) => {
-    throw inFlagWords(error);
+    throw inFlagWords(error, flags.secretFile);
   });
   const forget = [stopOnSignals(server, flags), stopWithOwner(server, flags.ownerPid)];
   server.ready.then(
@@ -102,16 +101,4 @@ function stopWithOwner(server: RunningServer, ownerPid: number | undefined): () 
   }, OWNER_CHECK_MS);
   timer.unref();
   return () => clearInterval(timer);
-}
-
-/** The server speaks of options (`valueBytesMax`); whoever typed the command knows flags (`--value-bytes-max`). */
-function inFlagWords(error: unknown): unknown {
-  if (!(error instanceof CacheError) || error.code !== "ERR_INVALID_OPTION") return error;
-  const isAddressTaken = error.cause !== undefined;
-  if (isAddressTaken) return error;
-  const message = error.message.replace(/^Option (\w+)/, (_match, name: string) => {
-    const flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    return `option --${flag}`;
-  });
-  return new UsageError(message);
 }

@@ -8,7 +8,12 @@ import { collectView, processesOf } from "../cluster-view.ts";
 import { EXIT, QuietExit, UsageError } from "../failure.ts";
 import { redraw } from "../live-view.ts";
 import { type ClusterView, renderMembers, renderVerdict, stateOf } from "../members-table.ts";
-import { type SharedNodeFlags, sharedNodeArguments, withSharedNodeFlags } from "../node-options.ts";
+import {
+  checkSharedFlags,
+  type SharedNodeFlags,
+  sharedNodeArguments,
+  withSharedNodeFlags,
+} from "../node-options.ts";
 import { integer, option } from "../options.ts";
 import { paintFor, printJson, printLine, tell } from "../output.ts";
 import { untilInterrupted } from "../signals.ts";
@@ -54,12 +59,8 @@ export function clusterStartCommand(): Command {
 }
 
 async function start(options: StartOptions): Promise<void> {
-  if (options.redisCluster && options.redisPort === undefined)
-    throw new UsageError("--redis-cluster needs --redis-port");
-  for (const [flag, port] of Object.entries({ "--port": options.port, "--redis-port": options.redisPort })) {
-    if (port !== undefined && port + options.nodes - 1 > PORT_MAX)
-      throw new UsageError(`${options.nodes} nodes from ${flag} ${port} on do not fit below ${PORT_MAX + 1}`);
-  }
+  checkPorts(options);
+  await checkSharedFlags(options);
   const startMs = performance.now();
   const { LocalCluster } = await import("../../../cluster/local-cluster.ts");
   await untilInterrupted(async (signal) => {
@@ -87,6 +88,14 @@ async function start(options: StartOptions): Promise<void> {
       tell("all nodes stopped");
     }
   });
+}
+
+function checkPorts({ nodes, port, redisPort, redisCluster }: StartOptions): void {
+  if (redisCluster && redisPort === undefined) throw new UsageError("--redis-cluster needs --redis-port");
+  for (const [flag, first] of Object.entries({ "--port": port, "--redis-port": redisPort })) {
+    if (first !== undefined && first + nodes - 1 > PORT_MAX)
+      throw new UsageError(`${nodes} nodes from ${flag} ${first} on do not fit below ${PORT_MAX + 1}`);
+  }
 }
 
 function announce(cluster: LocalCluster, options: StartOptions, ms: number): void {
