@@ -1,13 +1,15 @@
 // A cluster of real node processes on this machine: started, watched, hurt and mended by name (node-1, node-2, ...). The demo,
 // the resilience runs and `ringhold cluster` all work through this class.
 //
-// 1. The state directory is the truth (see state-directory.ts); the object itself remembers nothing, so that a command in
-//    another terminal can kill or add a node of a running cluster.
+// 1. The state directory is the truth (see state-directory.ts); the object itself remembers only which cluster it is, so that a
+//    command in another terminal can kill or add a node of a running cluster. When that one has been stopped and another was
+//    started in its directory, the object has no cluster any more, and does nothing to the other one.
 // 2. A process is signalled only while its start time is the remembered one.
 // 3. A cluster that is not detached has an owner, the process that started it. Its nodes watch the owner and stop when it is
 //    gone, however it went.
 
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { PORT_MAX } from "../src/base/address.ts";
@@ -77,9 +79,12 @@ const NODES_MAX = 64;
 /** See the top of the file. */
 export class LocalCluster {
   readonly #directory: StateDirectory;
+  /** See rule 1. */
+  readonly #id: string;
 
-  private constructor(directory: StateDirectory) {
+  private constructor(directory: StateDirectory, id: string) {
     this.#directory = directory;
+    this.#id = id;
   }
 
   /**
@@ -93,8 +98,8 @@ export class LocalCluster {
     if (!Number.isInteger(count) || count < 1 || count > NODES_MAX) {
       throw new LocalClusterError(`A local cluster has from 1 to ${NODES_MAX} nodes, received ${count}`);
     }
-    const cluster = new LocalCluster(new StateDirectory(resolve(options.stateDirectory ?? ".ringhold")));
-    await cluster.#replaceStale(options.onProgress);
+    const directory = new StateDirectory(resolve(options.stateDirectory ?? ".ringhold"));
+    replaceStale(directory, options.onProgress);
     const basePort = options.basePort ?? 7400;
     const ports =
       places === undefined || basePort === 0
@@ -102,8 +107,10 @@ export class LocalCluster {
         : places.map(() => basePort);
     const { redisBasePort } = options;
     const redisPorts = redisBasePort === undefined ? [] : await choosePorts(count, redisBasePort);
-    cluster.#directory.write({
+    const cluster = new LocalCluster(directory, randomBytes(8).toString("hex"));
+    directory.write({
       format: 1,
+      id: cluster.#id,
       owner: options.isDetached === true ? undefined : identifyProcess(process.pid),
       basePort,
       nodeArguments: options.nodeArguments ?? [],
@@ -132,18 +139,19 @@ export class LocalCluster {
    */
   static open(stateDirectory = ".ringhold"): LocalCluster {
     const directory = new StateDirectory(resolve(stateDirectory));
-    if (livingNodes(directory.demand()).length === 0) {
+    const state = directory.demand();
+    if (livingNodes(state).length === 0) {
       const flag = stateDirectory === ".ringhold" ? "" : ` --state ${stateDirectory}`;
       throw new LocalClusterError(
         `The cluster in ${stateDirectory} is not running any more: start it again with \`ringhold cluster start${flag}\``,
       );
     }
-    return new LocalCluster(directory);
+    return new LocalCluster(directory, state.id);
   }
 
   /** All nodes, in the order of their making, with what their processes do now. */
   nodes(): LocalNode[] {
-    return (this.#directory.read()?.nodes ?? []).map(describeNode);
+    return (this.#read()?.nodes ?? []).map(describeNode);
   }
 
   /** Where the clients find the cluster: every node's address. */
@@ -161,7 +169,7 @@ export class LocalCluster {
 
   /** The shared secrets, the one in use first, when it was started with one. */
   secrets(): readonly string[] | undefined {
-    const file = this.#directory.read()?.secretFile;
+    const file = this.#read()?.secretFile;
     const text = file === undefined ? (process.env.RINGHOLD_SECRET ?? "") : readFileSync(file, "utf8");
     const secrets = secretLines(text);
     return secrets.length === 0 ? undefined : secrets;
@@ -169,7 +177,7 @@ export class LocalCluster {
 
   /** Whether the nodes end when another process does. */
   isDetached(): boolean {
-    return this.#directory.read()?.owner === undefined;
+    return this.#read()?.owner === undefined;
   }
 
   /** The file the node's output goes to. */
@@ -254,7 +262,7 @@ export class LocalCluster {
 
   /** The name that {@link add} gives. */
   nextName(): string {
-    return `node-${1 + Math.max(0, ...this.#directory.demand().nodes.map((node) => numberOf(node.name)))}`;
+    return `node-${1 + Math.max(0, ...this.#demand().nodes.map((node) => numberOf(node.name)))}`;
   }
 
   /** Starts one more node under the next free name and waits until it is ready. */
@@ -282,7 +290,7 @@ export class LocalCluster {
       const other = this.#demandLiving(name);
       await sendCommand(other.address, { command: "evict", member: name, secret: this.secrets() });
     } else {
-      if (livingNodes(this.#directory.demand()).length === 1) {
+      if (livingNodes(this.#demand()).length === 1) {
         throw new LocalClusterError(
           `${name} is the last node and has nobody to hand its slots to: use \`ringhold cluster stop\``,
         );
@@ -321,7 +329,7 @@ export class LocalCluster {
   /** Stops the node if it runs, starts it under the same name and port, and waits until it is ready. */
   async restart(name: string): Promise<void> {
     await this.#end(name, STOP_TIMEOUT_MS);
-    const entry = this.#directory.demand().nodes.find((node) => node.name === name);
+    const entry = this.#demand().nodes.find((node) => node.name === name);
     if (entry === undefined) throw unknownNode(name, this.nodes());
     await waitFor(() => entry.place !== undefined || isPortFree(entry.port), {
       what: `port ${entry.port} to be free`,
@@ -337,43 +345,53 @@ export class LocalCluster {
   /** Stops all nodes, by force those that take too long, and forgets the cluster. The logs stay. Idempotent. */
   async stop(): Promise<void> {
     await Promise.all(this.nodes().map((node) => this.#end(node.name, STOP_TIMEOUT_MS)));
-    this.#directory.clear();
+    if (this.#read() !== undefined) this.#directory.clear();
   }
 
   /** As {@link stop}, and removes the logs too. */
   async destroy(): Promise<void> {
     await this.stop();
-    this.#directory.removeAll();
+    // Else another cluster writes there now.
+    if (this.#directory.read() === undefined) this.#directory.removeAll();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
   }
 
-  async #replaceStale(onProgress: LocalClusterOptions["onProgress"]): Promise<void> {
+  /** The state of this cluster, or `undefined` when it is no more, whatever else may run in its directory. */
+  #read(): ClusterState | undefined {
     const state = this.#directory.read();
-    if (state === undefined) return;
-    const living = livingNodes(state);
-    if (living.length > 0) {
-      const names = living.map((node) => node.name).join(", ");
-      throw new LocalClusterError(
-        `A cluster is already running in ${this.#directory.path} (${names}): stop it with \`ringhold cluster stop\`, or name another directory with --state`,
-      );
-    }
-    onProgress?.(`Replacing ${this.#directory.path}: the cluster it describes is gone`);
-    this.#directory.clear();
+    return state?.id === this.#id ? state : undefined;
+  }
+
+  /** As {@link #read}. @throws {LocalClusterError} when it is no more */
+  #demand(): ClusterState {
+    return this.#checked(this.#directory.demand());
+  }
+
+  /** Changes the state in one go. @throws {LocalClusterError} when it is no more */
+  #update(change: (state: ClusterState) => ClusterState): ClusterState {
+    return this.#directory.update((state) => change(this.#checked(state)));
+  }
+
+  #checked(state: ClusterState): ClusterState {
+    if (state.id === this.#id) return state;
+    throw new LocalClusterError(
+      `The cluster in ${this.#directory.path} was stopped, and another one was started there`,
+    );
   }
 
   /** Writes down a node that is to be, under a name and ports that no other command has taken while free ports were looked for. */
   async #reserve(): Promise<NodeEntry> {
     for (;;) {
-      const state = this.#directory.demand();
+      const state = this.#demand();
       const entry: NodeEntry = {
         name: this.nextName(),
         port: await nextPort(state, "port"),
         redisPort: state.redisBasePort === undefined ? undefined : await nextPort(state, "redisPort"),
       };
-      const { nodes } = this.#directory.update((now) => {
+      const { nodes } = this.#update((now) => {
         const isTaken = now.nodes.some(({ name, port }) => name === entry.name || port === entry.port);
         return isTaken ? now : { ...now, nodes: [...now.nodes, entry] };
       });
@@ -383,7 +401,7 @@ export class LocalCluster {
 
   /** The first node founds the cluster; the others start beside it and join as soon as it answers. */
   async #startAll(signal: AbortSignal | undefined): Promise<void> {
-    const [founder, ...others] = this.#directory.demand().nodes;
+    const [founder, ...others] = this.#demand().nodes;
     this.#spawn(founder!, { seeds: [] });
     for (const node of others) this.#spawn(node, { seeds: [addressOf(founder!)] });
     // In turn: they are ready at about the same time, and who looks at all of them at once takes processor time from them.
@@ -392,7 +410,7 @@ export class LocalCluster {
 
   /** Starts the node's process. Without seeds given, it joins the nodes that run; if none does, it founds the cluster anew. */
   #spawn(entry: NodeEntry, options: { readonly seeds?: readonly string[] } = {}): void {
-    const state = this.#directory.demand();
+    const state = this.#demand();
     const running = livingNodes(state).filter((node) => node.name !== entry.name);
     const seeds = options.seeds ?? running.map(addressOf);
     const log = openSync(this.#directory.logFile(entry.name), "a");
@@ -422,7 +440,7 @@ export class LocalCluster {
       child.on("error", () => {});
       child.unref();
       const started = child.pid === undefined ? undefined : identifyProcess(child.pid);
-      this.#directory.update((now) => ({
+      this.#update((now) => ({
         ...now,
         nodes: now.nodes.map((node) => (node.name === entry.name ? { ...node, process: started } : node)),
       }));
@@ -454,7 +472,7 @@ export class LocalCluster {
 
   /** Ends the node's process: SIGTERM, and SIGKILL for one that does not end in time. */
   async #end(name: string, timeoutMs: number): Promise<void> {
-    const entry = this.#directory.read()?.nodes.find((node) => node.name === name);
+    const entry = this.#read()?.nodes.find((node) => node.name === name);
     if (entry?.process === undefined) return;
     const { process: identity } = entry;
     const isGone = () => processState(identity) === "gone";
@@ -470,7 +488,7 @@ export class LocalCluster {
   }
 
   #signal(name: string, signal: NodeJS.Signals): void {
-    const entry = this.#directory.demand().nodes.find((node) => node.name === name);
+    const entry = this.#demand().nodes.find((node) => node.name === name);
     if (entry === undefined) throw unknownNode(name, this.nodes());
     if (entry.process === undefined || !signalProcess(entry.process, signal)) {
       throw new LocalClusterError(
@@ -498,7 +516,7 @@ export class LocalCluster {
   }
 
   #forget(name: string): void {
-    this.#directory.update((now) => ({ ...now, nodes: now.nodes.filter((node) => node.name !== name) }));
+    this.#update((now) => ({ ...now, nodes: now.nodes.filter((node) => node.name !== name) }));
   }
 }
 
@@ -510,6 +528,21 @@ function nodeEnvironment(): NodeJS.ProcessEnv {
   const isForUs = (name: string) => name.startsWith("RINGHOLD_") || name.startsWith("npm_lifecycle_");
   const kept = Object.entries(process.env).filter(([name]) => !isForUs(name) || name === "RINGHOLD_SECRET");
   return Object.fromEntries(kept);
+}
+
+/** Forgets a cluster whose processes are gone. @throws {LocalClusterError} when one of them still runs */
+function replaceStale(directory: StateDirectory, onProgress: LocalClusterOptions["onProgress"]): void {
+  const state = directory.read();
+  if (state === undefined) return;
+  const living = livingNodes(state);
+  if (living.length > 0) {
+    const names = living.map((node) => node.name).join(", ");
+    throw new LocalClusterError(
+      `A cluster is already running in ${directory.path} (${names}): stop it with \`ringhold cluster stop\`, or name another directory with --state`,
+    );
+  }
+  onProgress?.(`Replacing ${directory.path}: the cluster it describes is gone`);
+  directory.clear();
 }
 
 async function choosePorts(count: number, basePort: number): Promise<number[]> {

@@ -31,6 +31,8 @@ export interface NodeEntry {
 /** The contents of `cluster.json`. */
 export interface ClusterState {
   readonly format: 1;
+  /** Tells this cluster from others that were started in the same directory before and after it; random. */
+  readonly id: string;
   /** The process whose end ends the cluster; `undefined` for a detached one. */
   readonly owner?: ProcessIdentity | undefined;
   /** 0 when the operating system chose the ports. */

@@ -11,6 +11,7 @@ import { type ClusterState, livingNodes, StateDirectory } from "../../cluster/st
 let root: string;
 const state: ClusterState = {
   format: 1,
+  id: "0123456789abcdef",
   basePort: 7400,
   nodeArguments: [],
   nodes: [{ name: "node-1", port: 7400 }],
