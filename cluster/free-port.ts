@@ -28,15 +28,17 @@ export async function isPortFree(port: number): Promise<boolean> {
 /**
  * `count` different ports that are free now, chosen at random below those that systems give to outgoing connections (32768 and
  * up on Linux, 49152 on others): while a node is down, no connection may take its port.
+ *
+ * @param besides Ports that are not to be chosen, free or not.
  */
-export async function findFreePorts(count: number): Promise<number[]> {
+export async function findFreePorts(count: number, besides: readonly number[] = []): Promise<number[]> {
   const servers: Server[] = [];
   const ports: number[] = [];
   try {
     // All are held open until the last one has been found, so that none is handed out twice.
     for (let attempt = 0; ports.length < count && attempt < ATTEMPTS_MAX; attempt++) {
       const port = PORT_MIN + (process.pid % PARTS) * PART_SIZE + Math.floor(Math.random() * PART_SIZE);
-      if (handedOut.has(port)) continue;
+      if (handedOut.has(port) || besides.includes(port)) continue;
       const server = createServer();
       try {
         await listen(server, port);

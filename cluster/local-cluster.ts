@@ -12,10 +12,10 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { PORT_MAX } from "../src/base/address.ts";
 import type { NodeStatus } from "../src/core/status.ts";
 import { secretLines } from "../src/server/secret.ts";
-import { findFreePorts, isPortFree } from "./free-port.ts";
+import { choosePorts, nextPort, portsFrom, portsOf } from "./cluster-ports.ts";
+import { isPortFree } from "./free-port.ts";
 import { sendCommand } from "./node-command.ts";
 import { askNode, fetchNodeStatus, type NodeHttpOptions } from "./node-http.ts";
 import { commandFile } from "./node-process.ts";
@@ -101,12 +101,15 @@ export class LocalCluster {
     const directory = new StateDirectory(resolve(options.stateDirectory ?? ".ringhold"));
     replaceStale(directory, options.onProgress);
     const basePort = options.basePort ?? 7400;
+    const { redisBasePort } = options;
     const ports =
       places === undefined || basePort === 0
-        ? await choosePorts(count, basePort)
+        ? await choosePorts("--port", { basePort, count, besides: portsFrom(redisBasePort, count) })
         : places.map(() => basePort);
-    const { redisBasePort } = options;
-    const redisPorts = redisBasePort === undefined ? [] : await choosePorts(count, redisBasePort);
+    const redisPorts =
+      redisBasePort === undefined
+        ? []
+        : await choosePorts("--redis-port", { basePort: redisBasePort, count, besides: ports });
     const cluster = new LocalCluster(directory, randomBytes(8).toString("hex"));
     directory.write({
       format: 1,
@@ -336,7 +339,7 @@ export class LocalCluster {
       timeoutMs: PORT_TIMEOUT_MS,
       intervalMs: 10,
     }).catch(() => {
-      throw portTaken(entry.port);
+      throw new LocalClusterError(`Port ${entry.port} of ${name} is in use by another program`);
     });
     this.#spawn(entry);
     await this.untilReady(name);
@@ -386,13 +389,15 @@ export class LocalCluster {
   async #reserve(): Promise<NodeEntry> {
     for (;;) {
       const state = this.#demand();
-      const entry: NodeEntry = {
-        name: this.nextName(),
-        port: await nextPort(state, "port"),
-        redisPort: state.redisBasePort === undefined ? undefined : await nextPort(state, "redisPort"),
-      };
+      const taken = state.nodes.flatMap(portsOf);
+      const port = await nextPort(state, "port", taken);
+      const redisPort =
+        state.redisBasePort === undefined ? undefined : await nextPort(state, "redisPort", [...taken, port]);
+      const entry: NodeEntry = { name: this.nextName(), port, redisPort };
       const { nodes } = this.#update((now) => {
-        const isTaken = now.nodes.some(({ name, port }) => name === entry.name || port === entry.port);
+        const isTaken = now.nodes.some(
+          (node) => node.name === entry.name || portsOf(node).some((each) => portsOf(entry).includes(each)),
+        );
         return isTaken ? now : { ...now, nodes: [...now.nodes, entry] };
       });
       if (nodes.includes(entry)) return entry;
@@ -543,33 +548,6 @@ function replaceStale(directory: StateDirectory, onProgress: LocalClusterOptions
   }
   onProgress?.(`Replacing ${directory.path}: the cluster it describes is gone`);
   directory.clear();
-}
-
-async function choosePorts(count: number, basePort: number): Promise<number[]> {
-  if (basePort === 0) return findFreePorts(count);
-  if (basePort + count - 1 > PORT_MAX) {
-    throw new LocalClusterError(
-      `${count} ports from ${basePort} on do not fit below ${PORT_MAX + 1}: choose a lower --port`,
-    );
-  }
-  const ports = Array.from({ length: count }, (_, index) => basePort + index);
-  for (const port of ports) if (!(await isPortFree(port))) throw portTaken(port);
-  return ports;
-}
-
-async function nextPort(state: ClusterState, kind: "port" | "redisPort"): Promise<number> {
-  const basePort = (kind === "port" ? state.basePort : state.redisBasePort) ?? 0;
-  if (basePort === 0) return (await findFreePorts(1))[0]!;
-  let port = Math.max(...state.nodes.map((node) => node[kind] ?? 0), basePort - 1) + 1;
-  while (port <= PORT_MAX && !(await isPortFree(port))) port++;
-  if (port > PORT_MAX) throw new LocalClusterError("No port above the cluster's others is free");
-  return port;
-}
-
-function portTaken(port: number): LocalClusterError {
-  return new LocalClusterError(
-    `Port ${port} is in use by another program: choose others with --port, or any free ones with --port 0`,
-  );
 }
 
 function unknownNode(name: string, nodes: readonly LocalNode[]): LocalClusterError {

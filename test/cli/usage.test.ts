@@ -56,6 +56,12 @@ describe("ringhold", () => {
       {},
       /^error: option --memory must be.*received 1024/,
     ],
+    [
+      "ports of nodes and of Redis doors that overlap",
+      ["cluster", "start", "--nodes", "2", "--port", "7400", "--redis-port", "7401"],
+      {},
+      /2 nodes from --port 7400 on and their Redis doors from --redis-port 7401 on would share ports/,
+    ],
     ["a bad name", ["node", "--name", "a b"], {}, /--name must be.*received "a b"/],
     [
       "a mode that is none",

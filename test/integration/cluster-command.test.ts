@@ -197,16 +197,6 @@ describe("Ports of nodes and of their Redis doors", () => {
 
     expect(added).toMatchObject({ code: 0, stderr: "" });
   });
-
-  test("are refused before anything starts when the two ranges overlap", async () => {
-    const [port] = await freeRun(6);
-    const ports = ["--port", `${port}`, "--redis-port", `${port! + 1}`];
-
-    const { code, stderr } = await cluster("start", "--nodes", "2", ...ports, "--detach");
-
-    expect(stderr).toMatch(/--redis-port/);
-    expect(code).toBe(2);
-  });
 });
 
 describe("ringhold cluster restart", () => {

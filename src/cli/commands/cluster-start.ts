@@ -96,6 +96,11 @@ function checkPorts({ nodes, port, redisPort, redisCluster }: StartOptions): voi
     if (first !== undefined && first + nodes - 1 > PORT_MAX)
       throw new UsageError(`${nodes} nodes from ${flag} ${first} on do not fit below ${PORT_MAX + 1}`);
   }
+  if (redisPort === undefined || redisPort === 0 || port === 0) return;
+  if (Math.abs(port - redisPort) < nodes)
+    throw new UsageError(
+      `${nodes} nodes from --port ${port} on and their Redis doors from --redis-port ${redisPort} on would share ports`,
+    );
 }
 
 function announce(cluster: LocalCluster, options: StartOptions, ms: number): void {
