@@ -329,8 +329,11 @@ export class LocalCluster {
     await this.#end(name, STOP_TIMEOUT_MS);
   }
 
-  /** Stops the node if it runs, starts it under the same name and port, and waits until it is ready. */
-  async restart(name: string): Promise<void> {
+  /**
+   * Stops the node if it runs, starts it under the same name and port, and waits until it is ready: as long as {@link add} does, because one
+   * that was evicted meanwhile joins anew.
+   */
+  async restart(name: string, options: { readonly onProgress?: (line: string) => void } = {}): Promise<void> {
     await this.#end(name, STOP_TIMEOUT_MS);
     const entry = this.#demand().nodes.find((node) => node.name === name);
     if (entry === undefined) throw unknownNode(name, this.nodes());
@@ -342,7 +345,7 @@ export class LocalCluster {
       throw new LocalClusterError(`Port ${entry.port} of ${name} is in use by another program`);
     });
     this.#spawn(entry);
-    await this.untilReady(name);
+    await this.untilReady(name, { timeoutMs: JOIN_TIMEOUT_MS, onProgress: options.onProgress });
   }
 
   /** Stops all nodes, by force those that take too long, and forgets the cluster. The logs stay. Idempotent. */

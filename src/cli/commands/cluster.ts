@@ -66,7 +66,7 @@ export function clusterCommand(): Command {
     command.addCommand(
       withState(`${verb} <name>`, description).action((name: string, options: StateOptions) =>
         work(options, async (cluster) => {
-          await act(cluster, name);
+          await act(cluster, name, tell);
           return { [done]: name };
         }),
       ),
@@ -81,7 +81,11 @@ const NODE_VERBS: readonly {
   readonly description: string;
   /** The word for what has happened. */
   readonly done: string;
-  readonly act: (cluster: LocalCluster, name: string) => Promise<void> | void;
+  readonly act: (
+    cluster: LocalCluster,
+    name: string,
+    onProgress: (line: string) => void,
+  ) => Promise<void> | void;
 }[] = [
   {
     verb: "kill",
@@ -105,7 +109,7 @@ const NODE_VERBS: readonly {
     verb: "restart",
     description: "stop a node if it runs, and start it under the same name",
     done: "restarted",
-    act: (cluster, name) => cluster.restart(name),
+    act: (cluster, name, onProgress) => cluster.restart(name, { onProgress }),
   },
 ];
 
