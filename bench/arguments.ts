@@ -32,3 +32,18 @@ export function above0(name: string, given: string): number {
   if (Number.isFinite(value) && value > 0) return value;
   throw new Error(`--${name} must be a number above 0, received ${given}`);
 }
+
+/** @throws {Error} where it is no number from 0 on; the message names the option */
+export function from0(name: string, given: string): number {
+  const value = given.trim() === "" ? Number.NaN : Number(given);
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new Error(`--${name} must be a number from 0 on, received ${given}`);
+}
+
+/** @throws {Error} where it is no whole number from 1 to `max`; the message names the option */
+export function wholeFrom1(name: string, given: string, max = Number.MAX_SAFE_INTEGER): number {
+  const value = Number(given);
+  if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value;
+  const upTo = max === Number.MAX_SAFE_INTEGER ? "on" : `to ${max}`;
+  throw new Error(`--${name} must be a whole number from 1 ${upTo}, received ${given}`);
+}

@@ -14,6 +14,7 @@ import { Histogram } from "./histogram.ts";
 import { hasClient, openTarget } from "./load/clients.ts";
 import type { Target, TargetSpec } from "./load/target.ts";
 import { type Servers, startRedisCluster, startRingholdNodes, versionOf } from "./peers/servers.ts";
+import { FAILOVER_USAGE } from "./usage.ts";
 
 /** What the callers saw from a moment before the kill on. */
 export interface FailoverResult {
@@ -124,8 +125,6 @@ function report(result: FailoverResult): void {
   process.stdout.write(`${result.name.padEnd(40)} ${facts.join("; ")}\n`);
 }
 
-const USAGE = "usage: ringhold bench failover [--rate 2000] [--quick] [--only ringhold|redis]\n";
-
 interface Settings {
   readonly rate: number;
   readonly quick: boolean;
@@ -149,7 +148,7 @@ function readSettings(args: readonly string[]): Settings | undefined {
 
 /** Runs what the arguments ask for. Returns the exit code. */
 export function runFailover(args: readonly string[]): Promise<number> {
-  return runBenchmark({ help: USAGE, read: readSettings, run: compare }, args);
+  return runBenchmark({ help: FAILOVER_USAGE, read: readSettings, run: compare }, args);
 }
 
 async function compare({ rate, quick, only }: Settings): Promise<void> {

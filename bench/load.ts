@@ -7,25 +7,16 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { above0, runBenchmark } from "./arguments.ts";
+import { parseSeeds } from "../src/base/address.ts";
+import { above0, from0, runBenchmark, wholeFrom1 } from "./arguments.ts";
 import { runApart } from "./load/client-process.ts";
 import { CLIENT_NAMES, type ClientName } from "./load/target.ts";
 import { OPERATIONS, type Operation, type Work } from "./load/work.ts";
 import { type Servers, startRingholdNodes } from "./peers/servers.ts";
+import { LOAD_USAGE } from "./usage.ts";
 
-const HELP = `Usage: ringhold bench load [options]
-
-  --operation NAME     ${OPERATIONS.join(", ")} (default get)
-  --outstanding N      callers of the closed loop (default 64)
-  --rate R             open loop: so many calls a second
-  --bytes N            size of a value (default 100)      --keys N     different keys (default 100000)
-  --batch N            keys per getMany and setMany (default 100)
-  --write MODE         async, quorum or all               --nodes N    nodes of the fresh cluster (default 3)
-  --seconds S          measured time (default 5)          --warmup S   before it (default 2)
-  --client NAME        ${CLIENT_NAMES.join(", ")} (default ringhold)
-  --server A,B         a running system instead of a fresh cluster; its CPU time is not known then
-  --json               prints the measurement as JSON
-`;
+/** As many as a local cluster has. */
+const NODES_MAX = 64;
 
 const OPTIONS = {
   operation: { type: "string", default: "get" },
@@ -49,8 +40,8 @@ interface Settings {
   readonly work: Work;
   readonly write: "async" | "quorum" | "all";
   readonly nodes: number;
-  /** `undefined` for a fresh cluster. */
-  readonly server: string | undefined;
+  /** `host:port` texts; `undefined` for a fresh cluster. */
+  readonly servers: readonly string[] | undefined;
   readonly isJson: boolean;
 }
 
@@ -65,36 +56,49 @@ function readSettings(args: readonly string[]): Settings | undefined {
   if (values.help) return undefined;
   const work = {
     operation: oneOf<Operation>("operation", values.operation, OPERATIONS),
-    valueBytes: above0("bytes", values.bytes),
-    keys: above0("keys", values.keys),
-    outstanding: above0("outstanding", values.outstanding),
-    batch: above0("batch", values.batch),
+    valueBytes: wholeFrom1("bytes", values.bytes),
+    keys: wholeFrom1("keys", values.keys),
+    outstanding: wholeFrom1("outstanding", values.outstanding),
+    batch: wholeFrom1("batch", values.batch),
     ...(values.rate === undefined ? {} : { rate: above0("rate", values.rate) }),
-    warmupMs: Number(values.warmup) * 1_000,
+    warmupMs: from0("warmup", values.warmup) * 1_000,
     measureMs: above0("seconds", values.seconds) * 1_000,
   };
+  const client = oneOf<ClientName>("client", values.client, CLIENT_NAMES);
   return {
-    client: oneOf<ClientName>("client", values.client, CLIENT_NAMES),
+    client,
     work,
     write: oneOf("write", values.write, ["async", "quorum", "all"] as const),
-    nodes: above0("nodes", values.nodes),
-    server: values.server,
+    nodes: wholeFrom1("nodes", values.nodes, NODES_MAX),
+    servers: readServers(client, values.server),
     isJson: values.json,
   };
 }
 
-/** Runs what the arguments ask for. Returns the exit code. */
-export function runLoad(args: readonly string[]): Promise<number> {
-  return runBenchmark({ help: HELP, read: readSettings, run: measureLoad }, args);
+/** Only Ringhold's own servers are started here, and "null" asks nobody. */
+function readServers(client: ClientName, given: string | undefined): readonly string[] | undefined {
+  if (given === undefined) {
+    if (client === "ringhold") return undefined;
+    if (client === "null") return [];
+    throw new Error(`--client ${client} needs --server: its servers are not started here`);
+  }
+  const result = parseSeeds(given);
+  if ("seeds" in result) return result.seeds;
+  throw new Error(`--server must be HOST:PORT addresses separated by commas, received ${given}`);
 }
 
-async function measureLoad({ client, work, write, nodes, server, isJson }: Settings): Promise<void> {
-  const servers: Servers =
-    server === undefined && client === "ringhold"
+/** Runs what the arguments ask for. Returns the exit code. */
+export function runLoad(args: readonly string[]): Promise<number> {
+  return runBenchmark({ help: LOAD_USAGE, read: readSettings, run: measureLoad }, args);
+}
+
+async function measureLoad({ client, work, write, nodes, servers, isJson }: Settings): Promise<void> {
+  const running: Servers =
+    servers === undefined
       ? await startRingholdNodes(nodes, ["--memory", "1gb"])
-      : { addresses: (server ?? "").split(","), pids: [], stop: async () => {} };
+      : { addresses: servers, pids: [], stop: async () => {} };
   try {
-    const target = { client, addresses: servers.addresses, pids: servers.pids, write };
+    const target = { client, addresses: running.addresses, pids: running.pids, write };
     await runApart({ target, work, isFill: true });
     const measurement = await runApart({ target, work });
     if (isJson) {
@@ -110,7 +114,7 @@ async function measureLoad({ client, work, write, nodes, server, isJson }: Setti
         `CPU per operation: client ${clientCpuMicros.toFixed(2)} us, servers ${serverCpuMicros.toFixed(2)} us\n`,
     );
   } finally {
-    await servers.stop();
+    await running.stop();
   }
 }
 

@@ -1,7 +1,7 @@
 // One client process: connects to a target, fills it or measures one work on it, prints the result as a line of JSON. Every measurement runs in a
 // process of its own, so that no client is slowed down by what another one left in the heap or taught the compiler.
 //
-// Run by `measureApart` with the spec as its only argument.
+// Run by `runApart` with the task as its only argument. It ends when whoever started it is gone, however that went.
 
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -56,5 +56,7 @@ async function run({ target: spec, work, isFill }: ClientTask): Promise<void> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2]?.startsWith("{") === true) {
+  // Its parent, which has the result by then, or is gone: a client that dials servers which do not answer would never end by itself.
+  process.once("disconnect", () => process.exit());
   await run(JSON.parse(process.argv[2]) as ClientTask);
 }

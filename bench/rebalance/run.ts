@@ -13,6 +13,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { REBALANCE_USAGE } from "../usage.ts";
 import { svgChart, terminalChart } from "./chart.ts";
 import { redisObstacle, startRedis } from "./redis.ts";
 import { isClean, renderMoves, renderPhases, renderVerdicts } from "./report.ts";
@@ -20,9 +21,6 @@ import { startRinghold } from "./ringhold.ts";
 import { runScenario, type SubjectResult } from "./scenario.ts";
 import { STEPS, type Step, type Subject, type SubjectOptions } from "./subject.ts";
 
-const USAGE = `usage: ringhold bench rebalance [--keys 1000000] [--value-bytes 100] [--nodes 3] [--copies 3] [--rate 2000]
-         [--steps add,remove] [--quiet-seconds 8] [--only ringhold|redis] [--svg rebalance.svg, "" for none] [--json]
-steps: add, remove, kill (SIGKILL; Ringhold only)`;
 const SUBJECTS = ["ringhold", "redis"] as const;
 type SubjectName = (typeof SUBJECTS)[number];
 
@@ -48,7 +46,7 @@ export async function runRebalance(args: readonly string[]): Promise<number> {
 async function runWith(args: readonly string[]): Promise<number> {
   const settings = readSettings(args);
   if (settings === undefined) {
-    process.stderr.write(`${USAGE}\n`);
+    process.stderr.write(REBALANCE_USAGE);
     return 2;
   }
   const results: SubjectResult[] = [];

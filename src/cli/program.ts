@@ -80,7 +80,8 @@ export function buildProgram(isJson = false): Command {
 }
 
 const HELP_END = `
-Every option of these commands can also be given as an environment variable: --secret-file as RINGHOLD_SECRET_FILE, --server as RINGHOLD_URL.
+Options can also be given as environment variables: --secret-file as RINGHOLD_SECRET_FILE, --server as RINGHOLD_URL. Those that cannot, the
+benchmarks' and the --secret-file of user set, name none in their help.
 Data goes to stdout, words to stderr. Exit code 0: done, 1: failed (or absent), 2: asked wrongly.
 
 Start with:  ringhold cluster start`;
