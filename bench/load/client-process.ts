@@ -58,5 +58,7 @@ async function run({ target: spec, work, isFill }: ClientTask): Promise<void> {
 if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2]?.startsWith("{") === true) {
   // Its parent, which has the result by then, or is gone: a client that dials servers which do not answer would never end by itself.
   process.once("disconnect", () => process.exit());
+  // While this one was loading.
+  if (!process.connected) process.exit();
   await run(JSON.parse(process.argv[2]) as ClientTask);
 }
