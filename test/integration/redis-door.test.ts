@@ -3,49 +3,15 @@
 // differs on purpose (sums of fractions are exact; CLIENT SETINFO of Redis 7.2 is known; WAIT counts copies) there is `null`.
 
 import { readFileSync } from "node:fs";
-import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type EmbeddedNode, startNode } from "../../src/index.ts";
-import type { NodeOptions } from "../../src/server/options.ts";
+import type { EmbeddedNode } from "../../src/index.ts";
 import { AUTHORITY, NODE_CERTIFICATE, NODE_KEY } from "../support/certificates.ts";
 import { encode, RawRedis } from "../support/raw-redis.ts";
+import { closeDialled, closedLater, dial, replyTo, start, stopNodes } from "../support/redis-nodes.ts";
 
-const nodes: EmbeddedNode[] = [];
-const open: RawRedis[] = [];
-
-async function start(options: NodeOptions = {}): Promise<EmbeddedNode> {
-  const node = await startNode({ listen: "127.0.0.1:0", redis: "127.0.0.1:0", memory: "64mb", ...options });
-  nodes.push(node);
-  return node;
-}
-
-async function dial(node: EmbeddedNode): Promise<RawRedis> {
-  const raw = await RawRedis.open(node.redisAddress!);
-  open.push(raw);
-  return raw;
-}
-
-/** Sends the bytes; resolves to how much comes back until the connection ends, and its last words. Keeps nothing else. */
-async function replyTo(node: EmbeddedNode, bytes: string): Promise<{ bytes: number; end: string }> {
-  const [host, port] = node.redisAddress!.split(":");
-  const socket = connect(Number(port), host);
-  socket.write(bytes);
-  const seen = { bytes: 0, end: "" };
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
-    seen.bytes += chunk.length;
-    seen.end = (seen.end + chunk.subarray(-200).toString("latin1")).slice(-200);
-  }
-  return seen;
-}
-
-afterEach(() => {
-  for (const raw of open.splice(0)) raw.close();
-});
-
-afterAll(async () => {
-  for (const node of nodes) await node.stop();
-});
+afterEach(closeDialled);
+afterAll(stopNodes);
 
 describe("The Redis door", () => {
   let node: EmbeddedNode;
@@ -493,7 +459,7 @@ describe("A Redis door with certificates", () => {
       );
       socket.once("error", reject);
     });
-    open.push(secure);
+    closedLater(secure);
     expect(await secure.ask("ping")).toBe("+PONG\r\n");
     const plain = await dial(node);
     plain.write("PING\r\n");

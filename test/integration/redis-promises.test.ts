@@ -6,50 +6,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type EmbeddedNode, startNode } from "../../src/index.ts";
+import type { EmbeddedNode } from "../../src/index.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
-import type { NodeOptions } from "../../src/server/options.ts";
 import { userEntry } from "../../src/server/users.ts";
-import { encode, RawRedis } from "../support/raw-redis.ts";
+import { encode, type RawRedis } from "../support/raw-redis.ts";
+import { closeDialled, dial, replyTo, start, stopNodes } from "../support/redis-nodes.ts";
 
 const MIB = 1024 * 1024;
-const nodes: EmbeddedNode[] = [];
-const open: RawRedis[] = [];
-
-async function start(options: NodeOptions = {}): Promise<EmbeddedNode> {
-  const node = await startNode({ listen: "127.0.0.1:0", redis: "127.0.0.1:0", memory: "64mb", ...options });
-  nodes.push(node);
-  return node;
-}
-
-async function dial(node: EmbeddedNode): Promise<RawRedis> {
-  const raw = await RawRedis.open(node.redisAddress!);
-  open.push(raw);
-  return raw;
-}
-
-/** Sends the bytes and QUIT; resolves to how much comes back, without keeping or parsing it: {@link RawRedis} is slow with large replies. */
-async function replyBytes(node: EmbeddedNode, bytes: Uint8Array): Promise<number> {
-  const [host, port] = node.redisAddress!.split(":");
-  const socket = connect(Number(port), host);
-  socket.write(bytes);
-  socket.write("QUIT\r\n");
-  let length = 0;
-  for await (const chunk of socket as AsyncIterable<Buffer>) length += chunk.length;
-  return length;
-}
-
 function words(...parts: readonly string[]): Buffer {
   return encode(parts.map((part) => Buffer.from(part)));
 }
 
-afterEach(() => {
-  for (const raw of open.splice(0)) raw.close();
-});
-
-afterAll(async () => {
-  for (const node of nodes) await node.stop();
-});
+afterEach(closeDialled);
+afterAll(stopNodes);
 
 describe("The Redis door", () => {
   let node: EmbeddedNode;
@@ -114,7 +83,8 @@ describe("The Redis door", () => {
 
     const request = words("COMMAND", "INFO", ...Array.from({ length: 70_000 }, () => "client"));
 
-    expect(await replyBytes(node, request)).toBeLessThan(64 * MIB);
+    const { bytes } = await replyTo(node, Buffer.concat([request, Buffer.from("QUIT\r\n")]));
+    expect(bytes).toBeLessThan(64 * MIB);
   }, 60_000);
 
   test("counts the prefixes of CLIENT TRACKING before it compares them with each other", async () => {
