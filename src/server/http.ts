@@ -4,6 +4,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import { isLoopbackHost } from "../base/address.ts";
 import { mayUse } from "../base/grants.ts";
 import { type Access, OPEN_ACCESS } from "../io/link.ts";
 import { METRICS_CONTENT_TYPE } from "./prometheus.ts";
@@ -100,7 +101,7 @@ export function servePages(server: Server, pages: HttpPages, guard: HttpGuard): 
     if (access !== undefined) guard.onEntitled?.(remoteOf(request));
     // Whatever was asked for: the answer tells whether it was right.
     else if (request.headers.authorization !== undefined) guard.onWrongSecret?.(remoteOf(request));
-    const answer = answerTo(pages, request, access);
+    const answer = answerTo(pages, guard, request, access);
     // A body is not read, so the connection cannot carry another request.
     const isLast = access === undefined || hasBody(request);
     if (isLast) ending.add(request.socket);
@@ -121,7 +122,12 @@ function respond(answer: Answer, request: IncomingMessage, response: ServerRespo
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function answerTo(pages: HttpPages, request: IncomingMessage, access: Access | undefined): Answer {
+function answerTo(
+  pages: HttpPages,
+  guard: HttpGuard,
+  request: IncomingMessage,
+  access: Access | undefined,
+): Answer {
   // Browsers say where their scripts come from, and a web page has no business here: as with links (io/link.ts).
   if (request.headers.origin !== undefined) return { status: 403, type: TEXT, body: "Not for web pages\n" };
   if (request.method !== "GET" && request.method !== "HEAD") {
@@ -131,6 +137,9 @@ function answerTo(pages: HttpPages, request: IncomingMessage, access: Access | u
   if (path === "/healthz") return verdict(pages.health());
   if (path === "/readyz") return verdict(pages.ready());
   if (path === "/safez") return verdict(pages.safe());
+  // A page whose own name was made to lead here (DNS rebinding) names no origin, but that name. Without a secret nodes listen on loopback only.
+  if (!guard.isSecured && !isLoopbackHost(hostIn(request)))
+    return { status: 403, type: TEXT, body: "Ask at localhost, or by the address\n" };
   // Asked for before unknown paths are told apart: without the secret there is nothing to find out.
   if (access === undefined) {
     const headers = { "www-authenticate": "Bearer" };
@@ -142,6 +151,14 @@ function answerTo(pages: HttpPages, request: IncomingMessage, access: Access | u
   if (path === "/status")
     return { status: 200, type: "application/json", body: `${JSON.stringify(pages.status())}\n` };
   return { status: 404, type: TEXT, body: NOT_FOUND };
+}
+
+/** Without its port, and the brackets of an IPv6 address. */
+function hostIn({ headers }: IncomingMessage): string {
+  return (headers.host ?? "localhost")
+    .replace(/:\d+$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .toLowerCase();
 }
 
 function remoteOf({ socket }: IncomingMessage): string {

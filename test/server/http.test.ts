@@ -259,4 +259,16 @@ describe("createHttpServer", () => {
 
     expect((await ask(port, "/status", { headers: { origin: "https://example.com" } })).status).toBe(403);
   });
+
+  test("shows what it knows without a secret to who names this machine only, and that it lives to everybody", async () => {
+    const port = await listen();
+    const statusFor = async (path: string, host: string) =>
+      (await ask(port, path, { headers: { host } })).status;
+
+    for (const host of [`localhost:${port}`, `127.0.0.1:${port}`, `[::1]:${port}`, "LOCALHOST"])
+      expect(await statusFor("/status", host)).toBe(200);
+    for (const path of ["/status", "/metrics"])
+      expect(await statusFor(path, `rebound.example.com:${port}`)).toBe(403);
+    expect(await statusFor("/healthz", `rebound.example.com:${port}`)).toBe(200);
+  });
 });
