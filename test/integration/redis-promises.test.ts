@@ -4,8 +4,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { EmbeddedNode } from "../../src/index.ts";
 import { loadHashes } from "../../src/io/hashes.ts";
 import { userEntry } from "../../src/server/users.ts";
@@ -13,6 +12,7 @@ import { encode, type RawRedis } from "../support/raw-redis.ts";
 import { closeDialled, dial, replyTo, start, stopNodes } from "../support/redis-nodes.ts";
 
 const MIB = 1024 * 1024;
+
 function words(...parts: readonly string[]): Buffer {
   return encode(parts.map((part) => Buffer.from(part)));
 }
@@ -152,11 +152,15 @@ describe("The Redis door", () => {
     socket.write("QUIT\r\n");
     const sinceMs = performance.now();
 
-    while (!isClosed && performance.now() - sinceMs < 8_000) {
+    const sending = setInterval(() => {
       if (socket.writable) socket.write("PING\r\n");
-      await pause(200);
-    }
-    socket.destroy();
+    }, 200);
+    await vi
+      .waitFor(() => expect(isClosed).toBe(true), 8_000)
+      .finally(() => {
+        clearInterval(sending);
+        socket.destroy();
+      });
 
     expect(performance.now() - sinceMs).toBeLessThan(6_000);
   }, 20_000);
