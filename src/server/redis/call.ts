@@ -154,6 +154,8 @@ export class Call implements Waiter {
 
 /** Operations of one request that are under way at a time: a node bounds those of all its clients. */
 const UNDER_WAY_MAX = 2_048;
+/** Operations of one request that are started in one turn of the event loop: what the node has at hand is answered at once, and others wait. */
+const STARTED_PER_TURN = 2_048;
 
 /** Several operations of one request: starts them, some at a time, and hands over all answers, in order, when all are there. */
 class Fan<T> {
@@ -165,6 +167,7 @@ class Fan<T> {
   #started = 0;
   #settled = 0;
   #isStarting = false;
+  #waitsForTurn = false;
   #hasFailed = false;
 
   constructor(
@@ -180,19 +183,32 @@ class Fan<T> {
   /** Starts what may start; none after a failure. */
   run(): void {
     // An operation may be answered while it is started.
-    if (this.#isStarting) return;
+    if (this.#isStarting || this.#waitsForTurn) return;
     this.#isStarting = true;
+    const startedMax = this.#started + STARTED_PER_TURN;
     while (
       this.#started < this.#items.length &&
       this.#started - this.#settled < this.#window.count &&
       !this.#hasFailed
     ) {
+      if (this.#started === startedMax) {
+        this.#waitForTurn();
+        break;
+      }
       const index = this.#started++;
       this.#start(this.#items[index]!, { settle: (answer) => this.#settle(index, answer) });
     }
     this.#isStarting = false;
     const isOver = this.#settled === this.#started;
     if (isOver && (this.#hasFailed || this.#started === this.#items.length)) this.#done(this.#answers);
+  }
+
+  #waitForTurn(): void {
+    this.#waitsForTurn = true;
+    setImmediate(() => {
+      this.#waitsForTurn = false;
+      this.run();
+    });
   }
 
   #settle(index: number, answer: Answer): void {
