@@ -1,8 +1,11 @@
 import { defineConfig } from "vitest/config";
 import { isScaled, scaleSource } from "./test/sim/scaled/constants.ts";
 
-// Tests of real processes share the machine with the processes they start: they run after all others, one file at a time.
-const realProcesses = ["test/integration/**/*.test.ts", "test/cli/{commands,node,usage}.test.ts"];
+// Tests of real processes share the machine with the processes they start: they run after all others.
+const realProcesses = ["test/integration/**/*.test.ts", "test/cli/{commands,node,security,usage}.test.ts"];
+
+// Those that load a whole cluster and hold it to times run last, one file at a time.
+const underLoad = ["test/integration/{fault-tour,resilience,rotation}.test.ts"];
 
 // The simulator's tests run a scaled-down build (test/sim/scaled/constants.ts says why).
 const simulated = ["test/sim/**/*.test.ts"];
@@ -40,10 +43,20 @@ export default defineConfig({
         test: {
           name: "processes",
           include: realProcesses,
+          exclude: underLoad,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "under-load",
+          include: underLoad,
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

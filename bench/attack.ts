@@ -3,8 +3,9 @@
 //
 // Baseline: the quiet 99th percentile, measured right before each attack. Ideal: the same attacker at work on a bare TCP server that keeps 512
 // connections and closes all others, while the node beside it is left in peace: what is slower then is slow because attackers share the machine.
-// Attackers run when nobody else wants the processor (SCHED_IDLE, where there is `chrt`): those of another machine would not take the processor from node and callers, and what is asked is what the node
-// does to its callers. What the attacker got done all the same, and what it and the node took of a core, is printed beside.
+// The node has one half of the machine's cores, and all others the other half, where attackers run when nobody else wants the processor (SCHED_IDLE, where
+// there is `chrt`): those of another machine would not take it from node and callers, and what is asked is what the node does to its callers. What the
+// attacker got done, and what it and the node took of a core, is printed beside.
 //
 // Goals: at most twice of the quiet one, nothing lost, at most 64 MB more resident memory. Medians of rounds; the first two seconds of an attack are
 // told apart from the rest.
@@ -27,6 +28,7 @@ import { residentBytesOf } from "../cluster/os-process.ts";
 import { type Cache, connect } from "../src/index.ts";
 import { clientIdentity, dialLink } from "../src/io/link.ts";
 import { callAtRate } from "./call-at-rate.ts";
+import { keepTo } from "./cores.ts";
 import { cpuMicrosOf } from "./load/cpu.ts";
 import { median } from "./median.ts";
 
@@ -178,6 +180,7 @@ async function call(cache: Cache, ms: number): Promise<Heard> {
 
 /** A server that does as little with a stranger as can be done. */
 function bareServer(): void {
+  keepTo("first");
   const kept = new Set<Socket>();
   const server = createServer((socket) => {
     if (kept.size >= KEPT_MAX) {
@@ -272,10 +275,12 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { only: { type: "string", default: "" }, rounds: { type: "string", default: "3" } },
   });
+  keepTo("first");
   const directory = mkdtempSync(join(tmpdir(), "ringhold-attack-"));
   const secretFile = join(directory, "secret");
   writeFileSync(secretFile, SECRET, { mode: 0o600 });
   const node = await startNodeProcess(["--secret-file", secretFile]);
+  keepTo("second");
   const cache = await connect(`ringhold://${node.address}`, { secret: SECRET, timeout: 2_000 });
   try {
     await cache.set("large", new Uint8Array(MIB));

@@ -3,13 +3,14 @@
 //
 // Baseline: the capacity itself. Ideal: the same goodput, whoever is not served is told at once, no node is taken for dead, and
 // the calls after it are as fast as those before. Goals: goodput of at least 80 % of the capacity, refusals within 50 ms, no
-// member suspected for good, and the quiet 99th percentile again within 2 s. Callers and nodes share the machine: what calls
-// and refusals cost the callers is missing in the goodput.
+// member suspected for good, and the quiet 99th percentile again within 2 s. Nodes keep to one half of the machine's cores and callers to the other, in
+// all phases: what calls and refusals cost the callers would be missing in the goodput. With `--shared` they take from each other what they can.
 //
 // Run with `npm run bench:overload -- --seconds 60`.
 
 import { parseArgs } from "node:util";
 import { askNode } from "../cluster/node-http.ts";
+import { keepTo } from "./cores.ts";
 import { type Callers, type Phase, type PhaseReport, startCallers } from "./overload/callers.ts";
 import { startRingholdNodes } from "./peers/servers.ts";
 
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     times: { type: "string", default: "3" },
     callers: { type: "string", default: "2" },
     sets: { type: "string", default: "0.5" },
+    shared: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -91,11 +93,12 @@ function normalAfterMs(reports: readonly PhaseReport[], boundMs: number): number
 async function main(): Promise<void> {
   const sets = Number(values.sets);
   const seconds = Number(values.seconds);
+  const areApart = !values.shared && keepTo("first");
   const servers = await startRingholdNodes(Number(values.nodes), ["--memory", "256mb"]);
   const callers: Callers[] = [];
   try {
     for (let index = 0; index < Number(values.callers); index++)
-      callers.push(await startCallers(servers.addresses));
+      callers.push(await startCallers(servers.addresses, areApart));
     await together(callers, { ms: 2_000, callers: 128, sets });
     // The more callers, the fuller the frames; from some number on they only wait. The most it ever does is the capacity.
     let capacity = 0;
@@ -120,6 +123,7 @@ async function main(): Promise<void> {
     const refused = sum(over, ({ refused: count }) => count);
     const lastEndMs = Math.max(seconds * 1_000, ...over.map(({ quarters }) => quarters.length * 250));
     const result = {
+      areApart,
       capacityPerSecond: Math.round(capacity),
       quietP99Ms,
       offeredPerSecond: Math.round(sum(over, ({ made }) => made) / seconds),

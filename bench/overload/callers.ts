@@ -8,6 +8,7 @@ import { fork } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Cache, CacheError, connect } from "../../src/index.ts";
+import { keepTo } from "../cores.ts";
 import { Histogram } from "../histogram.ts";
 
 /** One phase; `rate` makes it an open loop, without it `callers` make their next call when the last has ended. */
@@ -49,10 +50,10 @@ export interface Callers {
   stop(): void;
 }
 
-/** Starts one and connects it. */
-export async function startCallers(addresses: readonly string[]): Promise<Callers> {
+/** Starts one and connects it; on the second half of the cores, if they are to be apart from the nodes. */
+export async function startCallers(addresses: readonly string[], areApart: boolean): Promise<Callers> {
   const file = fileURLToPath(import.meta.url);
-  const child = fork(file, [JSON.stringify(addresses)], {
+  const child = fork(file, [JSON.stringify(addresses), areApart ? "apart" : "shared"], {
     execArgv: file.endsWith(".ts") ? ["--import", "tsx"] : [],
   });
   const next = () =>
@@ -194,4 +195,7 @@ async function serve(addresses: readonly string[]): Promise<void> {
   process.send?.("ready");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await serve(JSON.parse(process.argv[2]!) as string[]);
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv[3] === "apart") keepTo("second");
+  await serve(JSON.parse(process.argv[2]!) as string[]);
+}
