@@ -12,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { residentBytesOf } from "../cluster/os-process.ts";
 import { type Cache, connect, startNode } from "../src/index.ts";
+import { keepTo } from "./cores.ts";
 import { cpuMicrosOf } from "./load/cpu.ts";
 
 /** Connected at a time: a node lets so many strangers of one address in, and many more. */
@@ -112,6 +113,7 @@ async function told<T>(child: ChildProcess): Promise<T> {
 }
 
 async function run(part: Part): Promise<void> {
+  keepTo(part.part === "node" ? "first" : "second");
   if (part.part === "node") {
     const node = await startNode({
       listen: "127.0.0.1:0",
