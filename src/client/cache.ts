@@ -273,7 +273,8 @@ export class Cache {
   }
 
   /**
-   * The values under many keys, in their order, `undefined` for misses. Rejects when any of them cannot be read.
+   * The values under many keys, in their order, `undefined` for misses. Rejects when any of them cannot be read. `timeout` is for all of
+   * them together: give a call on many thousands of keys more.
    *
    * @example
    * ```ts
@@ -297,7 +298,7 @@ export class Cache {
 
   /**
    * Stores many values; of a key that comes twice, the last. Not a transaction: when it rejects, with the first error, some may have been
-   * stored; `details` says how many have failed.
+   * stored; `details` says how many have failed. `timeout` is for all of them together: give a call on many thousands of entries more.
    *
    * @example
    * ```ts
@@ -329,7 +330,8 @@ export class Cache {
   }
 
   /**
-   * Removes many keys. Returns how many existed. When it rejects, with the first error, some may have been removed.
+   * Removes many keys. Returns how many existed. When it rejects, with the first error, some may have been removed. `timeout` as for
+   * {@link Cache.setMany}.
    *
    * @example
    * ```ts
