@@ -7,6 +7,9 @@ const realProcesses = ["test/integration/**/*.test.ts", "test/cli/{commands,node
 // Those that load a whole cluster and hold it to times run last, one file at a time.
 const underLoad = ["test/integration/{fault-tour,resilience,rotation}.test.ts"];
 
+// They wait for processes to start and to end.
+const patient = { testTimeout: 60_000, hookTimeout: 120_000 };
+
 // The simulator's tests run a scaled-down build (test/sim/scaled/constants.ts says why).
 const simulated = ["test/sim/**/*.test.ts"];
 
@@ -44,8 +47,7 @@ export default defineConfig({
           name: "processes",
           include: realProcesses,
           exclude: underLoad,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          ...patient,
           sequence: { groupOrder: 1 },
         },
       },
@@ -53,8 +55,7 @@ export default defineConfig({
         test: {
           name: "under-load",
           include: underLoad,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          ...patient,
           maxWorkers: 1,
           sequence: { groupOrder: 2 },
         },

@@ -1,5 +1,6 @@
 // What do many connections cost a node, and does it serve them alike? One node with 5,000 idle clients: the memory and the processor time of each;
-// then 200 clients beside them that each make one call after the other: how evenly they are served.
+// then 200 clients beside them that each make one call after the other: how evenly they are served. The node has one half of the machine's
+// cores and all clients the other.
 //
 // Baseline: the same node before they came, and the same 200 clients without the crowd. Goals: at most 20 KiB an idle connection; the least
 // served client at least half of what the most served one gets.

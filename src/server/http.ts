@@ -4,7 +4,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { isLoopbackHost } from "../base/address.ts";
+import { isLoopbackHost, parseAddress } from "../base/address.ts";
 import { mayUse } from "../base/grants.ts";
 import { type Access, OPEN_ACCESS } from "../io/link.ts";
 import { METRICS_CONTENT_TYPE } from "./prometheus.ts";
@@ -138,7 +138,7 @@ function answerTo(
   if (path === "/readyz") return verdict(pages.ready());
   if (path === "/safez") return verdict(pages.safe());
   // A page whose own name was made to lead here (DNS rebinding) names no origin, but that name. Without a secret nodes listen on loopback only.
-  if (!guard.isSecured && !isLoopbackHost(hostIn(request)))
+  if (!guard.isSecured && !namesThisMachine(request))
     return { status: 403, type: TEXT, body: "Ask at localhost, or by the address\n" };
   // Asked for before unknown paths are told apart: without the secret there is nothing to find out.
   if (access === undefined) {
@@ -153,12 +153,9 @@ function answerTo(
   return { status: 404, type: TEXT, body: NOT_FOUND };
 }
 
-/** Without its port, and the brackets of an IPv6 address. */
-function hostIn({ headers }: IncomingMessage): string {
-  return (headers.host ?? "localhost")
-    .replace(/:\d+$/, "")
-    .replace(/^\[(.*)\]$/, "$1")
-    .toLowerCase();
+function namesThisMachine({ headers }: IncomingMessage): boolean {
+  const address = parseAddress(headers.host ?? "localhost");
+  return address !== undefined && isLoopbackHost(address.host.toLowerCase());
 }
 
 function remoteOf({ socket }: IncomingMessage): string {

@@ -166,8 +166,8 @@ class Fan<T> {
   readonly #window = new ReadWindow(UNDER_WAY_MAX);
   #started = 0;
   #settled = 0;
+  /** Also while it waits for its next turn to start more. */
   #isStarting = false;
-  #waitsForTurn = false;
   #hasFailed = false;
 
   constructor(
@@ -183,7 +183,7 @@ class Fan<T> {
   /** Starts what may start; none after a failure. */
   run(): void {
     // An operation may be answered while it is started.
-    if (this.#isStarting || this.#waitsForTurn) return;
+    if (this.#isStarting) return;
     this.#isStarting = true;
     const startedMax = this.#started + STARTED_PER_TURN;
     while (
@@ -192,8 +192,8 @@ class Fan<T> {
       !this.#hasFailed
     ) {
       if (this.#started === startedMax) {
-        this.#waitForTurn();
-        break;
+        setImmediate(this.#nextTurn);
+        return;
       }
       const index = this.#started++;
       this.#start(this.#items[index]!, { settle: (answer) => this.#settle(index, answer) });
@@ -203,13 +203,10 @@ class Fan<T> {
     if (isOver && (this.#hasFailed || this.#started === this.#items.length)) this.#done(this.#answers);
   }
 
-  #waitForTurn(): void {
-    this.#waitsForTurn = true;
-    setImmediate(() => {
-      this.#waitsForTurn = false;
-      this.run();
-    });
-  }
+  readonly #nextTurn = (): void => {
+    this.#isStarting = false;
+    this.run();
+  };
 
   #settle(index: number, answer: Answer): void {
     // It waits for the others, and its bytes are only lent.

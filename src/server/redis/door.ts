@@ -48,7 +48,8 @@ import { transactionCommands } from "./transactions.ts";
 const REDIS_VERSION = "7.0.15";
 /**
  * Arguments of one request: a quarter of what Redis takes, since taking a request apart and writing its reply is one step each, in which nobody
- * else is served: an MGET of a million keys held a node for 2 s, one of 250,000 holds it for a third of a second. Its bytes are bounded besides, and so is what is under way of it (call.ts).
+ * else is served: an MGET of a million keys held a node for 2 s, one of 250,000 holds it for a third of a second. Its bytes are bounded
+ * besides, and so is what is under way of it (call.ts).
  */
 const ARGUMENTS_MAX = 256 * 1024;
 /** A connection that has not ended its TLS handshake by then, or not proved itself so long after it, is closed. */
