@@ -1,20 +1,19 @@
 // Items by number, where numbers are handed out one after the other and items go in about the order in which they came: a circular array,
-// and no hash. An item that stays while the numbers go round makes its successor in place skip a number, never lose its own.
-
-/** Items that know their number. */
-export interface Numbered {
-  readonly id: number;
-}
+// and no hash. An item that stays while the numbers go round makes its successor in place skip a number, never lose its own. One item may
+// have several numbers.
 
 const SIZE_MIN = 64;
 
 /** Numbers are unsigned 32-bit integers, above 0 until they go round. */
-export class IdTable<T extends Numbered> {
+export class IdTable<T> {
   #items: (T | undefined)[] = new Array<T | undefined>(SIZE_MIN).fill(undefined);
+  /** The number of the item in each place; what is left of one that went away means nothing. */
+  #ids = new Uint32Array(SIZE_MIN);
   #mask = SIZE_MIN - 1;
   #size = 0;
   #last = 0;
 
+  /** Numbers in use. */
   get size(): number {
     return this.#size;
   }
@@ -29,14 +28,21 @@ export class IdTable<T extends Numbered> {
   }
 
   /** Adds an item under the number that {@link nextId} gave last. */
-  add(item: T): void {
-    this.#items[item.id & this.#mask] = item;
+  add(id: number, item: T): void {
+    const place = id & this.#mask;
+    this.#items[place] = item;
+    this.#ids[place] = id;
     this.#size++;
   }
 
   get(id: number): T | undefined {
-    const item = this.#items[id & this.#mask];
-    return item?.id === id ? item : undefined;
+    const place = id & this.#mask;
+    return this.#ids[place] === id ? this.#items[place] : undefined;
+  }
+
+  /** Puts an item in the place of the one that has the number. Does nothing when there is none. */
+  replace(id: number, item: T): void {
+    if (this.get(id) !== undefined) this.#items[id & this.#mask] = item;
   }
 
   /** Returns whether it was there. */
@@ -47,10 +53,16 @@ export class IdTable<T extends Numbered> {
     return true;
   }
 
-  /** All items, by number as long as numbers have not gone round. */
+  /** Numbers in use, ascending as long as they have not gone round. */
+  ids(): number[] {
+    const ids = [];
+    for (const [place, item] of this.#items.entries()) if (item !== undefined) ids.push(this.#ids[place]!);
+    return ids.sort((a, b) => a - b);
+  }
+
+  /** All items, by number as {@link ids}. */
   values(): T[] {
-    const items = this.#items.filter((item) => item !== undefined);
-    return items.sort((a, b) => a.id - b.id);
+    return this.ids().map((id) => this.get(id)!);
   }
 
   clear(): void {
@@ -60,9 +72,12 @@ export class IdTable<T extends Numbered> {
 
   /** Items whose numbers differed in the old places differ in the new ones too. */
   #grow(): void {
-    const before = this.#items;
+    const items = this.#items;
+    const ids = this.#ids;
     this.#mask = 2 * this.#mask + 1;
     this.#items = new Array<T | undefined>(this.#mask + 1).fill(undefined);
-    for (const item of before) if (item !== undefined) this.#items[item.id & this.#mask] = item;
+    this.#ids = new Uint32Array(this.#mask + 1);
+    this.#size = 0;
+    for (const [place, item] of items.entries()) if (item !== undefined) this.add(ids[place]!, item);
   }
 }

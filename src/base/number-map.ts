@@ -45,9 +45,15 @@ export class NumberMap<T> {
 
   /** Returns whether it was there. */
   delete(number: number): boolean {
+    return this.take(number) !== undefined;
+  }
+
+  /** Deletes and returns the item. */
+  take(number: number): T | undefined {
     const mask = this.#mask;
     let gap = this.#placeOf(number);
-    if (this.#items[gap] === undefined) return false;
+    const item = this.#items[gap];
+    if (item === undefined) return undefined;
     for (let place = (gap + 1) & mask; this.#items[place] !== undefined; place = (place + 1) & mask) {
       const home = homeOf(this.#numbers[place]!) & mask;
       // It may move back into the gap unless its home lies after the gap.
@@ -59,7 +65,7 @@ export class NumberMap<T> {
     this.#items[gap] = undefined;
     this.#size--;
     if (this.#size === 0 && mask >= SIZE_KEPT_MAX) this.#resize(SIZE_MIN);
-    return true;
+    return item;
   }
 
   /** All items, by number: an order that does not depend on chance. */

@@ -39,9 +39,9 @@ import {
   type Ttl,
   type WriteOptions,
 } from "./arguments.ts";
-import type { CallReply, CallRequest } from "./client-machine.ts";
+import type { CallReply, CallRequest, GetOptions } from "./client-machine.ts";
 import { type CallLimits, ClientDriver, type Dial } from "./driver.ts";
-import { callMany } from "./many.ts";
+import { callMany, getMany } from "./many.ts";
 import { type CacheOptions, type ConnectTarget, resolveClientOptions } from "./options.ts";
 import { scanKeys, sweepInBatches, sweepSlots } from "./sweep.ts";
 import { decodeValue, encodeValue } from "./values.ts";
@@ -135,10 +135,13 @@ export async function connectWith(target: unknown, options: unknown = {}, dial?:
  */
 export class Cache {
   readonly #driver: ClientDriver;
+  /** Of gets without options. */
+  readonly #plainGet: GetOptions;
 
   /** Use {@link connect}. */
   constructor(driver: ClientDriver) {
     this.#driver = driver;
+    this.#plainGet = this.#getOptions("value", {});
   }
 
   /**
@@ -155,12 +158,13 @@ export class Cache {
     return new Promise<T | undefined>((resolve, reject) => {
       checkKey(key);
       const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
-      const request = this.#getRequest(key, "value", given);
+      const get = options === undefined ? this.#plainGet : this.#getOptions("value", given);
       if (given.signal === undefined) {
         const waiter = new ValueWaiter(resolve as (value: unknown) => void, reject);
-        this.#driver.startWithin(request, given.timeout ?? this.#driver.options.timeoutMs, waiter);
+        this.#driver.gather(key, get, this.#timeoutOf(given), waiter);
       } else {
-        resolve(this.#driver.call(request, this.#limits(given)).then((reply) => decodedValue(reply) as T));
+        const reply = this.#driver.call({ kind: "get", key, ...get }, this.#limits(given));
+        resolve(reply.then((got) => decodedValue(got) as T));
       }
     });
   }
@@ -218,7 +222,7 @@ export class Cache {
         // A set ends in true or false.
         const waiter = new OutcomeWaiter(resolve as (outcome: Outcome) => void, reject);
         const request = this.#writeRequest(key, change, given);
-        this.#driver.startWithin(request, given.timeout ?? this.#driver.options.timeoutMs, waiter);
+        this.#driver.startWithin(request, this.#timeoutOf(given), waiter);
       } else {
         resolve(this.#write(key, change, given) as Promise<boolean>);
       }
@@ -286,9 +290,8 @@ export class Cache {
     const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
     this.#checkOpen();
     checkMany(this.#caller, "read", list);
-    const requests = list.map((key) => this.#getRequest(key, "value", given));
-    const limits = { ...this.#limits(given), isAllOrNothing: true };
-    const results = await callMany(this.#driver, requests, limits).catch((error: unknown) => {
+    const get = this.#getOptions("value", given);
+    const results = await getMany(this.#driver, list, get, this.#limits(given)).catch((error: unknown) => {
       if (!isOutOfTime(error) || list.length === 1) throw error;
       const text = `Not all of ${list.length} keys were read within ${this.#timeoutOf(given)} ms; the first failure: ${error.message}`;
       throw new CacheError(error.code, text, { details: error.details, cause: error.cause });
@@ -487,7 +490,8 @@ export class Cache {
   async #read(key: unknown, want: Want, options: unknown): Promise<GetReply> {
     checkKey(key);
     const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
-    return (await this.#driver.call(this.#getRequest(key, want, given), this.#limits(given))) as GetReply;
+    const request = { kind: "get", key, ...this.#getOptions(want, given) } as const;
+    return (await this.#driver.call(request, this.#limits(given))) as GetReply;
   }
 
   async #write(key: string, change: Change, given: WriteOptions): Promise<Outcome> {
@@ -497,8 +501,7 @@ export class Cache {
 
   /** Waits for all, so that the error can say how many have failed. */
   async #writeMany(requests: readonly CallRequest[], given: WriteOptions): Promise<readonly CallReply[]> {
-    const limits = { ...this.#limits(given), isAllOrNothing: false };
-    const results = await callMany(this.#driver, requests, limits);
+    const results = await callMany(this.#driver, requests, this.#limits(given));
     const errors = results.filter((result) => result instanceof CacheError);
     const [first] = errors;
     if (first === undefined) return results.filter(isReply);
@@ -520,15 +523,9 @@ export class Cache {
     return `${failed} of ${total} writes ${within}; the first: ${first.message}`;
   }
 
-  #getRequest(key: string, want: Want, given: ReadOptions): CallRequest {
+  #getOptions(want: Want, given: ReadOptions): GetOptions {
     const { options } = this.#driver;
-    return {
-      kind: "get",
-      key,
-      want,
-      read: given.read ?? options.read,
-      readFrom: given.readFrom ?? options.readFrom,
-    };
+    return { want, read: given.read ?? options.read, readFrom: given.readFrom ?? options.readFrom };
   }
 
   #writeRequest(key: string, change: Change, given: WriteOptions): CallRequest {

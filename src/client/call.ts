@@ -9,7 +9,7 @@ import { slotOfKey } from "../base/hash.ts";
 import type { Slot } from "../base/ids.ts";
 import type { ClientReply, ClientRequest, Failure, ReadMode, ReadScope } from "../core/messages.ts";
 import type { List } from "./call-queue.ts";
-import type { CallRequest } from "./client-machine.ts";
+import type { CallRequest, GetOptions } from "./client-machine.ts";
 import type { NodeLink } from "./node-link.ts";
 
 /** One request sent to one node, not answered yet. */
@@ -229,13 +229,10 @@ export function requestBytes(request: CallRequest): number {
   return "slots" in request ? request.slots.length * 2 : 0;
 }
 
-/** Whether the call may be answered by whichever replica is asked. */
-export function isForAny(request: CallRequest, defaultRead: ReadMode): boolean {
-  return request.kind === "get" && request.readFrom === "any" && (request.read ?? defaultRead) === "one";
-}
-
-function scopeOf(request: CallRequest & { readonly kind: "get" }, defaultRead: ReadMode): ReadScope {
-  return isForAny(request, defaultRead) ? "any" : (request.read ?? defaultRead);
+/** Which replicas a read is to be answered by. */
+export function scopeOf({ read, readFrom }: GetOptions, defaultRead: ReadMode): ReadScope {
+  const mode = read ?? defaultRead;
+  return mode === "one" && readFrom === "any" ? "any" : mode;
 }
 
 /** What goes on the wire for one try. */

@@ -22,12 +22,19 @@ import { compareIds, type MemberId } from "../base/ids.ts";
 import { NumberMap } from "../base/number-map.ts";
 import type { Prng } from "../base/prng.ts";
 import type { Machine, Now } from "../core/machine.ts";
-import { type ClientReply, type Failure, isInRing, type Overloaded } from "../core/messages.ts";
+import {
+  type ClientReply,
+  type Failure,
+  type GetReply,
+  isInRing,
+  type Overloaded,
+} from "../core/messages.ts";
 import { needsCurrent } from "../core/replication/decide.ts";
-import { type Attempt, buildRequest, Call, isReplyTo, requestBytes } from "./call.ts";
-import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
+import { type Attempt, buildRequest, Call, isReplyTo, requestBytes, scopeOf } from "./call.ts";
+import type { CallReply, CallRequest, ClientEffect, ClientInput, GetOptions } from "./client-machine.ts";
 import { LinkTable } from "./link-table.ts";
 import type { NodeLink } from "./node-link.ts";
+import { ReadGroup } from "./read-group.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { Router } from "./router.ts";
 import { CLIENT_TIMING, type ClientTiming } from "./timing.ts";
@@ -83,8 +90,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   readonly #calls = new NumberMap<Call>();
   /** Calls whose phase is `waiting` for any link; those for one address are woken by its link. */
   readonly #waiting = new Set<Call>();
-  readonly #attempts = new IdTable<Attempt>();
-  readonly #alarms = new Alarms<Call>();
+  /** By the number of each unanswered try: the try, or the group of reads that it is one of. */
+  readonly #attempts = new IdTable<Attempt | ReadGroup>();
+  readonly #alarms = new Alarms<Call | ReadGroup>();
+  /** Reads that are open in groups. */
+  #grouped = 0;
   #opSeq = 0;
   /** How much of the round trips that end in this step may have been this process's own. */
   #ownMs = 0;
@@ -116,7 +126,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   /** Calls under way. */
   get pending(): number {
-    return this.#calls.size;
+    return this.#calls.size + this.#grouped;
   }
 
   /** Addresses of the nodes that calls can be sent to now, ascending. */
@@ -145,12 +155,17 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     return Math.min(this.#alarms.deadline(), this.#links.deadlineMs);
   }
 
+  /** Whether so many calls wait that {@link ClientCore.refusalOf} may have an error for a further one. */
+  get mayRefuse(): boolean {
+    return this.#queued >= QUEUED_MAX;
+  }
+
   /**
    * The error of a call that would be refused for certain if it were made now; `undefined` to make it. Changes nothing: under overload
    * most calls end here, and what they cost is taken from those that are served.
    */
   refusalOf(request: CallRequest, deadlineMs: number, nowMs: number): CacheError | undefined {
-    if (!("key" in request) || this.#calls.size < QUEUED_MAX) return undefined;
+    if (!("key" in request) || !this.mayRefuse) return undefined;
     const owner = this.#view.preferenceList(slotOfKey(request.key))[0];
     const address = owner === undefined ? undefined : this.#view.member(owner)?.address;
     const link = address === undefined ? undefined : this.#links.get(address);
@@ -171,8 +186,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       case "call":
         this.#call(input, now, out);
         break;
+      case "gets":
+        this.#gets(input, now, out);
+        break;
       case "cancel":
-        this.#cancel(input.callId, now, out);
+        this.#cancel(input.callIds, now, out);
         break;
       case "message":
         this.#ownMs = input.ownMs ?? 0;
@@ -219,13 +237,98 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   #refusal(): ["ERR_CLOSED" | "ERR_OVERLOADED", string] | undefined {
     if (this.#isClosed) return ["ERR_CLOSED", "The cache is closed"];
-    if (this.#calls.size < this.#timing.pendingMax) return undefined;
+    if (this.pending < this.#timing.pendingMax) return undefined;
     return ["ERR_OVERLOADED", `More than ${this.#timing.pendingMax} calls are under way in this client`];
   }
 
-  #cancel(callId: number, now: Now, out: ClientEffect[]): void {
-    const call = this.#calls.get(callId);
-    if (call !== undefined) this.#finish(call, now, out);
+  /** Those for one node together. What takes more thought than that is made a call of its own at once. */
+  #gets(input: Extract<ClientInput, { kind: "gets" }>, now: Now, out: ClientEffect[]): void {
+    const { keys, get, deadlineMs, isPatient = false } = input;
+    const read = scopeOf(get, this.#view.defaultRead);
+    const isPlain = read !== "any" && now.monoMs < deadlineMs && !this.#isClosed;
+    const groups: ReadGroup[] = [];
+    for (const [index, key] of keys.entries()) {
+      const callId = input.callId + index;
+      const link = isPlain ? this.#router.first(slotOfKey(key), now.monoMs) : undefined;
+      const bytes = link === undefined ? 0 : ATTEMPT_BYTES + this.#answerWeight(link, get);
+      if (link === undefined || !this.#hasRoom(link, bytes) || this.pending >= this.#timing.pendingMax) {
+        this.#call(
+          { kind: "call", callId, request: { kind: "get", key, ...get }, deadlineMs, isPatient },
+          now,
+          out,
+        );
+        continue;
+      }
+      let group = link.gathering;
+      if (group === undefined || group.isFull) {
+        group = new ReadGroup({ link, get, isPatient, sentMs: now.monoMs, deadlineMs, bytes });
+        link.gathering = group;
+        groups.push(group);
+      }
+      const id = this.#attempts.nextId();
+      this.#attempts.add(id, group);
+      group.add(id, key, callId);
+      this.#grouped++;
+      this.#budget.deposit();
+      link.inFlight += 1;
+      link.bytesInFlight += bytes;
+      link.slowness.sent(now.monoMs);
+      const notAfter = link.clock.toRemoteMs(deadlineMs);
+      const message = { kind: "get", id, key, read, want: get.want, notAfter } as const;
+      out.push({ kind: "send", address: link.address, message });
+    }
+    for (const group of groups) {
+      const { link } = group.plan;
+      link.gathering = undefined;
+      const tryMs = this.#tryMs(link, 0, link.inFlight - 1);
+      this.#alarms.set(group, Math.min(deadlineMs, now.monoMs + tryMs));
+    }
+  }
+
+  #cancel(callIds: readonly number[], now: Now, out: ClientEffect[]): void {
+    const grouped = new Set<number>();
+    for (const callId of callIds) {
+      const call = this.#calls.get(callId);
+      if (call === undefined) grouped.add(callId);
+      else this.#finish(call, now, out);
+    }
+    if (grouped.size === 0 || this.#grouped === 0) return;
+    for (const group of new Set(this.#attempts.values())) {
+      if (!(group instanceof ReadGroup)) continue;
+      for (const id of group.openIds(grouped)) this.#finish(this.#single(group, id).call, now, out);
+    }
+  }
+
+  /** Makes a read of a group a call of its own, as if it had always been one. */
+  #single(group: ReadGroup, id: number): Attempt {
+    const { link, get, isPatient, sentMs, deadlineMs, bytes } = group.plan;
+    const { alarmMs } = group;
+    const request = { kind: "get", key: group.keyOf(id), ...get } as const;
+    const call = new Call(this.#takeFrom(group, id), request, ++this.#opSeq, { startMs: sentMs, deadlineMs });
+    call.isPatient = isPatient;
+    call.attemptCount = 1;
+    const attempt: Attempt = { id, call, number: 1, link, sentMs, bytes };
+    this.#sent(call, attempt);
+    this.#attempts.replace(id, attempt);
+    this.#calls.set(call.id, call);
+    if (alarmMs !== Number.POSITIVE_INFINITY) this.#alarms.set(call, alarmMs);
+    return attempt;
+  }
+
+  /** Ends what the group has to do with a read; returns its call. */
+  #takeFrom(group: ReadGroup, id: number): number {
+    const callId = group.take(id);
+    if (callId === 0) return 0;
+    this.#grouped--;
+    if (group.size === 0) this.#alarms.clear(group);
+    return callId;
+  }
+
+  /** The unanswered try with the number, if it is on the link. */
+  #attemptOn(link: NodeLink, id: number): Attempt | undefined {
+    const found = this.#attempts.get(id);
+    if (!(found instanceof ReadGroup)) return found?.link === link ? found : undefined;
+    return found.plan.link === link ? this.#single(found, id) : undefined;
   }
 
   #message(address: string, message: ClientReply, now: Now, out: ClientEffect[]): void {
@@ -258,15 +361,26 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#hasStarted = true;
     this.#links.tick(now, out);
     for (let due = this.#alarms.takeDue(now.monoMs); due.length > 0; due = this.#alarms.takeDue(now.monoMs)) {
-      for (const call of due) {
-        // What came before may have settled it, or set its alarm anew.
-        if (!call.isSettled && call.alarmMs === Number.POSITIVE_INFINITY) this.#wake(call, now, out);
+      for (const item of due) {
+        if (item instanceof ReadGroup) {
+          for (const id of item.openIds()) {
+            const attempt = this.#attemptOn(item.plan.link, id);
+            if (attempt !== undefined) this.#wake(attempt.call, now, out);
+          }
+        } else if (!item.isSettled && item.alarmMs === Number.POSITIVE_INFINITY) {
+          // What came before may have settled it, or set its alarm anew.
+          this.#wake(item, now, out);
+        }
       }
     }
   }
 
   #close(out: ClientEffect[]): void {
     this.#isClosed = true;
+    for (const id of this.#attempts.ids()) {
+      const group = this.#attempts.get(id);
+      if (group instanceof ReadGroup) this.#single(group, id);
+    }
     for (const call of this.#calls.values()) {
       call.isSettled = true;
       this.#alarms.clear(call);
@@ -312,7 +426,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       this.#wait(call, now, out);
       return;
     }
-    if (!this.#hasRoom(link, call)) {
+    if (!this.#hasRoom(link, ATTEMPT_BYTES + this.#weight(link, call))) {
       if (
         call.phase === "waiting" &&
         !call.isPatient &&
@@ -327,7 +441,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       call.queuedAfter = this.#answerSteps;
       call.queuedMs = now.monoMs;
       link.queue.add(call);
-      this.#arm(call, now.monoMs + this.#tryMs(link, call));
+      this.#arm(call, now.monoMs + this.#tryMs(link, requestBytes(call.request), link.inFlight));
       return;
     }
     this.#send(call, link, now, out);
@@ -348,16 +462,16 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   }
 
   #send(call: Call, link: NodeLink, now: Now, out: ClientEffect[]): void {
-    const untilMs = Math.min(call.deadlineMs, now.monoMs + this.#tryMs(link, call));
+    const untilMs = Math.min(
+      call.deadlineMs,
+      now.monoMs + this.#tryMs(link, requestBytes(call.request), link.inFlight),
+    );
     const id = this.#attempts.nextId();
     const bytes = ATTEMPT_BYTES + this.#weight(link, call);
     call.attemptCount += 1;
     const attempt: Attempt = { id, call, number: call.attemptCount, link, sentMs: now.monoMs, bytes };
-    call.phase = "sent";
-    call.current = attempt;
-    call.addAttempt(attempt);
-    call.tried(link);
-    this.#attempts.add(attempt);
+    this.#sent(call, attempt);
+    this.#attempts.add(id, attempt);
     link.inFlight += 1;
     link.bytesInFlight += bytes;
     link.slowness.sent(now.monoMs);
@@ -373,6 +487,13 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     });
     out.push({ kind: "send", address: link.address, message });
     this.#arm(call, untilMs);
+  }
+
+  #sent(call: Call, attempt: Attempt): void {
+    call.phase = "sent";
+    call.current = attempt;
+    call.addAttempt(attempt);
+    call.tried(attempt.link);
   }
 
   /** Its time has come: the deadline, the end of a try, of a pause, or just a look around. */
@@ -405,7 +526,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     const mayLeave = call.target === "" && this.#links.isSpared(link, now.monoMs);
     if (link.lastHeardMs > call.queuedMs && !mayLeave) {
       call.queuedMs = now.monoMs;
-      this.#arm(call, now.monoMs + this.#tryMs(link, call));
+      this.#arm(call, now.monoMs + this.#tryMs(link, requestBytes(call.request), link.inFlight));
       return;
     }
     this.#unqueue(call);
@@ -456,22 +577,18 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     now: Now,
     out: ClientEffect[],
   ): void {
-    const attempt = this.#attempts.get(message.id);
-    // The answer to a try of a call that is settled, or of a connection before this one.
-    if (attempt === undefined || attempt.link !== link) return;
+    if (message.kind === "got" && this.#got(link, message, now, out)) return;
+    // None: the answer to a try of a call that is settled, or of a connection before this one.
+    const attempt = this.#attemptOn(link, message.id);
+    if (attempt === undefined) return;
     const { call } = attempt;
-    const elapsedMs = now.monoMs - attempt.sentMs;
     if (message.kind === "failed") {
       this.#resolve(attempt, now, out);
       this.#failed(attempt, message, now, out);
     } else if (isOvertakenRefusal(attempt, message)) {
       this.#resolve(attempt, now, out);
     } else if (isReplyTo(call.request, message)) {
-      if (call.target === "") {
-        link.took(elapsedMs);
-        link.slowness.answered(attempt.sentMs, now.monoMs);
-        link.window.answered(attempt.sentMs, link.inFlight, now.monoMs, this.#ownMs);
-      }
+      if (call.target === "") this.#answered(link, attempt.sentMs, now);
       if (message.kind === "got") link.answerBytes.sample(message.value.length);
       this.#settle(call, message, now, out);
     } else {
@@ -486,6 +603,24 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       this.#resolve(attempt, now, out);
       this.#failed(attempt, failure, now, out);
     }
+  }
+
+  /** Settles an open read of a group with what was asked for; returns whether the message is the answer to one. */
+  #got(link: NodeLink, message: GetReply, now: Now, out: ClientEffect[]): boolean {
+    const { id } = message;
+    const group = this.#attempts.get(id);
+    if (!(group instanceof ReadGroup) || group.plan.link !== link) return false;
+    this.#answered(link, group.plan.sentMs, now);
+    link.answerBytes.sample(message.value.length);
+    out.push({ kind: "settle", callId: this.#takeFrom(group, id), result: message });
+    this.#release(id, link, group.plan.bytes, now, out);
+    return true;
+  }
+
+  #answered(link: NodeLink, sentMs: number, now: Now): void {
+    link.took(now.monoMs - sentMs);
+    link.slowness.answered(sentMs, now.monoMs);
+    link.window.answered(sentMs, link.inFlight, now.monoMs, this.#ownMs);
   }
 
   #failed(attempt: Attempt, failure: Failure, now: Now, out: ClientEffect[]): void {
@@ -505,8 +640,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   /** The node begins none of these tries. They are repeated after a pause while there are tokens for it; without, their callers are told. */
   #overloaded(link: NodeLink, { ids, retryAfterMs }: Overloaded, now: Now, out: ClientEffect[]): void {
     for (const id of ids) {
-      const attempt = this.#attempts.get(id);
-      if (attempt === undefined || attempt.link !== link) continue;
+      const attempt = this.#attemptOn(link, id);
+      if (attempt === undefined) continue;
       const { call } = attempt;
       // First, so that the room that this try leaves is no longer there.
       link.window.refused(attempt.sentMs, now.monoMs);
@@ -541,7 +676,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   #linkDown(link: NodeLink, now: Now, out: ClientEffect[]): void {
     const reason = link.failure?.reason ?? "connection lost";
-    const broken = this.#attempts.values().filter((attempt) => attempt.link === link);
+    const broken = this.#attempts.ids().flatMap((id) => this.#attemptOn(link, id) ?? []);
     const queued = link.queue.takeAll();
     for (const attempt of broken) this.#broken(attempt, reason, now, out);
     for (const call of queued) if (!call.isSettled && call.phase === "queued") this.#attempt(call, now, out);
@@ -587,17 +722,20 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   /** The try needs no answer any more: its room is free for others. */
   #resolve(attempt: Attempt, now: Now, out: ClientEffect[]): void {
-    const { call, link } = attempt;
-    this.#attempts.delete(attempt.id);
-    call.removeAttempt(attempt);
+    attempt.call.removeAttempt(attempt);
+    this.#release(attempt.id, attempt.link, attempt.bytes, now, out);
+  }
+
+  #release(id: number, link: NodeLink, bytes: number, now: Now, out: ClientEffect[]): void {
+    this.#attempts.delete(id);
     link.inFlight -= 1;
-    link.bytesInFlight -= attempt.bytes;
+    link.bytesInFlight -= bytes;
     if (link.queue.size > 0 && link.phase === "up") this.#drain(link, now, out);
   }
 
   #drain(link: NodeLink, now: Now, out: ClientEffect[]): void {
     for (let call = link.queue.next; call !== undefined; call = link.queue.next) {
-      if (!this.#hasRoom(link, call)) return;
+      if (!this.#hasRoom(link, ATTEMPT_BYTES + this.#weight(link, call))) return;
       this.#unqueue(call);
       this.#send(call, link, now, out);
     }
@@ -609,13 +747,17 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   // ---- small questions
 
+  /** Calls that wait for room, on all links. */
+  get #queued(): number {
+    let queued = 0;
+    for (const { queue } of this.#links.up) queued += queue.size;
+    return queued;
+  }
+
   /** Whether the calls that wait for room on the link leave this one no good prospect. */
   #isStanding(link: NodeLink, deadlineMs: number, nowMs: number): boolean {
     const { queue, window } = link;
-    if (queue.size === 0) return false;
-    let queued = 0;
-    for (const other of this.#links.up) queued += other.queue.size;
-    if (queued < QUEUED_MAX) return false;
+    if (queue.size === 0 || !this.mayRefuse) return false;
     const { oldest } = queue;
     // A burst is no standing queue, however long it is and takes to be made: no answer could come while it was.
     if (oldest === undefined || oldest.queuedAfter === this.#answerSteps) return false;
@@ -623,18 +765,19 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     return window.isOverloaded(nowMs) || window.drainMs(queue.size) > (deadlineMs - nowMs) / 4;
   }
 
-  /** A link always takes one call, however large. */
-  #hasRoom(link: NodeLink, call: Call): boolean {
+  /** Whether there is room for a try that weighs so much. A link always takes one, however large. */
+  #hasRoom(link: NodeLink, bytes: number): boolean {
     if (link.inFlight === 0) return true;
     if (link.inFlight >= link.window.size) return false;
-    return link.bytesInFlight + this.#weight(link, call) + ATTEMPT_BYTES <= this.#timing.linkBytesMax;
+    return link.bytesInFlight + bytes <= this.#timing.linkBytesMax;
   }
 
-  #weight(link: NodeLink, call: Call): number {
-    const request = call.request;
-    return request.kind === "get" && request.want !== "exists"
-      ? Math.ceil(link.answerBytes.bytes)
-      : requestBytes(request);
+  #weight(link: NodeLink, { request }: Call): number {
+    return request.kind === "get" ? this.#answerWeight(link, request) : requestBytes(request);
+  }
+
+  #answerWeight(link: NodeLink, { want }: GetOptions): number {
+    return want === "exists" ? 0 : Math.ceil(link.answerBytes.bytes);
   }
 
   /**
@@ -647,11 +790,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   }
 
   /** How long a try may take before the next node is asked: not longer for being slow where others are not, but for being far. */
-  #tryMs(link: NodeLink, call: Call): number {
+  #tryMs(link: NodeLink, bytes: number, callsBefore: number): number {
     const { tryMsMin, tryMsMax } = this.#timing;
     const fairMs = Math.max(4 * this.#links.usualLatencyMs, tryMsMin + 2 * link.window.baseMs);
     const usualMs = Math.min(tryMsMax, Math.max(tryMsMin, Math.min(4 * link.latency.ms, fairMs)));
-    const loadMs = requestBytes(call.request) * TRY_MS_PER_BYTE + link.inFlight * TRY_MS_PER_CALL_BEFORE;
+    const loadMs = bytes * TRY_MS_PER_BYTE + callsBefore * TRY_MS_PER_CALL_BEFORE;
     return Math.min(TRY_MS_TOTAL_MAX, usualMs + loadMs);
   }
 

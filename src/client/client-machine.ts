@@ -22,16 +22,17 @@ import type {
 export const READ_FROM = ["first", "any"] as const;
 export type ReadFrom = (typeof READ_FROM)[number];
 
+/** How something is to be read. A mode left out is the cluster's default. */
+export interface GetOptions {
+  readonly want: Want;
+  readonly read?: ReadMode | undefined;
+  /** @default "first" */
+  readonly readFrom?: ReadFrom | undefined;
+}
+
 /** What a caller wants. A mode left out is the cluster's default. `target` is the address of the node to ask: no other is tried. */
 export type CallRequest =
-  | {
-      readonly kind: "get";
-      readonly key: string;
-      readonly want: Want;
-      readonly read?: ReadMode | undefined;
-      /** @default "first" */
-      readonly readFrom?: ReadFrom | undefined;
-    }
+  | ({ readonly kind: "get"; readonly key: string } & GetOptions)
   | {
       readonly kind: "write";
       readonly key: string;
@@ -61,7 +62,7 @@ export type CallRequest =
 export type CallReply = GetReply | WriteReply | ScanReply | ClearReply | CountReply | CommandReply;
 
 export type ClientInput =
-  /** `callId` is the caller's, unique among those under way. It is settled at `deadlineMs` (monotonic) at the latest. */
+  /** `callId` is the caller's, above 0, unique among those under way. It is settled at `deadlineMs` (monotonic) at the latest. */
   | {
       readonly kind: "call";
       readonly callId: number;
@@ -70,8 +71,18 @@ export type ClientInput =
       /** Not to be refused because others wait: its caller has a window of its own. @default false */
       readonly isPatient?: boolean;
     }
-  /** The caller lost interest: no `settle` follows. */
-  | { readonly kind: "cancel"; readonly callId: number }
+  /** Reads of one moment: as many calls, of which `callId` is the first and the others follow. */
+  | {
+      readonly kind: "gets";
+      readonly callId: number;
+      readonly keys: readonly string[];
+      readonly get: GetOptions;
+      readonly deadlineMs: number;
+      /** As for `call`. @default false */
+      readonly isPatient?: boolean;
+    }
+  /** Whoever made the calls lost interest: no `settle` follows for them. */
+  | { readonly kind: "cancel"; readonly callIds: readonly number[] }
   /** `ownMs`: how much of a round trip that ends now this process may have taken itself. @default 0 */
   | {
       readonly kind: "message";

@@ -22,8 +22,9 @@ import { shareSignal } from "../io/shared-signal.ts";
 import { resolveLinkLimits, VALUE_BYTES_MAX_DEFAULT } from "../wire/limits.ts";
 import { storyOf } from "./call.ts";
 import { ClientCore, RETRY_AFTER_MS } from "./client-core.ts";
-import type { CallReply, CallRequest, ClientEffect, ClientInput } from "./client-machine.ts";
+import type { CallReply, CallRequest, ClientEffect, ClientInput, GetOptions } from "./client-machine.ts";
 import type { ResolvedClientOptions } from "./options.ts";
+import { GROUP_READS_MAX } from "./read-group.ts";
 import { CLIENT_TIMING } from "./timing.ts";
 import { type CallResult, SingleWaiter, type Waiter } from "./waiters.ts";
 
@@ -39,6 +40,14 @@ export interface CallLimits {
   readonly isPart?: boolean;
 }
 
+/** Reads that callers asked for one after the other, and that enter the core together. */
+interface Gathering {
+  readonly get: GetOptions;
+  readonly timeoutMs: number;
+  readonly keys: string[];
+  readonly waiters: Waiter[];
+}
+
 /** A connection, or the attempt at one. */
 interface Connection {
   readonly abort: AbortController;
@@ -46,6 +55,8 @@ interface Connection {
   /** The core wants to hear no more of it. */
   isDropped: boolean;
 }
+
+type ClientGets = Extract<ClientInput, { kind: "gets" }>;
 
 /** Inputs that effects of one step may cause: at most one per call and link. More is a loop, hence a bug. */
 const PENDING_MAX = 1_000_000;
@@ -74,6 +85,7 @@ export class ClientDriver {
   #lastCallId = 0;
   /** Calls that were refused as they were made, and whose callers are about to be told. */
   #refused: { readonly waiter: Waiter; readonly refusal: CacheError }[] = [];
+  #gathering: Gathering | undefined;
   #isStepping = false;
   #isHolding = false;
   #timer: NodeJS.Timeout | undefined;
@@ -163,7 +175,7 @@ export class ClientDriver {
       const waiter = new SingleWaiter(resolve, reject, isPart);
       const callId = this.start(request, limits.deadlineMs, waiter);
       onAbort = () => {
-        this.cancel(callId);
+        this.cancel([callId]);
         waiter.reject(signal.reason);
       };
       shareSignal(signal).addEventListener("abort", onAbort, { once: true });
@@ -173,8 +185,73 @@ export class ClientDriver {
     });
   }
 
+  /**
+   * A read with a deadline `timeoutMs` from now. Together with those that follow in the same task: they enter the core when it has ended, or
+   * before anything else does.
+   */
+  gather(key: string, get: GetOptions, timeoutMs: number, waiter: Waiter): void {
+    if (this.#closing !== undefined) {
+      this.start({ kind: "get", key, ...get }, this.nowMs() + timeoutMs, waiter);
+      return;
+    }
+    const last = this.#gathering;
+    const isAlike = last !== undefined && last.timeoutMs === timeoutMs && isSameRead(last.get, get);
+    if (isAlike && last.keys.length < GROUP_READS_MAX) {
+      last.keys.push(key);
+      last.waiters.push(waiter);
+      return;
+    }
+    this.#endGathering();
+    this.#gathering = { get, timeoutMs, keys: [key], waiters: [waiter] };
+    queueMicrotask(this.#endGathering);
+  }
+
+  readonly #endGathering = (): void => {
+    const gathered = this.#gathering;
+    if (gathered === undefined) return;
+    this.#gathering = undefined;
+    const now = readNow();
+    const { get, timeoutMs } = gathered;
+    const deadlineMs = now.monoMs + timeoutMs;
+    const { keys, waiters } = this.core.mayRefuse ? this.#refuseSome(gathered, deadlineMs, now) : gathered;
+    if (keys.length > 0) this.#enterGets({ keys, get, deadlineMs, isPatient: false }, waiters, now);
+  };
+
+  /** Returns what is left of them. */
+  #refuseSome(
+    { get, keys, waiters }: Gathering,
+    deadlineMs: number,
+    now: Now,
+  ): Pick<Gathering, "keys" | "waiters"> {
+    const left = { keys: [] as string[], waiters: [] as Waiter[] };
+    for (const [index, key] of keys.entries()) {
+      const refusal = this.core.refusalOf({ kind: "get", key, ...get }, deadlineMs, now.monoMs);
+      if (refusal !== undefined) {
+        this.#refuse(waiters[index]!, refusal);
+      } else {
+        left.keys.push(key);
+        left.waiters.push(waiters[index]!);
+      }
+    }
+    return left;
+  }
+
+  /** Makes many reads, each on behalf of its waiter, which is to be patient. Returns the id of the first; the others follow. */
+  startGets(gets: Pick<ClientGets, "keys" | "get" | "deadlineMs">, waiters: readonly Waiter[]): number {
+    this.#endGathering();
+    return this.#enterGets({ ...gets, isPatient: true }, waiters, readNow());
+  }
+
+  #enterGets(gets: Omit<ClientGets, "kind" | "callId">, waiters: readonly Waiter[], now: Now): number {
+    const callId = this.#lastCallId + 1;
+    for (const waiter of waiters) this.#enter(waiter);
+    this.#feedAt({ kind: "gets", callId, ...gets }, now);
+    return callId;
+  }
+
   /** As {@link ClientDriver.start} with a deadline `timeoutMs` from now. */
   startWithin(request: CallRequest, timeoutMs: number, waiter: Waiter): void {
+    this.#endGathering();
     if (this.#closing !== undefined || this.#isStepping) {
       this.start(request, this.nowMs() + timeoutMs, waiter);
       return;
@@ -212,6 +289,7 @@ export class ClientDriver {
 
   /** Makes one call on behalf of `waiter`; returns the call's id for {@link ClientDriver.cancel}. */
   start(request: CallRequest, deadlineMs: number, waiter: Waiter): number {
+    this.#endGathering();
     if (this.#isOver || (this.#closing !== undefined && waiter.isPart !== true)) {
       waiter.settle(closedError(request));
       return ++this.#lastCallId;
@@ -221,10 +299,11 @@ export class ClientDriver {
     return callId;
   }
 
-  /** The caller lost interest. Does nothing when the call has ended. */
-  cancel(callId: number): void {
-    if (!this.#waiters.delete(callId)) return;
-    this.feed({ kind: "cancel", callId });
+  /** Whoever made the calls lost interest. Does nothing for those that have ended. */
+  cancel(callIds: readonly number[]): void {
+    const open = callIds.filter((callId) => this.#waiters.delete(callId));
+    if (open.length === 0) return;
+    this.feed({ kind: "cancel", callIds: open });
     this.#maybeIdle();
   }
 
@@ -251,6 +330,7 @@ export class ClientDriver {
   }
 
   async #close(): Promise<void> {
+    this.#endGathering();
     if (this.#waiters.size > 0 || this.#held > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
@@ -271,12 +351,13 @@ export class ClientDriver {
 
   /** Feeds one input. When called by an effect of a step, it waits until that step's effects are done. */
   feed(input: ClientInput): void {
+    this.#feedAt(input, readNow());
+  }
+
+  #feedAt(input: ClientInput, now: Now): void {
     if (this.#isOver) return;
-    if (this.#isStepping) {
-      if (this.#inputs.push(input) > PENDING_MAX) throw new Error("Inputs cause inputs without end");
-      return;
-    }
-    this.#run(input, readNow());
+    if (!this.#isStepping) this.#run(input, now);
+    else if (this.#inputs.push(input) > PENDING_MAX) throw new Error("Inputs cause inputs without end");
   }
 
   #enterTurn(nowMs: number): void {
@@ -331,8 +412,7 @@ export class ClientDriver {
   }
 
   #settle(callId: number, result: CallResult): void {
-    const waiter = this.#waiters.get(callId);
-    this.#waiters.delete(callId);
+    const waiter = this.#waiters.take(callId);
     waiter?.settle(result instanceof CacheError ? withRetryAfter(result) : result);
     this.#maybeIdle();
   }
@@ -514,6 +594,10 @@ function withRetryAfter(error: CacheError): CacheError {
   if (code !== "ERR_OVERLOADED" || details.retryAfterMs !== undefined) return error;
   const more = { details: { ...details, retryAfterMs: RETRY_AFTER_MS }, cause };
   return cacheErrorWithoutStack(code, message, applied === undefined ? more : { ...more, applied });
+}
+
+function isSameRead(a: GetOptions, b: GetOptions): boolean {
+  return a === b || (a.want === b.want && a.read === b.read && a.readFrom === b.readFrom);
 }
 
 function closedError(request: CallRequest): CacheError {

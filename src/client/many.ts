@@ -1,30 +1,65 @@
 // Many calls as one: a window of them is under way at a time, whose size the links' own limits govern further (client-core.ts).
+//
+// Reads enter the core by the slice, so that those for one node go there together. A slice follows when half of the window is free: one
+// that followed every answer would be a slice of one.
 
 import { shareSignal } from "../io/shared-signal.ts";
-import type { CallRequest } from "./client-machine.ts";
+import type { CallRequest, GetOptions } from "./client-machine.ts";
 import type { CallLimits, ClientDriver } from "./driver.ts";
 import type { CallResult, Waiter } from "./waiters.ts";
 
 /** Calls under way for one bulk call: enough to fill the frames of some ten nodes, few enough that each is answered soon. */
 const WINDOW = 256;
 
-/**
- * Makes all calls and resolves to their results, in order.
- *
- * @param isAllOrNothing The first error ends it: the promise rejects and the other calls are given up. Otherwise errors are results.
- */
+/** Makes all calls and resolves to their results, in order; errors are results. */
 export function callMany(
   driver: ClientDriver,
   requests: readonly CallRequest[],
-  limits: CallLimits & { readonly isAllOrNothing: boolean },
+  limits: CallLimits,
 ): Promise<readonly CallResult[]> {
-  const { signal } = limits;
+  const start = (from: number, waiters: readonly ManyWaiter[]): void => {
+    for (const [index, waiter] of waiters.entries())
+      waiter.callId = driver.start(requests[from + index]!, limits.deadlineMs, waiter);
+  };
+  return runMany(driver, { count: requests.length, start, isAllOrNothing: false }, limits);
+}
+
+/** Reads all keys and resolves to the replies, in order. The first error ends it: the promise rejects and the other reads are given up. */
+export function getMany(
+  driver: ClientDriver,
+  keys: readonly string[],
+  get: GetOptions,
+  limits: CallLimits,
+): Promise<readonly CallResult[]> {
+  const { deadlineMs } = limits;
+  const start = (from: number, waiters: readonly ManyWaiter[]): void => {
+    const isAll = waiters.length === keys.length;
+    const slice = isAll ? keys : keys.slice(from, from + waiters.length);
+    const callId = driver.startGets({ keys: slice, get, deadlineMs }, waiters);
+    for (const [index, waiter] of waiters.entries()) waiter.callId = callId + index;
+  };
+  return runMany(driver, { count: keys.length, start, isAllOrNothing: true }, limits);
+}
+
+/** What is to be done so many times. */
+interface ManyPlan {
+  readonly count: number;
+  readonly isAllOrNothing: boolean;
+  /** Begins a slice of the calls, each on behalf of its waiter, and tells the waiters their calls' ids. */
+  readonly start: (from: number, waiters: readonly ManyWaiter[]) => void;
+}
+
+function runMany(
+  driver: ClientDriver,
+  plan: ManyPlan,
+  { signal }: CallLimits,
+): Promise<readonly CallResult[]> {
   if (signal?.aborted === true) return Promise.reject(signal.reason);
   const release = driver.hold();
   let many: ManyCalls | undefined;
   const onAbort = (): void => many?.fail(signal?.reason);
   const result = new Promise<readonly CallResult[]>((resolve, reject) => {
-    many = new ManyCalls(driver, { requests, ...limits, resolve, reject });
+    many = new ManyCalls(driver, plan, { resolve, reject });
     if (signal !== undefined) shareSignal(signal).addEventListener("abort", onAbort, { once: true });
     many.launch();
   });
@@ -34,10 +69,7 @@ export function callMany(
   });
 }
 
-interface ManyPlan {
-  readonly requests: readonly CallRequest[];
-  readonly deadlineMs: number;
-  readonly isAllOrNothing: boolean;
+interface ManyEnd {
   resolve(results: readonly CallResult[]): void;
   reject(error: unknown): void;
 }
@@ -45,52 +77,65 @@ interface ManyPlan {
 class ManyCalls {
   readonly #driver: ClientDriver;
   readonly #plan: ManyPlan;
+  readonly #end: ManyEnd;
   readonly #results: CallResult[];
-  /** Ids of the calls under way. */
-  readonly #underWay = new Set<number>();
+  /** Of the calls begun so far, those that have ended among them until there are too many. */
+  #begun: ManyWaiter[] = [];
   #next = 0;
   #settled = 0;
   #isLaunching = false;
   #isOver = false;
 
-  constructor(driver: ClientDriver, plan: ManyPlan) {
+  constructor(driver: ClientDriver, plan: ManyPlan, end: ManyEnd) {
     this.#driver = driver;
     this.#plan = plan;
-    this.#results = new Array<CallResult>(plan.requests.length);
+    this.#end = end;
+    this.#results = new Array<CallResult>(plan.count);
   }
 
   launch(): void {
     // A call that ends at once, within `start`, must not recurse into the next.
     if (this.#isLaunching) return;
     this.#isLaunching = true;
-    const { requests, deadlineMs } = this.#plan;
-    while (!this.#isOver && this.#next < requests.length && this.#next - this.#settled < WINDOW) {
-      const index = this.#next++;
-      const waiter = new ManyWaiter(this, index);
-      waiter.callId = this.#driver.start(requests[index]!, deadlineMs, waiter);
-      if (!waiter.isSettled) this.#underWay.add(waiter.callId);
+    const { count, start } = this.#plan;
+    while (!this.#isOver && this.#next < count && this.#underWay <= WINDOW / 2) {
+      const from = this.#next;
+      this.#next = Math.min(count, from + WINDOW - this.#underWay);
+      const waiters: ManyWaiter[] = [];
+      for (let index = from; index < this.#next; index++) waiters.push(new ManyWaiter(this, index));
+      this.#begun = [...this.#begun.filter(({ isSettled }) => !isSettled), ...waiters];
+      start(from, waiters);
+      // One that failed at once did not know of the others yet.
+      if (this.#isOver) this.#cancel();
     }
     this.#isLaunching = false;
-    if (!this.#isOver && this.#settled === requests.length) {
+    if (!this.#isOver && this.#settled === count) {
       this.#isOver = true;
-      this.#plan.resolve(this.#results);
+      this.#end.resolve(this.#results);
     }
   }
 
+  get #underWay(): number {
+    return this.#next - this.#settled;
+  }
+
   settle(waiter: ManyWaiter, result: CallResult): void {
-    this.#underWay.delete(waiter.callId);
     this.#results[waiter.index] = result;
     this.#settled += 1;
     if (this.#plan.isAllOrNothing && result instanceof Error) this.fail(result);
-    else this.launch();
+    else if (this.#underWay <= WINDOW / 2) this.launch();
   }
 
   /** Gives up what is under way. */
   fail(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    for (const callId of this.#underWay) this.#driver.cancel(callId);
-    this.#plan.reject(error);
+    this.#cancel();
+    this.#end.reject(error);
+  }
+
+  #cancel(): void {
+    this.#driver.cancel(this.#begun.filter(({ isSettled }) => !isSettled).map(({ callId }) => callId));
   }
 }
 
@@ -99,6 +144,7 @@ class ManyWaiter implements Waiter {
   readonly isPart = true;
   readonly #many: ManyCalls;
   readonly index: number;
+  /** 0 until it has begun. */
   callId = 0;
   isSettled = false;
 

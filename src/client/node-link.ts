@@ -4,6 +4,7 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { CallQueue } from "./call-queue.ts";
 import { AnswerBytes, ClockOffset, MeanLatency, SlowLatency } from "./estimates.ts";
+import type { ReadGroup } from "./read-group.ts";
 import { Slowness } from "./slowness.ts";
 import type { ClientTiming } from "./timing.ts";
 import { Window } from "./window.ts";
@@ -48,6 +49,8 @@ export class NodeLink {
   readonly latency: SlowLatency;
   readonly meanLatency = new MeanLatency();
   readonly answerBytes = new AnswerBytes();
+  /** The group of reads that is being put together in this step; `undefined` between steps. */
+  gathering: ReadGroup | undefined;
 
   constructor(address: string, timing: ClientTiming, nowMs: number) {
     this.address = address;

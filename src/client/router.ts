@@ -6,9 +6,9 @@
 // replica may answer begins with the better of two drawn at random, by latency and by what is under way there: so the load
 // spreads, and nobody chases the one that was best a moment ago (Mitzenmacher, "The power of two choices", 2001).
 
-import type { MemberId } from "../base/ids.ts";
+import type { MemberId, Slot } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
-import { type Call, isForAny } from "./call.ts";
+import { type Call, scopeOf } from "./call.ts";
 import type { LinkTable } from "./link-table.ts";
 import type { NodeLink } from "./node-link.ts";
 import type { TopologyView } from "./topology-view.ts";
@@ -36,7 +36,8 @@ export class Router {
       return link?.phase === "up" ? link : undefined;
     }
     const list = this.#view.preferenceList(call.slot);
-    if (isForAny(call.request, this.#view.defaultRead)) {
+    const { request } = call;
+    if (request.kind === "get" && scopeOf(request, this.#view.defaultRead) === "any") {
       const better = this.#betterOfTwo(call, list, nowMs);
       if (better !== undefined) return better;
     }
@@ -54,6 +55,15 @@ export class Router {
       this.#pickOther(call, list, nowMs) ??
       (silent && isAwaiting(call, silent) ? undefined : silent)
     );
+  }
+
+  /** What {@link Router.pick} would say of a call on the slot that nobody was asked for yet, where that is the slot's first replica and nothing is wrong with it. */
+  first(slot: Slot, nowMs: number): NodeLink | undefined {
+    const id = this.#view.preferenceList(slot)[0];
+    if (id === undefined || !this.#view.isWell(id)) return undefined;
+    const link = this.#linkTo(id);
+    const isWell = link?.phase === "up" && link.isResponsive && !this.#links.isSpared(link, nowMs);
+    return isWell ? link : undefined;
   }
 
   /** Whether a connected replica that comes before the link in the key's list was passed over: it is slow, silent, or said to be unwell. */

@@ -21,12 +21,13 @@ describe("IdTable", () => {
           } else {
             const item = { id: table.nextId() };
             expect(model.has(item.id)).toBe(false);
-            table.add(item);
+            table.add(item.id, item);
             model.set(item.id, item);
           }
         }
 
         expect(table.size).toBe(model.size);
+        expect(table.ids()).toEqual([...model.keys()]);
         expect(table.values()).toEqual([...model.values()]);
         for (let id = 0; id <= 700; id++) expect(table.get(id)).toBe(model.get(id));
       }),
@@ -37,12 +38,12 @@ describe("IdTable", () => {
   test("gives no number again while others come and go", () => {
     const table = new IdTable<{ readonly id: number }>();
     const stays = { id: table.nextId() };
-    table.add(stays);
+    table.add(stays.id, stays);
     const seen = new Set<number>([stays.id]);
 
     for (let round = 0; round < 10_000; round++) {
       const item = { id: table.nextId() };
-      table.add(item);
+      table.add(item.id, item);
       table.delete(item.id);
       seen.add(item.id);
     }

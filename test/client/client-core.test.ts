@@ -465,7 +465,7 @@ describe("ClientCore deadlines", () => {
   test("ClientCore settles nothing for a cancelled call, whatever comes later", () => {
     const harness = Harness.connected();
     const callId = harness.set("a");
-    harness.feed({ kind: "cancel", callId });
+    harness.feed({ kind: "cancel", callIds: [callId] });
     harness.advance(2_000);
 
     expect(harness.settled.size).toBe(0);

@@ -5,7 +5,13 @@ import { slotOfKey } from "../../src/base/hash.ts";
 import type { MemberId } from "../../src/base/ids.ts";
 import { Prng } from "../../src/base/prng.ts";
 import { ClientCore } from "../../src/client/client-core.ts";
-import type { CallReply, CallRequest, ClientEffect, ClientInput } from "../../src/client/client-machine.ts";
+import type {
+  CallReply,
+  CallRequest,
+  ClientEffect,
+  ClientInput,
+  GetOptions,
+} from "../../src/client/client-machine.ts";
 import type { ClientTiming } from "../../src/client/timing.ts";
 import type {
   ClientReply,
@@ -125,7 +131,16 @@ export class Harness {
   }
 
   get(key: string, timeoutMs?: number): number {
-    return this.call({ kind: "get", key, want: "value" }, timeoutMs);
+    return this.gets([key], timeoutMs)[0]!;
+  }
+
+  /** Reads of one moment. */
+  gets(keys: readonly string[], timeoutMs = 1_000, more: Partial<GetOptions> = {}): number[] {
+    const callId = this.#callId + 1;
+    this.#callId += keys.length;
+    const get = { want: "value", ...more } as const;
+    this.feed({ kind: "gets", callId, keys, get, deadlineMs: this.nowMs + timeoutMs });
+    return keys.map((_, index) => callId + index);
   }
 
   set(

@@ -48,6 +48,14 @@ export type ClientInput =
       readonly operation: Operation;
       readonly timeoutMs: number;
     }
+  /** Gets of one moment: as many calls, of which `call` is the first and the others follow. */
+  | {
+      readonly kind: "gets";
+      readonly call: number;
+      readonly keys: readonly string[];
+      readonly read: ReadMode;
+      readonly timeoutMs: number;
+    }
   | { readonly kind: "link"; readonly address: string; readonly isUp: boolean }
   | { readonly kind: "message"; readonly address: string; readonly message: ClientReply };
 

@@ -1,6 +1,6 @@
 // A client's process: the client machine and the shell around it. Connections are named by address, as the client knows them.
 
-import type { ClientReply, Message } from "../../src/core/messages.ts";
+import type { ClientReply, Message, ReadMode } from "../../src/core/messages.ts";
 import type { ClientEffect, ClientInput, ClientMachine, Operation, Settled } from "./client-adapter.ts";
 import type { Connection, Connections, Endpoint, SideIndex } from "./connections.ts";
 import type { EventQueue } from "./event-queue.ts";
@@ -54,6 +54,18 @@ export class ClientProcess implements Endpoint {
     const call = this.#nextCall++;
     this.#calls.set(call, onSettled);
     this.loop.accept(() => this.#step({ kind: "call", call, operation, timeoutMs }));
+  }
+
+  /** Reads keys at one moment; each is a call. */
+  getMany(
+    keys: readonly string[],
+    options: { readonly read: ReadMode; readonly timeoutMs: number },
+    onSettled: (index: number, settled: Settled) => void,
+  ): void {
+    const call = this.#nextCall;
+    this.#nextCall += keys.length;
+    for (const index of keys.keys()) this.#calls.set(call + index, (settled) => onSettled(index, settled));
+    this.loop.accept(() => this.#step({ kind: "gets", call, keys, ...options }));
   }
 
   pause(): void {

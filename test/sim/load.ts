@@ -53,11 +53,13 @@ export function beginReadingLoadedKeys(
   count: number,
   name: string,
 ): void {
-  for (let index = 0; index < count; index++) {
-    const operation: Operation = { f: "get", key: `keep-r${index}`, read: "quorum" };
-    const recorded = world.history.begin(`${name}/${index}`, client.host, operation, world.nowMs);
-    client.call(operation, 5000, (settled) => world.history.end(recorded, settled, world.nowMs));
-  }
+  const keys = Array.from({ length: count }, (_, index) => `keep-r${index}`);
+  const recorded = keys.map((key, index) =>
+    world.history.begin(`${name}/${index}`, client.host, { f: "get", key, read: "quorum" }, world.nowMs),
+  );
+  client.getMany(keys, { read: "quorum", timeoutMs: 5000 }, (index, settled) =>
+    world.history.end(recorded[index]!, settled, world.nowMs),
+  );
 }
 
 /** Carries out the operations, all under way at once, each under its own caller's name, and waits for the last. */

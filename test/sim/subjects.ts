@@ -20,6 +20,8 @@ const PART_CALLS_FROM = 1e9;
 /** As in `client/sweep.ts`. */
 const ROUND_PAUSE_MS = 20;
 const PAGE_KEYS = 5;
+/** One get in so many enters the core as those do that can be aborted: by itself. */
+const CALLS_PER_LONE_GET = 4;
 
 /** A scan or count under way: one question after the other. */
 interface Walking {
@@ -74,8 +76,14 @@ export class CoreClient implements ClientMachine {
 
   step(input: ClientInput, now: Now): readonly ClientEffect[] {
     const effects: ClientEffect[] = [];
-    if (input.kind !== "call") {
+    if (input.kind === "gets") {
+      this.#gets(input, now, effects);
+    } else if (input.kind !== "call") {
       this.#stepCore(input, now, effects);
+    } else if (input.operation.f === "get" && input.call % CALLS_PER_LONE_GET !== 0) {
+      const { call, operation, timeoutMs } = input;
+      const { key, read } = operation;
+      this.#gets({ kind: "gets", call, keys: [key], read, timeoutMs }, now, effects);
     } else if (isWalk(input.operation)) {
       const walking = {
         call: input.call,
@@ -99,6 +107,15 @@ export class CoreClient implements ClientMachine {
       this.#askNext(walking, now, effects);
     }
     return effects;
+  }
+
+  #gets(
+    { call: callId, keys, read, timeoutMs }: Extract<ClientInput, { kind: "gets" }>,
+    now: Now,
+    effects: ClientEffect[],
+  ): void {
+    const get = { want: "value", read } as const;
+    this.#stepCore({ kind: "gets", callId, keys, get, deadlineMs: now.monoMs + timeoutMs }, now, effects);
   }
 
   #stepCore(input: Parameters<ClientCore["step"]>[0], now: Now, effects: ClientEffect[]): void {

@@ -33,6 +33,11 @@ const TIGHT: Partial<ReplicationOptions> = {
   hintsInFlightMax: 2,
 };
 
+/** In half of the runs some gets are of several keys. */
+export function drawBulkReads(seed: number): number {
+  return prngFor(seed, "bulk reads").chance(0.5) ? 0.3 : 0;
+}
+
 /** Draws the plan of one seed: some 60 simulated seconds in all, 50 of them with faults. */
 export function drawPlan(seed: number): SwarmPlan {
   const chance = prngFor(seed, "swarm");
@@ -53,6 +58,7 @@ export function drawPlan(seed: number): SwarmPlan {
       restMs: 250 * callers,
       timeoutMs: chance.pick([500, 2000])!,
       weights: { get: 5, set: 4, delete: 1, increment: 1, ownIncrement: 2, ttl: 1, ifAbsent: 1 },
+      bulkReads: drawBulkReads(seed),
     },
     durationMs,
     faults: drawFaults(seed, durationMs),
@@ -72,6 +78,7 @@ export function drawDensePlan(seed: number): SwarmPlan {
     pauseMs: chance.pick([5, 20, 80])!,
     timeoutMs: chance.pick([500, 2000])!,
     weights: { get: 5, set: 4, delete: 1, increment: 1, ownIncrement: 2, ttl: 1, ifAbsent: 1 },
+    bulkReads: drawBulkReads(seed),
   };
   const durationMs = 8000 + chance.below(12_000);
   return {

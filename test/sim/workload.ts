@@ -2,10 +2,10 @@
 
 import type { Prng } from "../../src/base/prng.ts";
 import type { ReadMode, WriteMode } from "../../src/core/messages.ts";
-import type { Operation } from "./client-adapter.ts";
+import type { Operation, Settled } from "./client-adapter.ts";
 import type { ClientProcess } from "./client-process.ts";
 import type { EventQueue } from "./event-queue.ts";
-import type { History } from "./history.ts";
+import type { History, Recorded } from "./history.ts";
 import { prngFor } from "./randomness.ts";
 import { Violation } from "./violation.ts";
 
@@ -23,6 +23,8 @@ export interface WorkloadOptions {
   readonly restMs: number;
   /** Which of the callers there are; for the minimiser. @default all */
   readonly only?: readonly number[];
+  /** Share of the gets that are of several keys at one moment. @default 0 */
+  readonly bulkReads?: number;
   readonly timeoutMs: number;
   readonly write: WriteMode;
   readonly read: ReadMode;
@@ -61,6 +63,8 @@ type Kind = keyof WorkloadOptions["weights"];
 
 /** A settled call later than its timeout by this much counts as a hang. */
 const SETTLE_ALLOWANCE_MS = 60;
+/** Keys of a read of several, from two. */
+const BULK_KEYS_MAX = 8;
 
 /** Runs callers until stopped. */
 export class Workload {
@@ -88,6 +92,7 @@ export class Workload {
         name,
         client,
         prng: prngFor(parts.seed, `caller ${name}`),
+        bulk: prngFor(parts.seed, `bulk ${name}`),
         operations: 0,
         lives: 0,
         left: 0,
@@ -108,22 +113,57 @@ export class Workload {
 
   #next(caller: Caller): void {
     if (this.#isStopped) return;
-    const { timeoutMs } = this.#options;
+    const { timeoutMs, bulkReads = 0 } = this.#options;
     const operation = this.#draw(caller);
-    const name = `${caller.name}.${caller.lives}`;
-    const recorded = this.#history.begin(name, caller.client.host, operation, this.#queue.nowMs);
-    this.#active++;
+    if (operation.f === "get" && caller.bulk.chance(bulkReads)) {
+      this.#readMany(caller, operation);
+      return;
+    }
+    const recorded = this.#begin(caller, operation);
     caller.client.call(operation, timeoutMs, (settled) => {
-      const { nowMs } = this.#queue;
-      this.#active--;
-      this.#history.end(recorded, settled, nowMs);
+      this.#end(recorded, settled);
       if (recorded.type === "info") caller.lives++;
-      if (nowMs - recorded.callMs > timeoutMs + SETTLE_ALLOWANCE_MS) {
-        throw new Violation("deadline", `${name} waited ${nowMs - recorded.callMs} ms of ${timeoutMs}`);
-      }
-      // In its own turn: a caller's next call never runs inside the client's step.
-      this.#queue.after(this.#drawPauseMs(caller), () => this.#next(caller));
+      this.#goOn(caller);
     });
+  }
+
+  /** Each read is one of a caller of its own. */
+  #readMany(caller: Caller, first: Operation & { readonly f: "get" }): void {
+    const { keys, timeoutMs } = this.#options;
+    const { bulk } = caller;
+    const gets = [first];
+    for (let count = 1 + bulk.below(BULK_KEYS_MAX - 1); count > 0; count--)
+      gets.push({ ...first, key: this.#anyKey(caller, bulk.below(keys), bulk) });
+    const recorded = gets.map((get, index) => this.#begin(caller, get, index === 0 ? "" : `+${index}`));
+    let left = gets.length;
+    const names = gets.map(({ key }) => key);
+    caller.client.getMany(names, { read: first.read, timeoutMs }, (index, settled) => {
+      this.#end(recorded[index]!, settled);
+      left--;
+      if (left === 0) this.#goOn(caller);
+    });
+  }
+
+  #begin(caller: Caller, operation: Operation, suffix = ""): Recorded {
+    this.#active++;
+    const name = `${caller.name}.${caller.lives}${suffix}`;
+    return this.#history.begin(name, caller.client.host, operation, this.#queue.nowMs);
+  }
+
+  #end(recorded: Recorded, settled: Settled): void {
+    const { nowMs } = this.#queue;
+    const { timeoutMs } = this.#options;
+    this.#active--;
+    this.#history.end(recorded, settled, nowMs);
+    if (nowMs - recorded.callMs > timeoutMs + SETTLE_ALLOWANCE_MS) {
+      const waitedMs = nowMs - recorded.callMs;
+      throw new Violation("deadline", `${recorded.caller} waited ${waitedMs} ms of ${timeoutMs}`);
+    }
+  }
+
+  /** In its own turn: a caller's next call never runs inside the client's step. */
+  #goOn(caller: Caller): void {
+    this.#queue.after(this.#drawPauseMs(caller), () => this.#next(caller));
   }
 
   #drawPauseMs(caller: Caller): number {
@@ -163,10 +203,10 @@ export class Workload {
   }
 
   /** A key of any kind that is written, registers most often. */
-  #anyKey(caller: Caller, number: number): string {
+  #anyKey(caller: Caller, number: number, prng = caller.prng): string {
     const { name, weights } = this.#options;
     const { set = 0, ifAbsent = 0, increment = 0, ownIncrement = 0, ttl = 0 } = weights;
-    const kind = drawKind(caller.prng, { set, ifAbsent, increment, ownIncrement, ttl });
+    const kind = drawKind(prng, { set, ifAbsent, increment, ownIncrement, ttl });
     if (kind === "ownIncrement") return `${name}-o${caller.name}`;
     const prefix = { set: "r", ifAbsent: "a", increment: "n", ttl: "t" } as const;
     return `${name}-${prefix[kind as keyof typeof prefix]}${number}`;
@@ -177,6 +217,8 @@ interface Caller {
   readonly name: string;
   readonly client: ClientProcess;
   readonly prng: Prng;
+  /** For reads of several keys. */
+  readonly bulk: Prng;
   operations: number;
   /** Raised after an unknown outcome: from then on it is somebody else. */
   lives: number;

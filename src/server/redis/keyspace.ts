@@ -224,7 +224,7 @@ export class CoreKeyspace implements Keyspace {
   #send(operation: Operation): void {
     operation.id = this.#underWay.nextId();
     operation.attempts++;
-    this.#underWay.add(operation);
+    this.#underWay.add(operation.id, operation);
     this.#asked.push(operation);
     if (this.#asked.length === 1 && !this.#isFlushing) this.#ports.soon();
     this.#sweep ??= setTimeout(() => this.#sweepDeadlines(), SWEEP_MS);

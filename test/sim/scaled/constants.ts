@@ -15,6 +15,7 @@ export const SCALED: Readonly<Record<string, Readonly<Record<string, number>>>> 
   // Bounds that a test of seconds never meets otherwise.
   "src/core/replication/coordinator.ts": { UNCERTAIN_KEYS_MAX: 4, REPAIRS_MAX: 4 },
   "src/core/replication/hints.ts": { CLEAR_SLOTS_MAX: 16 },
+  "src/client/read-group.ts": { GROUP_READS_MAX: 3 },
 };
 
 /** Whether a module is replaced. `url`: its address or path. */

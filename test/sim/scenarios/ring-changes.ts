@@ -10,6 +10,7 @@ import { beginReadingLoadedKeys, loadKeys, readLoadedKeys } from "../load.ts";
 import { drawsLookers } from "../lookers.ts";
 import { prngFor } from "../randomness.ts";
 import type { Scenario } from "../run-seed.ts";
+import { drawBulkReads } from "../swarm-plan.ts";
 import { Violation } from "../violation.ts";
 import type { World } from "../world.ts";
 
@@ -42,6 +43,7 @@ export const ringChanges: Scenario = {
       keys: 5,
       pauseMs: 25,
       weights: { get: 5, set: 4, delete: 1, ownIncrement: 1 },
+      bulkReads: drawBulkReads(seed),
     });
     if (drawsLookers(seed)) world.startLookers();
     let reads = 0;

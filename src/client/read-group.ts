@@ -1,0 +1,85 @@
+// Reads that were asked for at one moment and go to one node together: the first try of each of them, as one thing.
+//
+// Nearly every read is answered by the first node that is asked, soon, and then nothing of it matters any more. So as little as possible is kept
+// of it: its key and its number. The link, the times and the alarm are the group's. A read that is not simply answered (it is refused, the link
+// breaks, its time is over) leaves the group and becomes a call like any other, with this one try behind it: `client-core.ts` knows one way to
+// deal with trouble, and one to stay out of it.
+//
+// Invariant: a read is either open here, or a call of its own, or settled.
+
+import type { Alarmed } from "../base/alarms.ts";
+import type { GetOptions } from "./client-machine.ts";
+import type { NodeLink } from "./node-link.ts";
+
+/** Reads of one group. More make another: one alarm that rings has as many calls to make. */
+export const GROUP_READS_MAX = 256;
+
+/** What all reads of a group have in common. */
+export interface GroupPlan {
+  readonly link: NodeLink;
+  readonly get: GetOptions;
+  readonly isPatient: boolean;
+  readonly sentMs: number;
+  readonly deadlineMs: number;
+  /** What each weighs on the link. */
+  readonly bytes: number;
+}
+
+export class ReadGroup implements Alarmed {
+  readonly plan: GroupPlan;
+  /** Reads that are open. */
+  size = 0;
+  /** When the tries of all of them are over. */
+  alarmMs = Number.POSITIVE_INFINITY;
+  alarmPrevious: Alarmed | undefined;
+  alarmNext: Alarmed | undefined;
+  alarmOrder = 0;
+  /** Of each read, in order: the number of its try, ascending unless numbers went round, its key, and its call; 0 when it is no longer open. */
+  readonly #ids: number[] = [];
+  readonly #keys: string[] = [];
+  readonly #callIds: number[] = [];
+
+  constructor(plan: GroupPlan) {
+    this.plan = plan;
+  }
+
+  get isFull(): boolean {
+    return this.#ids.length >= GROUP_READS_MAX;
+  }
+
+  /** @param callId above 0 */
+  add(id: number, key: string, callId: number): void {
+    this.#ids.push(id);
+    this.#keys.push(key);
+    this.#callIds.push(callId);
+    this.size++;
+  }
+
+  /** Ends what the group has to do with the read whose try has the number. Returns its call; 0 when it is not open here. */
+  take(id: number): number {
+    const index = this.#indexOf(id);
+    const callId = this.#callIds[index] ?? 0;
+    if (callId === 0) return 0;
+    this.#callIds[index] = 0;
+    this.size--;
+    return callId;
+  }
+
+  keyOf(id: number): string {
+    return this.#keys[this.#indexOf(id)] ?? "";
+  }
+
+  /** Numbers of the tries of the open reads; of those of certain calls, when these are given. */
+  openIds(callIds?: ReadonlySet<number>): number[] {
+    return this.#ids.filter((_, index) => {
+      const callId = this.#callIds[index]!;
+      return callId !== 0 && callIds?.has(callId) !== false;
+    });
+  }
+
+  /** Numbers follow each other but for those that were taken. */
+  #indexOf(id: number): number {
+    const near = id - this.#ids[0]!;
+    return this.#ids[near] === id ? near : this.#ids.indexOf(id);
+  }
+}
