@@ -35,6 +35,26 @@ describe("IdTable", () => {
     );
   });
 
+  test("holds one item under several numbers, and another in its place under one of them", () => {
+    const table = new IdTable<string>();
+    const ids = Array.from({ length: 300 }, () => {
+      const id = table.nextId();
+      table.add(id, "one");
+      return id;
+    });
+
+    table.replace(ids[7]!, "another");
+    table.replace(100_000, "nobody");
+    table.delete(ids[8]!);
+    table.replace(ids[8]!, "gone");
+
+    expect(table.ids()).toEqual(ids.filter((id) => id !== ids[8]));
+    expect(table.get(ids[6]!)).toBe("one");
+    expect(table.get(ids[7]!)).toBe("another");
+    expect(table.get(ids[8]!)).toBeUndefined();
+    expect(table.size).toBe(299);
+  });
+
   test("gives no number again while others come and go", () => {
     const table = new IdTable<{ readonly id: number }>();
     const stays = { id: table.nextId() };

@@ -6,7 +6,7 @@ import { NumberMap } from "../../src/base/number-map.ts";
 
 test("NumberMap agrees with a Map after any calls", () => {
   const number = fc.oneof(fc.nat({ max: 60 }), fc.constantFrom(2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1));
-  const step = fc.tuple(fc.constantFrom("set", "set", "delete", "get"), number);
+  const step = fc.tuple(fc.constantFrom("set", "set", "delete", "take", "get"), number);
   fc.assert(
     fc.property(fc.array(step, { maxLength: 500 }), (steps) => {
       const map = new NumberMap<{ readonly at: number }>();
@@ -19,6 +19,9 @@ test("NumberMap agrees with a Map after any calls", () => {
           model.set(key, item);
         } else if (call === "delete") {
           expect(map.delete(key)).toBe(model.delete(key));
+        } else if (call === "take") {
+          expect(map.take(key)).toBe(model.get(key));
+          model.delete(key);
         }
         expect(map.get(key)).toBe(model.get(key));
         expect(map.has(key)).toBe(model.has(key));

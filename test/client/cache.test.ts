@@ -120,6 +120,65 @@ describe("Cache calls", () => {
     expect(modes).toEqual(["all", "async", "quorum", "one"]);
   });
 
+  test("Cache sends the calls of one task in the order in which they were made", async () => {
+    const { cache, cluster } = await start({ nodes: 1 });
+
+    const ends = await Promise.all([
+      cache.get("a"),
+      cache.set("a", 1),
+      cache.get("a"),
+      cache.get("b", { read: "quorum" }),
+      cache.delete("a"),
+      cache.get("a"),
+      cache.get("a", { signal: new AbortController().signal }),
+      cache.getMany(["a", "b"]),
+      cache.has("a"),
+    ]);
+
+    expect(ends).toEqual([
+      undefined,
+      true,
+      1,
+      undefined,
+      true,
+      undefined,
+      undefined,
+      [undefined, undefined],
+      false,
+    ]);
+    const asked = cluster.requests.map((request) => `${request.kind} ${"key" in request ? request.key : ""}`);
+    expect(asked.join()).toBe("get a,write a,get a,get b,write a,get a,get a,get a,get b,get a");
+  });
+
+  test("Cache gives each of many reads of one task its own value", async () => {
+    const { cache } = await start();
+    const keys = Array.from({ length: 1_500 }, (_, index) => `key:${index}`);
+    await cache.setMany(keys.map((key, index) => [key, index] as const));
+
+    const values = await Promise.all(
+      keys.map((key, index) => cache.get(key, index % 3 === 0 ? { read: "quorum" } : undefined)),
+    );
+
+    expect(values).toEqual(keys.map((_, index) => index));
+  });
+
+  test("Cache gives up all parts of a read of many keys that is aborted, and goes on with others", async () => {
+    const { cache, cluster } = await start();
+    for (const node of cluster.nodes) node.answer = () => undefined;
+    const abort = new AbortController();
+    const keys = Array.from({ length: 700 }, (_, index) => `key:${index}`);
+    const read = cache.getMany(keys, { signal: abort.signal, timeout: 60_000 });
+    await waitFor(() => cluster.requests.length >= 30);
+
+    abort.abort(new Error("enough"));
+    await expect(read).rejects.toThrow("enough");
+
+    for (const node of cluster.nodes) node.answer = () => "usual";
+    expect(await cache.getMany(keys.slice(0, 10))).toEqual(new Array(10).fill(undefined));
+    // It would wait for what is under way.
+    await cache.close();
+  });
+
   test("Cache reads, writes and deletes many keys at once, in their order", async () => {
     const { cache } = await start();
     const keys = Array.from({ length: 3_000 }, (_, index) => `key:${index}`);
@@ -630,12 +689,14 @@ describe("Cache closing", () => {
   test("Cache lets calls under way end, refuses new ones, and closes once", async () => {
     const { cache, cluster } = await start();
     const pending = cache.set("a", 1);
+    const read = cache.get("b");
 
     const closing = cache.close();
     const late = failureOf(cache.get("a"));
     await Promise.all([closing, cache.close()]);
 
     expect(await pending).toBe(true);
+    expect(await read).toBeUndefined();
     expect((await late).code).toBe("ERR_CLOSED");
     await waitFor(() => cluster.nodes.every(({ links }) => links === 0));
     for (const read of [cache.getMany(["a"]), cache.getMany([]), cache.keys().next(), cache.size()]) {

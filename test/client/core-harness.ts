@@ -28,8 +28,13 @@ import { loadHashes } from "../../src/io/hashes.ts";
 export const hashes = await loadHashes();
 
 type Request = Exclude<ClientRequest, { kind: "ping" }>;
+/** An answer that takes its time. */
+interface LateReply {
+  readonly afterMs: number;
+  readonly reply: ClientReply;
+}
 /** What a node answers to a request; `undefined` for nothing, a number for the usual answer after that many milliseconds. */
-export type Answer = (request: Request, node: ScriptedNode) => ClientReply | number | undefined;
+export type Answer = (request: Request, node: ScriptedNode) => ClientReply | LateReply | number | undefined;
 
 /** One node as the client sees it. */
 export class ScriptedNode {
@@ -290,6 +295,8 @@ export class Harness {
       if (answer === undefined) return;
       if (typeof answer === "number")
         this.#after(answer, () => this.#deliver(node, usualAnswer(message), epoch));
+      else if ("afterMs" in answer)
+        this.#after(answer.afterMs, () => this.#deliver(node, answer.reply, epoch));
       else this.#deliver(node, answer);
     });
   }
