@@ -46,6 +46,10 @@ export interface Measurement {
 /** Calls of an open loop that may wait for an answer; further ones are counted as wrong. */
 const OPEN_MAX = 50_000;
 
+/** How often {@link fill} tries each key, and the pause between. */
+const FILL_TRIES_MAX = 20;
+const FILL_PAUSE_MS = 100;
+
 /** The key of that number: 24 bytes, and different for every size of values, so that sizes do not overwrite each other. */
 export function keyOf(valueBytes: number, index: number): string {
   return `key:${String(valueBytes).padStart(7, "0")}:${String(index).padStart(12, "0")}`;
@@ -59,8 +63,21 @@ export async function fill(target: Target, work: Pick<Work, "keys" | "valueBytes
     const end = Math.min(work.keys, start + batch);
     const calls = [];
     for (let index = start; index < end; index++)
-      calls.push(target.set(keyOf(work.valueBytes, index), value));
+      calls.push(setAtLast(target, keyOf(work.valueBytes, index), value));
     await Promise.all(calls);
+  }
+}
+
+/** Servers that have just been started may refuse for a moment. */
+async function setAtLast(target: Target, key: string, value: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await target.set(key, value);
+      return;
+    } catch (error) {
+      if (tries === FILL_TRIES_MAX) throw error;
+      await sleep(FILL_PAUSE_MS);
+    }
   }
 }
 
