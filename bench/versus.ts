@@ -11,6 +11,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { drawChart } from "./chart.ts";
 import { runApart } from "./load/client-process.ts";
 import { hasClient } from "./load/clients.ts";
 import type { ClientName, TargetSpec } from "./load/target.ts";
@@ -123,6 +124,7 @@ const OPTIONS = {
   clients: { type: "string" },
   rate: { type: "string" },
   json: { type: "string" },
+  svg: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
 
@@ -135,6 +137,7 @@ const HELP = `Usage: npm run bench:versus -- [options]
   --keys N          different keys (default 100000)
   --rate R          open loop: so many calls a second, latency from the instant each was due
   --json FILE       also writes everything measured to a file
+  --svg FILE        also draws the operations a second as a chart
 `;
 
 interface Row {
@@ -161,6 +164,7 @@ async function main(): Promise<void> {
   if (values.json !== undefined) {
     writeFileSync(values.json, `${JSON.stringify({ machine: describeMachine(), rows }, undefined, 2)}\n`);
   }
+  if (values.svg !== undefined) writeFileSync(values.svg, chartOf(comparisons, rows));
 }
 
 type Values = {
@@ -265,9 +269,13 @@ function specOf({ client, system, write }: Contender, systems: ReadonlyMap<Syste
   return { client, addresses, pids, ...(write === undefined ? {} : { write }) };
 }
 
+function describeWork({ operation, valueBytes, outstanding, batch }: Comparison): string {
+  const what = batch === undefined ? operation : `${operation} of ${batch} keys`;
+  return `${what}, ${valueBytes} bytes, ${outstanding} outstanding`;
+}
+
 function print(comparison: Comparison, rows: readonly Row[]): void {
-  const { name, operation, valueBytes, outstanding } = comparison;
-  say(`\n${name}: ${operation}, ${valueBytes} bytes, ${outstanding} outstanding`);
+  say(`\n${comparison.name}: ${describeWork(comparison)}`);
   const head = [
     "",
     "ops/s",
@@ -304,6 +312,20 @@ function print(comparison: Comparison, rows: readonly Row[]): void {
   for (const line of [head, ...table]) {
     say(line.map((cell, index) => (index === 0 ? cell.padEnd(24) : cell.padStart(11))).join(""));
   }
+}
+
+function chartOf(comparisons: readonly Comparison[], rows: readonly Row[]): string {
+  const groups = comparisons.map((comparison) => ({
+    title: describeWork(comparison),
+    bars: rows
+      .filter((row) => row.comparison === comparison.name && row.contender !== NULL.name)
+      .map((row) => ({
+        label: row.contender,
+        value: medianOf(row).operationsPerSecond,
+        isOwn: row.contender.startsWith("ringhold"),
+      })),
+  }));
+  return drawChart("Operations a second, one client process", groups, describeMachine());
 }
 
 /** Each figure's own median over the runs. */
