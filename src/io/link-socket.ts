@@ -8,7 +8,8 @@
 //
 // A side that asks (`isAsking`) sends no small frame after one that nothing has come back for yet, for a millisecond at most: answers that
 // trickle in would make questions that trickle out, and frames of one or two messages cost ten times as much per message as
-// frames of twenty. A lone call never waits, because nothing is unanswered.
+// frames of twenty. A lone call never waits, because nothing is unanswered. A full frame does not wait for the end of the turn either: calls
+// that were answered together ask together, and the other side would have nothing to do until all of them have been written down.
 //
 // Bounds: output that the other side does not take is cut off at `outputBytesMax` (a slow reader). On the client path a node
 // also stops reading requests while more than a megabyte of answers waits, and hands on a large batch in portions, so that a client
@@ -53,6 +54,8 @@ const ANSWER_MEMORY = 0.95;
 
 /** Messages that make a frame worth sending although the one before it is not answered. */
 const GATHERED_MESSAGES = 64;
+/** Messages that leave at once on a side that asks: of what it costs to send and to take a frame, little is left for each. */
+const FULL_FRAME_MESSAGES = 128;
 /** How long fewer messages wait for such an answer. Timers know nothing shorter. */
 const GATHER_MS = 1;
 /** Unanswered messages that are no crowd yet: what follows them does not wait. */
@@ -168,6 +171,8 @@ export class WebSocketLink implements Link, Writer {
     const mustLook = count % LOOK_MESSAGES === 1 || bytes > LOOK_BYTES;
     if (mustLook && this.bufferedBytes > this.#parts.limits.outputBytesMax[this.path]) {
       this.terminate("slow reader");
+    } else if (this.#parts.isAsking && count >= FULL_FRAME_MESSAGES) {
+      this.#flush();
     } else if (!this.#isFlushDue && !this.#isReceiving) {
       this.#scheduleFlush();
     }
@@ -290,10 +295,10 @@ export class WebSocketLink implements Link, Writer {
     if (this.#state !== "open") return;
     // Only where somebody looks at it: asking the socket takes longer than all else here.
     if (this.#parts.sharing !== undefined) this.#bytesReadBefore = this.#parts.socket.bytesRead;
+    this.#unanswered = 0;
     this.#isReceiving = true;
     this.#take(data, isBinary);
     this.#isReceiving = false;
-    this.#unanswered = 0;
     if (this.#queue.length === 0) return;
     if (this.#parts.sharing !== undefined) this.#flush();
     // On an asking side this is what has been waiting, and leaves with what the answers lead to.

@@ -4,8 +4,8 @@ import { connect, createServer as createTcpServer, type Socket } from "node:net"
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
-import { afterEach, describe, expect, test, vi } from "vitest";
-import { WebSocketServer } from "ws";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
 import { CacheError } from "../../src/base/errors.ts";
 import type { Message } from "../../src/core/messages.ts";
 import { OPEN_ACCESS } from "../../src/io/link.ts";
@@ -473,6 +473,23 @@ describe("a link", () => {
     expect(sizes).toEqual([100, 1]);
   });
 
+  test("of a side that asks sends full frames at once, and the rest with the end of the turn or the next answer", async () => {
+    const acceptor = await startAcceptor();
+    const near = await dial(acceptor.address);
+    const sent = vi.spyOn(WebSocket.prototype, "send");
+    onTestFinished(() => sent.mockRestore());
+
+    for (let id = 0; id < 300; id++) near.link!.send(get(id));
+
+    const sizes = sent.mock.calls.map(([frame]) => messagesOf(frame as Uint8Array, "client").length);
+    expect(sizes).toEqual([128, 128]);
+    const far = acceptor.ends[0]!;
+    await vi.waitFor(() => expect(far.messages).toHaveLength(300));
+    expect(far.messages.map((message) => "id" in message && message.id)).toEqual(
+      Array.from({ length: 300 }, (_, id) => id),
+    );
+  });
+
   test("splits a turn that is too large for one frame, in order", async () => {
     const limits = resolveLinkLimits();
     const small = { ...limits, frameBytesMax: { ...limits.frameBytesMax, client: 10_000 } };
@@ -480,13 +497,13 @@ describe("a link", () => {
     const raw = await connectGreeted(acceptor.address, "client");
 
     for (let id = 0; id < 100; id++) acceptor.ends[0]!.link!.send(got(id, 1_000));
-    await vi.waitFor(() => expect(raw.frames.flatMap(messagesOf)).toHaveLength(100));
+    await vi.waitFor(() => expect(raw.frames.flatMap((frame) => messagesOf(frame))).toHaveLength(100));
 
     expect(Math.max(...raw.frames.map(({ length }) => length))).toBeLessThanOrEqual(10_000);
     expect(raw.frames.length).toBeLessThan(20);
-    expect(raw.frames.flatMap(messagesOf).map((message) => "id" in message && message.id)).toEqual(
-      Array.from({ length: 100 }, (_, id) => id),
-    );
+    expect(
+      raw.frames.flatMap((frame) => messagesOf(frame)).map((message) => "id" in message && message.id),
+    ).toEqual(Array.from({ length: 100 }, (_, id) => id));
   });
 
   test("splits a turn with more items than a frame may have", async () => {
@@ -787,8 +804,8 @@ describe("a link", () => {
   });
 });
 
-function messagesOf(frame: Uint8Array): readonly Message[] {
-  const decoded = decodeFrame(frame, { path: "client", from: "node" });
+function messagesOf(frame: Uint8Array, from: "node" | "client" = "node"): readonly Message[] {
+  const decoded = decodeFrame(frame, { path: "client", from });
   return decoded.ok ? decoded.messages : [];
 }
 
