@@ -45,7 +45,14 @@ import { callMany, getMany } from "./many.ts";
 import { type CacheOptions, type ConnectTarget, resolveClientOptions } from "./options.ts";
 import { scanKeys, sweepInBatches, sweepSlots } from "./sweep.ts";
 import { decodeValue, encodeValue } from "./values.ts";
-import { type CallResult, decodedValue, OutcomeWaiter, outcomeIn, ValueWaiter } from "./waiters.ts";
+import {
+  type CallResult,
+  decodedValue,
+  OutcomeWaiter,
+  outcomeIn,
+  SingleWaiter,
+  ValueWaiter,
+} from "./waiters.ts";
 
 const NO_OPTIONS: SetOptions = Object.freeze({});
 const UNCONDITIONAL = { condition: "none", ifVersion: 0 } as const;
@@ -487,11 +494,16 @@ export class Cache {
 
   // ---- calls
 
-  async #read(key: unknown, want: Want, options: unknown): Promise<GetReply> {
-    checkKey(key);
-    const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
-    const request = { kind: "get", key, ...this.#getOptions(want, given) } as const;
-    return (await this.#driver.call(request, this.#limits(given))) as GetReply;
+  /** Not async, so that the read is gathered with others of its task in the order of the calls. */
+  #read(key: unknown, want: Want, options: unknown): Promise<GetReply> {
+    return new Promise<CallReply>((resolve, reject) => {
+      checkKey(key);
+      const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
+      const get = this.#getOptions(want, given);
+      if (given.signal === undefined)
+        this.#driver.gather(key, get, this.#timeoutOf(given), new SingleWaiter(resolve, reject));
+      else resolve(this.#driver.call({ kind: "get", key, ...get }, this.#limits(given)));
+    }) as Promise<GetReply>;
   }
 
   async #write(key: string, change: Change, given: WriteOptions): Promise<Outcome> {
