@@ -219,4 +219,10 @@ export const REGRESSIONS: readonly Regression[] = [
     cause:
       "a delete found a value that had just expired by its node's clock, and wrote nothing; by another's the value had some moments to live, and was read",
   },
+  {
+    scenario: "ring-changes",
+    seed: 942379,
+    cause:
+      "a replica called a version stored over which a copy had laid that of another attempt; the write was acknowledged with a single holder, and a read found nothing",
+  },
 ];

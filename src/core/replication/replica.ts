@@ -155,7 +155,8 @@ export class Replica {
     // A write that was decided on nothing (0) is not outdated by a clear since: there is nothing still.
     const heldVersion = held?.version ?? (request.over > 0 ? store.clearedVersion(slot) : 0);
     const isSame = held !== undefined && (isSameWrite(held, entry) || isEarlierIssue(held, entry));
-    if (!isSame && !wasStored(entry, known) && purpose === "client" && heldVersion > request.over)
+    const isKept = wasStored(entry, known) && !isHidden(entry, held);
+    if (!isSame && !isKept && purpose === "client" && heldVersion > request.over)
       return { ...reply, status: "newer", heldVersion };
     return { kind: "replicated", id, status: "stored", counts, heldVersion: entry.version };
   }
@@ -279,6 +280,14 @@ function otherVersionOf(
 /** Stored before, and overwritten since: the answer was lost, and "newer" would have it written once more on top. */
 function wasStored({ version }: Entry, known: KnownOperation): boolean {
   return known.version === version;
+}
+
+/**
+ * Another version of the same operation lies over the entry, as it may come with a copy. Once this one is acknowledged that one is dead, and
+ * what it hides is not kept here.
+ */
+function isHidden({ opClient, opSeq, version }: Entry, held: EntryHead | undefined): boolean {
+  return held !== undefined && held.opClient === opClient && held.opSeq === opSeq && held.version > version;
 }
 
 /** Whether the version that was answered so may be held, be it elsewhere. */

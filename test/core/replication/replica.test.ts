@@ -47,6 +47,25 @@ describe("Replica.replicate", () => {
     expect(replica.replicate(replicate(), FROM, at(0)).status).toBe("stored");
   });
 
+  test("takes a write again as stored that another operation has overwritten, and not one that another attempt's lies over (3)", () => {
+    const { replica, replicate, store } = makeFixture(hashes);
+    const first = entry({ opClient: 7, opSeq: 1, opAttempt: 1, version: version(1) });
+    const again = replicate({ entry: { ...first, opAttempt: 3 }, over: first.version });
+    replica.replicate(replicate({ entry: first }), FROM, at(10));
+    // As a copy brings it: nothing is recorded of its operation.
+    const second = entry({ opClient: 7, opSeq: 1, opAttempt: 2, version: version(2) });
+    store.merge(SLOT, second, at(10).wallMs);
+
+    expect(replica.replicate(again, FROM, at(10))).toMatchObject({
+      status: "newer",
+      heldVersion: second.version,
+    });
+    expect(store.peek(SLOT, "k")).toEqual(second);
+
+    store.merge(SLOT, entry({ opClient: 8, opSeq: 1, version: version(3) }), at(10).wallMs);
+    expect(replica.replicate(again, FROM, at(10)).status).toBe("stored");
+  });
+
   test("does not take another operation's write for the same one when a restarted node gave both the same stamp", () => {
     const { replica, replicate, store } = makeFixture(hashes);
     const before = entry({ opClient: 7, opSeq: 1 });
