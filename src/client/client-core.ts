@@ -157,7 +157,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   /** Whether so many calls wait that {@link ClientCore.refusalOf} may have an error for a further one. */
   get mayRefuse(): boolean {
-    return this.#queued >= QUEUED_MAX;
+    return this.pending >= QUEUED_MAX && this.#queued >= QUEUED_MAX;
   }
 
   /**
@@ -246,24 +246,23 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     const { keys, get, deadlineMs, isPatient = false } = input;
     const read = scopeOf(get, this.#view.defaultRead);
     const isPlain = read !== "any" && now.monoMs < deadlineMs && !this.#isClosed;
-    const groups: ReadGroup[] = [];
+    const links: NodeLink[] = [];
     for (const [index, key] of keys.entries()) {
       const callId = input.callId + index;
       const link = isPlain ? this.#router.first(slotOfKey(key), now.monoMs) : undefined;
-      const bytes = link === undefined ? 0 : ATTEMPT_BYTES + this.#answerWeight(link, get);
+      const bytes = link === undefined ? 0 : this.#answerWeight(link, get);
       if (link === undefined || !this.#hasRoom(link, bytes) || this.pending >= this.#timing.pendingMax) {
-        this.#call(
-          { kind: "call", callId, request: { kind: "get", key, ...get }, deadlineMs, isPatient },
-          now,
-          out,
-        );
+        const request = { kind: "get", key, ...get } as const;
+        this.#call({ kind: "call", callId, request, deadlineMs, isPatient }, now, out);
         continue;
       }
-      let group = link.gathering;
+      let group = link.openGroup;
       if (group === undefined || group.isFull) {
-        group = new ReadGroup({ link, get, isPatient, sentMs: now.monoMs, deadlineMs, bytes });
-        link.gathering = group;
-        groups.push(group);
+        const tryEndsMs = now.monoMs + this.#tryMs(link, 0);
+        group = new ReadGroup({ link, get, isPatient, sentMs: now.monoMs, deadlineMs, tryEndsMs, bytes });
+        this.#alarms.set(group, Math.min(deadlineMs, tryEndsMs));
+        link.openGroup = group;
+        links.push(link);
       }
       const id = this.#attempts.nextId();
       this.#attempts.add(id, group);
@@ -271,55 +270,57 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       this.#grouped++;
       this.#budget.deposit();
       link.inFlight += 1;
-      link.bytesInFlight += bytes;
+      link.bytesInFlight += group.plan.bytes;
       link.slowness.sent(now.monoMs);
       const notAfter = link.clock.toRemoteMs(deadlineMs);
       const message = { kind: "get", id, key, read, want: get.want, notAfter } as const;
       out.push({ kind: "send", address: link.address, message });
     }
-    for (const group of groups) {
-      const { link } = group.plan;
-      link.gathering = undefined;
-      const tryMs = this.#tryMs(link, 0, link.inFlight - 1);
-      this.#alarms.set(group, Math.min(deadlineMs, now.monoMs + tryMs));
-    }
+    for (const link of links) link.openGroup = undefined;
   }
 
   #cancel(callIds: readonly number[], now: Now, out: ClientEffect[]): void {
     const grouped = new Set<number>();
+    const calls: Call[] = [];
     for (const callId of callIds) {
       const call = this.#calls.get(callId);
       if (call === undefined) grouped.add(callId);
-      else this.#finish(call, now, out);
+      else calls.push(call);
     }
+    // First, or what is cancelled next would take the room that what is cancelled now leaves.
+    for (const call of calls) this.#unqueue(call);
+    for (const call of calls) this.#finish(call, now, out);
     if (grouped.size === 0 || this.#grouped === 0) return;
     for (const group of new Set(this.#attempts.values())) {
       if (!(group instanceof ReadGroup)) continue;
-      for (const id of group.openIds(grouped)) this.#finish(this.#single(group, id).call, now, out);
+      for (const id of group.openIds(grouped)) {
+        this.#takeFrom(group, group.indexOf(id));
+        this.#release(id, group.plan.link, group.plan.bytes, now, out);
+      }
     }
   }
 
   /** Makes a read of a group a call of its own, as if it had always been one. */
   #single(group: ReadGroup, id: number): Attempt {
-    const { link, get, isPatient, sentMs, deadlineMs, bytes } = group.plan;
-    const { alarmMs } = group;
-    const request = { kind: "get", key: group.keyOf(id), ...get } as const;
-    const call = new Call(this.#takeFrom(group, id), request, ++this.#opSeq, { startMs: sentMs, deadlineMs });
+    const { link, get, isPatient, sentMs, deadlineMs, tryEndsMs, bytes } = group.plan;
+    const index = group.indexOf(id);
+    const request = { kind: "get", key: group.keyAt(index), ...get } as const;
+    const callId = this.#takeFrom(group, index);
+    const call = new Call(callId, request, ++this.#opSeq, { startMs: sentMs, deadlineMs });
     call.isPatient = isPatient;
     call.attemptCount = 1;
     const attempt: Attempt = { id, call, number: 1, link, sentMs, bytes };
     this.#sent(call, attempt);
     this.#attempts.replace(id, attempt);
-    this.#calls.set(call.id, call);
-    if (alarmMs !== Number.POSITIVE_INFINITY) this.#alarms.set(call, alarmMs);
+    this.#calls.set(callId, call);
+    this.#arm(call, Math.min(sentMs + TRY_MS_TOTAL_MAX, tryEndsMs + index * TRY_MS_PER_CALL_BEFORE));
     return attempt;
   }
 
   /** Ends what the group has to do with a read; returns its call. */
-  #takeFrom(group: ReadGroup, id: number): number {
-    const callId = group.take(id);
-    if (callId === 0) return 0;
+  #takeFrom(group: ReadGroup, index: number): number {
     this.#grouped--;
+    const callId = group.take(index);
     if (group.size === 0) this.#alarms.clear(group);
     return callId;
   }
@@ -363,10 +364,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     for (let due = this.#alarms.takeDue(now.monoMs); due.length > 0; due = this.#alarms.takeDue(now.monoMs)) {
       for (const item of due) {
         if (item instanceof ReadGroup) {
-          for (const id of item.openIds()) {
-            const attempt = this.#attemptOn(item.plan.link, id);
-            if (attempt !== undefined) this.#wake(attempt.call, now, out);
-          }
+          // Those whose time has come are due in the next round of this loop.
+          for (const id of item.openIds()) this.#single(item, id);
         } else if (!item.isSettled && item.alarmMs === Number.POSITIVE_INFINITY) {
           // What came before may have settled it, or set its alarm anew.
           this.#wake(item, now, out);
@@ -426,7 +425,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       this.#wait(call, now, out);
       return;
     }
-    if (!this.#hasRoom(link, ATTEMPT_BYTES + this.#weight(link, call))) {
+    if (!this.#hasRoom(link, this.#weight(link, call))) {
       if (
         call.phase === "waiting" &&
         !call.isPatient &&
@@ -441,7 +440,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       call.queuedAfter = this.#answerSteps;
       call.queuedMs = now.monoMs;
       link.queue.add(call);
-      this.#arm(call, now.monoMs + this.#tryMs(link, requestBytes(call.request), link.inFlight));
+      this.#arm(call, now.monoMs + this.#tryMs(link, requestBytes(call.request)));
       return;
     }
     this.#send(call, link, now, out);
@@ -462,12 +461,9 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   }
 
   #send(call: Call, link: NodeLink, now: Now, out: ClientEffect[]): void {
-    const untilMs = Math.min(
-      call.deadlineMs,
-      now.monoMs + this.#tryMs(link, requestBytes(call.request), link.inFlight),
-    );
+    const untilMs = Math.min(call.deadlineMs, now.monoMs + this.#tryMs(link, requestBytes(call.request)));
     const id = this.#attempts.nextId();
-    const bytes = ATTEMPT_BYTES + this.#weight(link, call);
+    const bytes = this.#weight(link, call);
     call.attemptCount += 1;
     const attempt: Attempt = { id, call, number: call.attemptCount, link, sentMs: now.monoMs, bytes };
     this.#sent(call, attempt);
@@ -526,7 +522,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     const mayLeave = call.target === "" && this.#links.isSpared(link, now.monoMs);
     if (link.lastHeardMs > call.queuedMs && !mayLeave) {
       call.queuedMs = now.monoMs;
-      this.#arm(call, now.monoMs + this.#tryMs(link, requestBytes(call.request), link.inFlight));
+      this.#arm(call, now.monoMs + this.#tryMs(link, requestBytes(call.request)));
       return;
     }
     this.#unqueue(call);
@@ -612,7 +608,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     if (!(group instanceof ReadGroup) || group.plan.link !== link) return false;
     this.#answered(link, group.plan.sentMs, now);
     link.answerBytes.sample(message.value.length);
-    out.push({ kind: "settle", callId: this.#takeFrom(group, id), result: message });
+    const callId = this.#takeFrom(group, group.indexOf(id));
+    out.push({ kind: "settle", callId, result: message });
     this.#release(id, link, group.plan.bytes, now, out);
     return true;
   }
@@ -735,7 +732,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   #drain(link: NodeLink, now: Now, out: ClientEffect[]): void {
     for (let call = link.queue.next; call !== undefined; call = link.queue.next) {
-      if (!this.#hasRoom(link, ATTEMPT_BYTES + this.#weight(link, call))) return;
+      if (!this.#hasRoom(link, this.#weight(link, call))) return;
       this.#unqueue(call);
       this.#send(call, link, now, out);
     }
@@ -773,11 +770,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   }
 
   #weight(link: NodeLink, { request }: Call): number {
-    return request.kind === "get" ? this.#answerWeight(link, request) : requestBytes(request);
+    return request.kind === "get" ? this.#answerWeight(link, request) : ATTEMPT_BYTES + requestBytes(request);
   }
 
   #answerWeight(link: NodeLink, { want }: GetOptions): number {
-    return want === "exists" ? 0 : Math.ceil(link.answerBytes.bytes);
+    return want === "exists" ? ATTEMPT_BYTES : ATTEMPT_BYTES + Math.ceil(link.answerBytes.bytes);
   }
 
   /**
@@ -790,11 +787,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   }
 
   /** How long a try may take before the next node is asked: not longer for being slow where others are not, but for being far. */
-  #tryMs(link: NodeLink, bytes: number, callsBefore: number): number {
+  #tryMs(link: NodeLink, bytes: number): number {
     const { tryMsMin, tryMsMax } = this.#timing;
     const fairMs = Math.max(4 * this.#links.usualLatencyMs, tryMsMin + 2 * link.window.baseMs);
     const usualMs = Math.min(tryMsMax, Math.max(tryMsMin, Math.min(4 * link.latency.ms, fairMs)));
-    const loadMs = bytes * TRY_MS_PER_BYTE + callsBefore * TRY_MS_PER_CALL_BEFORE;
+    const loadMs = bytes * TRY_MS_PER_BYTE + link.inFlight * TRY_MS_PER_CALL_BEFORE;
     return Math.min(TRY_MS_TOTAL_MAX, usualMs + loadMs);
   }
 

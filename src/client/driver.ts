@@ -186,8 +186,8 @@ export class ClientDriver {
   }
 
   /**
-   * A read with a deadline `timeoutMs` from now. Together with those that follow in the same task: they enter the core when it has ended, or
-   * before anything else does.
+   * A read, together with those that follow in the same task. They enter the core when the task has ended, or before another call does; their
+   * deadline is `timeoutMs` from then, so that a long task does not take it from them.
    */
   gather(key: string, get: GetOptions, timeoutMs: number, waiter: Waiter): void {
     if (this.#closing !== undefined) {
@@ -236,10 +236,12 @@ export class ClientDriver {
     return left;
   }
 
-  /** Makes many reads, each on behalf of its waiter, which is to be patient. Returns the id of the first; the others follow. */
+  /** Makes many reads, each on behalf of its waiter, which is to be patient. Returns the id of the first; the others follow. 0 when it is too late. */
   startGets(gets: Pick<ClientGets, "keys" | "get" | "deadlineMs">, waiters: readonly Waiter[]): number {
     this.#endGathering();
-    return this.#enterGets({ ...gets, isPatient: true }, waiters, readNow());
+    if (!this.#isOver) return this.#enterGets({ ...gets, isPatient: true }, waiters, readNow());
+    for (const waiter of waiters) waiter.settle(closedError(true));
+    return 0;
   }
 
   #enterGets(gets: Omit<ClientGets, "kind" | "callId">, waiters: readonly Waiter[], now: Now): number {
@@ -291,7 +293,9 @@ export class ClientDriver {
   start(request: CallRequest, deadlineMs: number, waiter: Waiter): number {
     this.#endGathering();
     if (this.#isOver || (this.#closing !== undefined && waiter.isPart !== true)) {
-      waiter.settle(closedError(request));
+      waiter.settle(
+        closedError(request.kind === "get" || request.kind === "scan" || request.kind === "count"),
+      );
       return ++this.#lastCallId;
     }
     const callId = this.#enter(waiter);
@@ -600,7 +604,6 @@ function isSameRead(a: GetOptions, b: GetOptions): boolean {
   return a === b || (a.want === b.want && a.read === b.read && a.readFrom === b.readFrom);
 }
 
-function closedError(request: CallRequest): CacheError {
-  const isRead = request.kind === "get" || request.kind === "scan" || request.kind === "count";
+function closedError(isRead: boolean): CacheError {
   return new CacheError("ERR_CLOSED", "The cache is closed", isRead ? {} : { applied: "no" });
 }

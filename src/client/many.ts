@@ -1,7 +1,7 @@
 // Many calls as one: a window of them is under way at a time, whose size the links' own limits govern further (client-core.ts).
 //
-// Reads enter the core by the slice, so that those for one node go there together. A slice follows when half of the window is free: one
-// that followed every answer would be a slice of one.
+// Reads enter the core by the slice, so that those for one node go there together. The next slice follows when half of the window is free: one
+// that followed every answer would be a slice of one. Writes go one by one.
 
 import { shareSignal } from "../io/shared-signal.ts";
 import type { CallRequest, GetOptions } from "./client-machine.ts";
@@ -21,7 +21,7 @@ export function callMany(
     for (const [index, waiter] of waiters.entries())
       waiter.callId = driver.start(requests[from + index]!, limits.deadlineMs, waiter);
   };
-  return runMany(driver, { count: requests.length, start, isAllOrNothing: false }, limits);
+  return runMany(driver, { count: requests.length, start, sliceMin: 1, isAllOrNothing: false }, limits);
 }
 
 /** Reads all keys and resolves to the replies, in order. The first error ends it: the promise rejects and the other reads are given up. */
@@ -38,13 +38,15 @@ export function getMany(
     const callId = driver.startGets({ keys: slice, get, deadlineMs }, waiters);
     for (const [index, waiter] of waiters.entries()) waiter.callId = callId + index;
   };
-  return runMany(driver, { count: keys.length, start, isAllOrNothing: true }, limits);
+  return runMany(driver, { count: keys.length, start, sliceMin: WINDOW / 2, isAllOrNothing: true }, limits);
 }
 
 /** What is to be done so many times. */
 interface ManyPlan {
   readonly count: number;
   readonly isAllOrNothing: boolean;
+  /** Calls that begin together, but for the last. */
+  readonly sliceMin: number;
   /** Begins a slice of the calls, each on behalf of its waiter, and tells the waiters their calls' ids. */
   readonly start: (from: number, waiters: readonly ManyWaiter[]) => void;
 }
@@ -79,7 +81,7 @@ class ManyCalls {
   readonly #plan: ManyPlan;
   readonly #end: ManyEnd;
   readonly #results: CallResult[];
-  /** Of the calls begun so far, those that have ended among them until there are too many. */
+  /** Of the calls under way, and of some that have ended: those go when there are many. */
   #begun: ManyWaiter[] = [];
   #next = 0;
   #settled = 0;
@@ -98,12 +100,13 @@ class ManyCalls {
     if (this.#isLaunching) return;
     this.#isLaunching = true;
     const { count, start } = this.#plan;
-    while (!this.#isOver && this.#next < count && this.#underWay <= WINDOW / 2) {
+    while (!this.#isOver && this.#next < count && this.#hasRoom) {
       const from = this.#next;
       this.#next = Math.min(count, from + WINDOW - this.#underWay);
       const waiters: ManyWaiter[] = [];
       for (let index = from; index < this.#next; index++) waiters.push(new ManyWaiter(this, index));
-      this.#begun = [...this.#begun.filter(({ isSettled }) => !isSettled), ...waiters];
+      if (this.#begun.length > 2 * WINDOW) this.#begun = this.#open;
+      this.#begun.push(...waiters);
       start(from, waiters);
       // One that failed at once did not know of the others yet.
       if (this.#isOver) this.#cancel();
@@ -119,11 +122,19 @@ class ManyCalls {
     return this.#next - this.#settled;
   }
 
+  get #open(): ManyWaiter[] {
+    return this.#begun.filter(({ isSettled }) => !isSettled);
+  }
+
+  get #hasRoom(): boolean {
+    return this.#underWay + this.#plan.sliceMin <= WINDOW;
+  }
+
   settle(waiter: ManyWaiter, result: CallResult): void {
     this.#results[waiter.index] = result;
     this.#settled += 1;
     if (this.#plan.isAllOrNothing && result instanceof Error) this.fail(result);
-    else if (this.#underWay <= WINDOW / 2) this.launch();
+    else if (this.#hasRoom) this.launch();
   }
 
   /** Gives up what is under way. */
@@ -135,7 +146,7 @@ class ManyCalls {
   }
 
   #cancel(): void {
-    this.#driver.cancel(this.#begun.filter(({ isSettled }) => !isSettled).map(({ callId }) => callId));
+    this.#driver.cancel(this.#open.map(({ callId }) => callId));
   }
 }
 

@@ -50,7 +50,7 @@ export class NodeLink {
   readonly meanLatency = new MeanLatency();
   readonly answerBytes = new AnswerBytes();
   /** The group of reads that is being put together in this step; `undefined` between steps. */
-  gathering: ReadGroup | undefined;
+  openGroup: ReadGroup | undefined;
 
   constructor(address: string, timing: ClientTiming, nowMs: number) {
     this.address = address;

@@ -5,7 +5,7 @@
 // breaks, its time is over) leaves the group and becomes a call like any other, with this one try behind it: `client-core.ts` knows one way to
 // deal with trouble, and one to stay out of it.
 //
-// Invariant: a read is either open here, or a call of its own, or settled.
+// Invariant: a read of a client is open in one group, or a call of its own, or over.
 
 import type { Alarmed } from "../base/alarms.ts";
 import type { GetOptions } from "./client-machine.ts";
@@ -21,6 +21,8 @@ export interface GroupPlan {
   readonly isPatient: boolean;
   readonly sentMs: number;
   readonly deadlineMs: number;
+  /** When the try of the first read is over. */
+  readonly tryEndsMs: number;
   /** What each weighs on the link. */
   readonly bytes: number;
 }
@@ -29,15 +31,17 @@ export class ReadGroup implements Alarmed {
   readonly plan: GroupPlan;
   /** Reads that are open. */
   size = 0;
-  /** When the tries of all of them are over. */
+  /** When the first try is over that may still be open. */
   alarmMs = Number.POSITIVE_INFINITY;
   alarmPrevious: Alarmed | undefined;
   alarmNext: Alarmed | undefined;
   alarmOrder = 0;
-  /** Of each read, in order: the number of its try, ascending unless numbers went round, its key, and its call; 0 when it is no longer open. */
+  /** Of each read, in order: the number of its try, its key, and its call; 0 when it is no longer open. */
   readonly #ids: number[] = [];
   readonly #keys: string[] = [];
   readonly #callIds: number[] = [];
+  /** Behind the read that was looked for last: answers come in the order of questions. */
+  #cursor = 0;
 
   constructor(plan: GroupPlan) {
     this.plan = plan;
@@ -55,18 +59,23 @@ export class ReadGroup implements Alarmed {
     this.size++;
   }
 
-  /** Ends what the group has to do with the read whose try has the number. Returns its call; 0 when it is not open here. */
-  take(id: number): number {
-    const index = this.#indexOf(id);
-    const callId = this.#callIds[index] ?? 0;
-    if (callId === 0) return 0;
+  /** Which of the reads it is whose try has the number, from 0. */
+  indexOf(id: number): number {
+    const index = this.#ids[this.#cursor] === id ? this.#cursor : this.#ids.indexOf(id);
+    this.#cursor = index + 1;
+    return index;
+  }
+
+  keyAt(index: number): string {
+    return this.#keys[index]!;
+  }
+
+  /** Ends what the group has to do with an open read. Returns its call. */
+  take(index: number): number {
+    const callId = this.#callIds[index]!;
     this.#callIds[index] = 0;
     this.size--;
     return callId;
-  }
-
-  keyOf(id: number): string {
-    return this.#keys[this.#indexOf(id)] ?? "";
   }
 
   /** Numbers of the tries of the open reads; of those of certain calls, when these are given. */
@@ -75,11 +84,5 @@ export class ReadGroup implements Alarmed {
       const callId = this.#callIds[index]!;
       return callId !== 0 && callIds?.has(callId) !== false;
     });
-  }
-
-  /** Numbers follow each other but for those that were taken. */
-  #indexOf(id: number): number {
-    const near = id - this.#ids[0]!;
-    return this.#ids[near] === id ? near : this.#ids.indexOf(id);
   }
 }
