@@ -12,7 +12,12 @@ import { isWellFormed } from "./value-check.ts";
 
 /** What every call takes. */
 export interface CallOptions {
-  /** Milliseconds until the call fails with ERR_TIMEOUT or ERR_UNREACHABLE, 1 to 2^31 - 1. @default the client's `timeout` */
+  /**
+   * Milliseconds until the call fails with ERR_TIMEOUT or ERR_UNREACHABLE, 1 to 2^31 - 1. Reads of one key leave together when the task that
+   * makes them has ended (or waits): what that task takes is not counted.
+   *
+   * @default the client's `timeout`
+   */
   readonly timeout?: number | undefined;
   /** Aborting rejects the call with the signal's reason. A write that was sent may still be applied. */
   readonly signal?: AbortSignal | undefined;
