@@ -245,11 +245,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   #gets(input: Extract<ClientInput, { kind: "gets" }>, now: Now, out: ClientEffect[]): void {
     const { keys, get, deadlineMs, isPatient = false } = input;
     const read = scopeOf(get, this.#view.defaultRead);
-    const isPlain = read !== "any" && now.monoMs < deadlineMs && !this.#isClosed;
+    const isOpen = now.monoMs < deadlineMs && !this.#isClosed;
     const links: NodeLink[] = [];
     for (const [index, key] of keys.entries()) {
       const callId = input.callId + index;
-      const link = isPlain ? this.#router.first(slotOfKey(key), now.monoMs) : undefined;
+      const link = isOpen ? this.#router.first(slotOfKey(key), read, now.monoMs) : undefined;
       const bytes = link === undefined ? 0 : this.#answerWeight(link, get);
       if (link === undefined || !this.#hasRoom(link, bytes) || this.pending >= this.#timing.pendingMax) {
         const request = { kind: "get", key, ...get } as const;

@@ -8,6 +8,7 @@
 
 import type { MemberId, Slot } from "../base/ids.ts";
 import type { Prng } from "../base/prng.ts";
+import type { ReadScope } from "../core/messages.ts";
 import { type Call, scopeOf } from "./call.ts";
 import type { LinkTable } from "./link-table.ts";
 import type { NodeLink } from "./node-link.ts";
@@ -38,7 +39,7 @@ export class Router {
     const list = this.#view.preferenceList(call.slot);
     const { request } = call;
     if (request.kind === "get" && scopeOf(request, this.#view.defaultRead) === "any") {
-      const better = this.#betterOfTwo(call, list, nowMs);
+      const better = this.#betterOfTwo(list, nowMs, call);
       if (better !== undefined) return better;
     }
     let doubted: NodeLink | undefined;
@@ -57,9 +58,14 @@ export class Router {
     );
   }
 
-  /** What {@link Router.pick} would say of a call on the slot that nobody was asked for yet, where that is the slot's first replica and nothing is wrong with it. */
-  first(slot: Slot, nowMs: number): NodeLink | undefined {
-    const id = this.#view.preferenceList(slot)[0];
+  /**
+   * What {@link Router.pick} would say of a read that nobody was asked for yet, where that takes little thought: the better of two for one that
+   * any replica may answer, else the slot's first replica when nothing is wrong with it.
+   */
+  first(slot: Slot, read: ReadScope, nowMs: number): NodeLink | undefined {
+    const list = this.#view.preferenceList(slot);
+    if (read === "any") return this.#betterOfTwo(list, nowMs);
+    const id = list[0];
     if (id === undefined || !this.#view.isWell(id)) return undefined;
     const link = this.#linkTo(id);
     const isWell = link?.phase === "up" && link.isResponsive && !this.#links.isSpared(link, nowMs);
@@ -80,13 +86,13 @@ export class Router {
     return member === undefined ? undefined : this.#links.get(member.address);
   }
 
-  /** Of two replicas drawn at random that are well and were not tried; `undefined` for none. */
-  #betterOfTwo(call: Call, list: readonly MemberId[], nowMs: number): NodeLink | undefined {
+  /** Of two replicas drawn at random that are well and that the call has not tried; `undefined` for none. */
+  #betterOfTwo(list: readonly MemberId[], nowMs: number, call?: Call): NodeLink | undefined {
     const links: NodeLink[] = [];
     for (const id of list) {
       const link = this.#linkTo(id);
       if (link?.phase !== "up" || !link.isResponsive || this.#links.isSpared(link, nowMs)) continue;
-      if (this.#view.isWell(id) && !call.hasTried(link)) links.push(link);
+      if (this.#view.isWell(id) && call?.hasTried(link) !== true) links.push(link);
     }
     if (links.length < 2) return links[0];
     const first = this.#prng.below(links.length);

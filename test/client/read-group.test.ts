@@ -282,11 +282,12 @@ const anyTroubles = fc.array(fc.constantFrom(...TROUBLES), { minLength: 1, maxLe
 describe("A read of a group, whatever nodes do", () => {
   test.each([
     { reads: "one at a time", countMax: 1, answerOf: troubled },
+    { reads: "one at a time, of any replica", countMax: 1, answerOf: troubled, readFrom: "any" as const },
     // What happens to several at one instant happens in another order, so one node is silent and nothing else.
     { reads: "many at a moment", countMax: 300, answerOf: silentNode },
   ])(
     "has the same tries at the same times as one that was a call from the start: $reads",
-    ({ countMax, answerOf }) => {
+    ({ countMax, answerOf, readFrom }) => {
       const count = fc.oneof(
         fc.integer({ min: 1, max: Math.min(5, countMax) }),
         fc.integer({ min: 1, max: countMax }),
@@ -309,8 +310,10 @@ describe("A read of a group, whatever nodes do", () => {
               for (const node of harness.nodes) node.answer = answerOf(drawn);
               for (const [index, [some, pauseMs]] of plan.entries()) {
                 const keys = keysOf(300).slice(-some);
-                if (isGrouped) harness.gets(keys, timeoutMs);
-                else for (const key of keys) harness.call({ kind: "get", key, want: "value" }, timeoutMs);
+                if (isGrouped) harness.gets(keys, timeoutMs, { readFrom });
+                else
+                  for (const key of keys)
+                    harness.call({ kind: "get", key, want: "value", readFrom }, timeoutMs);
                 harness.advance(pauseMs);
                 if (index === 3 && countMax === 1) harness.kill(harness.nodes[1]!);
               }
