@@ -51,6 +51,8 @@ export class Call implements Alarmed {
   alarmOrder = 0;
   /** The latest try, while it is unanswered and nothing else has become of the call. */
   current: Attempt | undefined;
+  /** When the time of that try is over. */
+  tryEndsMs = 0;
   /** The first of the unanswered tries, and the later ones: most calls make one, and need no list. */
   #first: Attempt | undefined;
   #others: Attempt[] | undefined;

@@ -11,7 +11,8 @@
 //    one is sent because of silence: a try that sat in a paused node cannot start after the client has moved on.
 // 3. `applied` "no" is only said when every try ended in "no" (call.ts).
 // 4. Only an unanswered try, a refused one, and a round after the first, costs a token of the retry budget.
-// 5. No link has more calls under way than its window (window.ts). The others wait here, and when that queue stands, new calls are
+// 5. A read that any replica may answer is asked of a second one before its try is over. That changes nothing in what becomes of the first try.
+// 6. No link has more calls under way than its window (window.ts). The others wait here, and when that queue stands, new calls are
 //    refused at once: a call that would be answered too late is better off knowing.
 
 import { Alarms } from "../base/alarms.ts";
@@ -28,6 +29,7 @@ import {
   type GetReply,
   isInRing,
   type Overloaded,
+  type ReadScope,
 } from "../core/messages.ts";
 import { needsCurrent } from "../core/replication/decide.ts";
 import { type Attempt, buildRequest, Call, isReplyTo, requestBytes, scopeOf } from "./call.ts";
@@ -35,7 +37,7 @@ import type { CallReply, CallRequest, ClientEffect, ClientInput, GetOptions } fr
 import { LinkTable } from "./link-table.ts";
 import type { NodeLink } from "./node-link.ts";
 import { ReadGroup } from "./read-group.ts";
-import { RetryBudget } from "./retry-budget.ts";
+import { HEDGES, RETRIES, RetryBudget } from "./retry-budget.ts";
 import { Router } from "./router.ts";
 import { CLIENT_TIMING, type ClientTiming } from "./timing.ts";
 import { TopologyView } from "./topology-view.ts";
@@ -73,6 +75,12 @@ const QUEUE_MS_MAX = 25;
 export const RETRY_AFTER_MS = 100;
 /** What a try weighs on its link beside its value. */
 const ATTEMPT_BYTES = 512;
+/**
+ * A read that any replica may answer is asked of a second one when it takes longer than nearly all do at the usual node, within these bounds
+ * (Dean and Barroso, "The tail at scale", 2013); at most one read in twenty is (`HEDGES`).
+ */
+const HEDGE_MS_MIN = 2;
+const HEDGE_MS_MAX = 50;
 /** Addresses named in an error. */
 const FAILURES_MAX = 16;
 /** A tick later than this means that this process stood still. */
@@ -87,6 +95,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
   readonly #links: LinkTable;
   readonly #router: Router;
   readonly #budget: RetryBudget;
+  readonly #hedges: RetryBudget;
   readonly #calls = new NumberMap<Call>();
   /** Calls whose phase is `waiting` for any link; those for one address are woken by its link. */
   readonly #waiting = new Set<Call>();
@@ -111,7 +120,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#hashes = ports.hashes;
     this.#prng = ports.prng;
     this.#view = new TopologyView(ports.hashes);
-    this.#budget = new RetryBudget(now.monoMs);
+    this.#budget = new RetryBudget(RETRIES, now.monoMs);
+    this.#hedges = new RetryBudget(HEDGES, now.monoMs);
     this.#links = new LinkTable(options.seeds, this.#timing, ports.prng.fork("links"), {
       linkUp: (link, at, out) => this.#linkUp(link, at, out),
       linkDown: (link, at, out) => this.#linkDown(link, at, out),
@@ -230,7 +240,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       return;
     }
     this.#calls.set(call.id, call);
-    this.#budget.deposit();
+    this.#deposit(this.#scopeOf(call));
     if (now.monoMs >= call.deadlineMs) this.#expire(call, now, out);
     else this.#attempt(call, now, out);
   }
@@ -259,8 +269,10 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       let group = link.openGroup;
       if (group === undefined || group.isFull) {
         const tryEndsMs = now.monoMs + this.#tryMs(link, 0);
-        group = new ReadGroup({ link, get, isPatient, sentMs: now.monoMs, deadlineMs, tryEndsMs, bytes });
-        this.#alarms.set(group, Math.min(deadlineMs, tryEndsMs));
+        const hedgeAtMs = this.#hedgeAtMs(read, now);
+        const times = { sentMs: now.monoMs, deadlineMs, tryEndsMs, hedgeAtMs };
+        group = new ReadGroup({ link, get, isPatient, ...times, bytes });
+        this.#alarms.set(group, Math.min(deadlineMs, tryEndsMs, hedgeAtMs));
         link.openGroup = group;
         links.push(link);
       }
@@ -268,7 +280,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       this.#attempts.add(id, group);
       group.add(id, key, callId);
       this.#grouped++;
-      this.#budget.deposit();
+      this.#deposit(read);
       link.inFlight += 1;
       link.bytesInFlight += group.plan.bytes;
       link.slowness.sent(now.monoMs);
@@ -302,7 +314,7 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
 
   /** Makes a read of a group a call of its own, as if it had always been one. */
   #single(group: ReadGroup, id: number): Attempt {
-    const { link, get, isPatient, sentMs, deadlineMs, tryEndsMs, bytes } = group.plan;
+    const { link, get, isPatient, sentMs, deadlineMs, tryEndsMs, hedgeAtMs, bytes } = group.plan;
     const index = group.indexOf(id);
     const request = { kind: "get", key: group.keyAt(index), ...get } as const;
     const callId = this.#takeFrom(group, index);
@@ -310,11 +322,24 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     call.isPatient = isPatient;
     call.attemptCount = 1;
     const attempt: Attempt = { id, call, number: 1, link, sentMs, bytes };
+    call.addAttempt(attempt);
+    call.tried(link);
     this.#sent(call, attempt);
     this.#attempts.replace(id, attempt);
     this.#calls.set(callId, call);
-    this.#arm(call, Math.min(sentMs + TRY_MS_TOTAL_MAX, tryEndsMs + index * TRY_MS_PER_CALL_BEFORE));
+    call.tryEndsMs = Math.min(sentMs + TRY_MS_TOTAL_MAX, tryEndsMs + index * TRY_MS_PER_CALL_BEFORE);
+    this.#arm(call, Math.min(call.tryEndsMs, hedgeAtMs));
     return attempt;
+  }
+
+  /** The time of a group's first read has come, and perhaps that of others. */
+  #dissolve(group: ReadGroup, now: Now, out: ClientEffect[]): void {
+    for (const id of group.openIds()) {
+      const { call } = this.#single(group, id);
+      if (call.alarmMs > now.monoMs) continue;
+      this.#alarms.clear(call);
+      this.#wake(call, now, out);
+    }
   }
 
   /** Ends what the group has to do with a read; returns its call. */
@@ -363,10 +388,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#links.tick(now, out);
     for (let due = this.#alarms.takeDue(now.monoMs); due.length > 0; due = this.#alarms.takeDue(now.monoMs)) {
       for (const item of due) {
-        if (item instanceof ReadGroup) {
-          // Those whose time has come are due in the next round of this loop.
-          for (const id of item.openIds()) this.#single(item, id);
-        } else if (!item.isSettled && item.alarmMs === Number.POSITIVE_INFINITY) {
+        if (item instanceof ReadGroup) this.#dissolve(item, now, out);
+        else if (!item.isSettled && item.alarmMs === Number.POSITIVE_INFINITY) {
           // What came before may have settled it, or set its alarm anew.
           this.#wake(item, now, out);
         }
@@ -460,13 +483,14 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     this.#links.dialSoon(now, out);
   }
 
-  #send(call: Call, link: NodeLink, now: Now, out: ClientEffect[]): void {
+  #send(call: Call, link: NodeLink, now: Now, out: ClientEffect[], isHedge = false): void {
     const untilMs = Math.min(call.deadlineMs, now.monoMs + this.#tryMs(link, requestBytes(call.request)));
     const id = this.#attempts.nextId();
     const bytes = this.#weight(link, call);
     call.attemptCount += 1;
     const attempt: Attempt = { id, call, number: call.attemptCount, link, sentMs: now.monoMs, bytes };
-    this.#sent(call, attempt);
+    call.addAttempt(attempt);
+    call.tried(link);
     this.#attempts.add(id, attempt);
     link.inFlight += 1;
     link.bytesInFlight += bytes;
@@ -482,14 +506,30 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       isDecidedThere: this.#isDecidedThere(call, link),
     });
     out.push({ kind: "send", address: link.address, message });
-    this.#arm(call, untilMs);
+    if (isHedge) return;
+    this.#sent(call, attempt);
+    call.tryEndsMs = untilMs;
+    this.#arm(call, Math.min(untilMs, this.#hedgeAtMs(this.#scopeOf(call), now)));
   }
 
   #sent(call: Call, attempt: Attempt): void {
     call.phase = "sent";
     call.current = attempt;
-    call.addAttempt(attempt);
-    call.tried(attempt.link);
+  }
+
+  /** When somebody else is to be asked as well about a read that is sent now. */
+  #hedgeAtMs(read: ReadScope | undefined, now: Now): number {
+    if (read !== "any") return Number.POSITIVE_INFINITY;
+    return now.monoMs + Math.min(HEDGE_MS_MAX, Math.max(HEDGE_MS_MIN, this.#links.usualLatencyMs));
+  }
+
+  /** Asks a second replica, and leaves the first try as it is. That it takes so long is remembered: its answer may not be waited for. */
+  #hedge(call: Call, now: Now, out: ClientEffect[]): void {
+    if (call.current !== undefined) call.current.link.meanLatency.sample(now.monoMs - call.current.sentMs);
+    const link = this.#router.another(call, now.monoMs);
+    if (link !== undefined && this.#hasRoom(link, this.#weight(link, call)) && this.#hedges.take(now.monoMs))
+      this.#send(call, link, now, out, true);
+    this.#arm(call, call.tryEndsMs);
   }
 
   /** Its time has come: the deadline, the end of a try, of a pause, or just a look around. */
@@ -500,7 +540,8 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     }
     switch (call.phase) {
       case "sent":
-        this.#tryTimedOut(call, now, out);
+        if (now.monoMs < call.tryEndsMs) this.#hedge(call, now, out);
+        else this.#tryTimedOut(call, now, out);
         break;
       case "backoff":
         this.#nextRound(call, now, out);
@@ -760,6 +801,16 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     if (oldest === undefined || oldest.queuedAfter === this.#answerSteps) return false;
     if (nowMs - oldest.queuedSinceMs < QUEUE_MS_MAX) return false;
     return window.isOverloaded(nowMs) || window.drainMs(queue.size) > (deadlineMs - nowMs) / 4;
+  }
+
+  /** Which replicas the call may be answered by; `undefined` unless it is a read. */
+  #scopeOf({ request }: Call): ReadScope | undefined {
+    return request.kind === "get" ? scopeOf(request, this.#view.defaultRead) : undefined;
+  }
+
+  #deposit(read: ReadScope | undefined): void {
+    this.#budget.deposit();
+    if (read === "any") this.#hedges.deposit();
   }
 
   /** Whether there is room for a try that weighs so much. A link always takes one, however large. */

@@ -23,6 +23,8 @@ export interface GroupPlan {
   readonly deadlineMs: number;
   /** When the try of the first read is over. */
   readonly tryEndsMs: number;
+  /** When somebody else is to be asked as well; `Infinity` for never. */
+  readonly hedgeAtMs: number;
   /** What each weighs on the link. */
   readonly bytes: number;
 }
@@ -31,7 +33,7 @@ export class ReadGroup implements Alarmed {
   readonly plan: GroupPlan;
   /** Reads that are open. */
   size = 0;
-  /** When the first try is over that may still be open. */
+  /** When the first of its reads is to be looked at. */
   alarmMs = Number.POSITIVE_INFINITY;
   alarmPrevious: Alarmed | undefined;
   alarmNext: Alarmed | undefined;

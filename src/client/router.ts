@@ -72,6 +72,11 @@ export class Router {
     return isWell ? link : undefined;
   }
 
+  /** A replica that is well for a read that any may answer, and that has not been tried. */
+  another(call: Call, nowMs: number): NodeLink | undefined {
+    return this.#betterOfTwo(this.#view.preferenceList(call.slot), nowMs, call);
+  }
+
   /** Whether a connected replica that comes before the link in the key's list was passed over: it is slow, silent, or said to be unwell. */
   isPassingOver(call: Call, chosen: NodeLink): boolean {
     for (const id of this.#view.preferenceList(call.slot)) {
