@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { findFreePorts, isPortFree } from "../../cluster/free-port.ts";
 import { LocalCluster, type LocalNode } from "../../cluster/local-cluster.ts";
 import { sendCommand } from "../../cluster/node-command.ts";
@@ -233,9 +233,15 @@ describe("ringhold cluster pause, resume, remove, status", () => {
     expect((await cluster("status")).stdout).toMatch(/\nnode-3 +paused /);
     await cluster("resume", "node-3");
     await LocalCluster.open(state).untilSafe();
-    const table = (await cluster("status")).stdout;
-    expect(table).toMatch(/\nnode-3 +active /);
-    expect(table.trimEnd().split("\n").at(-1)).toMatch(/^SAFE/);
+    // The node that is asked now may have heard of it a moment later.
+    await vi.waitFor(
+      async () => {
+        const table = (await cluster("status")).stdout;
+        expect(table).toMatch(/\nnode-3 +active /);
+        expect(table.trimEnd().split("\n").at(-1)).toMatch(/^SAFE/);
+      },
+      { timeout: 20_000, interval: 500 },
+    );
 
     const before = nodes();
     expect(await cluster("remove", "node-3")).toMatchObject({ code: 0, stdout: "removed node-3\n" });
