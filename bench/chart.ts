@@ -1,6 +1,8 @@
 // A chart of what was measured, as SVG without script or fonts of its own: groups of bars, in each group the longest as long as there
 // is room, because only what stands in one group may be compared.
 
+import { escapeXml } from "./escape-xml.ts";
+
 /** One bar. */
 export interface Bar {
   readonly label: string;
@@ -34,7 +36,7 @@ export function drawChart(title: string, groups: readonly BarGroup[], footer: st
   const parts: string[] = [];
   let y = TOP;
   const text = (x: number, line: string, more = ""): void => {
-    parts.push(`<text x="${x}" y="${y}"${more}>${escapeMarkup(line)}</text>`);
+    parts.push(`<text x="${x}" y="${y}"${more}>${escapeXml(line)}</text>`);
   };
   for (const { title: name, bars } of groups) {
     text(0, name, ' class="group"');
@@ -55,13 +57,9 @@ export function drawChart(title: string, groups: readonly BarGroup[], footer: st
   const height = y + 12;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
-    `<title>${escapeMarkup(title)}</title><style>${STYLE}</style>`,
-    `<text class="title" x="0" y="18">${escapeMarkup(title)}</text>`,
+    `<title>${escapeXml(title)}</title><style>${STYLE}</style>`,
+    `<text class="title" x="0" y="18">${escapeXml(title)}</text>`,
     ...parts,
     "</svg>\n",
   ].join("\n");
-}
-
-function escapeMarkup(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
 }

@@ -16,6 +16,7 @@ import { runApart } from "./load/client-process.ts";
 import { hasClient } from "./load/clients.ts";
 import type { ClientName, TargetSpec } from "./load/target.ts";
 import type { Measurement, Operation, Work } from "./load/work.ts";
+import { median } from "./median.ts";
 import {
   type Servers,
   startMemcached,
@@ -290,20 +291,20 @@ function print(comparison: Comparison, rows: readonly Row[]): void {
   ];
   const [first] = rows;
   const table = rows.map((row) => {
-    const median = medianOf(row);
+    const middle = medianOf(row);
     const speeds = row.runs.map(({ operationsPerSecond }) => operationsPerSecond);
-    const spread = (Math.max(...speeds) - Math.min(...speeds)) / median.operationsPerSecond;
-    const ratio = medianOf(first!).operationsPerSecond / median.operationsPerSecond;
+    const spread = (Math.max(...speeds) - Math.min(...speeds)) / middle.operationsPerSecond;
+    const ratio = medianOf(first!).operationsPerSecond / middle.operationsPerSecond;
     const wrong = row.runs.reduce((sum, run) => sum + run.wrong, 0);
     return [
       row.contender,
-      Math.round(median.operationsPerSecond).toLocaleString("en"),
+      Math.round(middle.operationsPerSecond).toLocaleString("en"),
       `${Math.round(spread * 100)} %`,
-      ...[median.p50Ms, median.p99Ms, median.p999Ms].map((ms) => Math.round(ms * 1000).toLocaleString("en")),
+      ...[middle.p50Ms, middle.p99Ms, middle.p999Ms].map((ms) => Math.round(ms * 1000).toLocaleString("en")),
       ...[
-        median.clientCpuMicros,
-        median.serverCpuMicros,
-        median.clientCpuMicros + median.serverCpuMicros,
+        middle.clientCpuMicros,
+        middle.serverCpuMicros,
+        middle.clientCpuMicros + middle.serverCpuMicros,
       ].map((micros) => micros.toFixed(2)),
       ratio.toFixed(2),
       ...(wrong > 0 ? [`${wrong} WRONG`] : []),
@@ -330,10 +331,7 @@ function chartOf(comparisons: readonly Comparison[], rows: readonly Row[]): stri
 
 /** Each figure's own median over the runs. */
 function medianOf({ runs }: Row): Measurement {
-  const of = (read: (run: Measurement) => number) => {
-    const sorted = runs.map(read).sort((a, b) => a - b);
-    return sorted[Math.floor(sorted.length / 2)]!;
-  };
+  const of = (read: (run: Measurement) => number) => median(runs.map(read));
   return {
     operationsPerSecond: of((run) => run.operationsPerSecond),
     p50Ms: of((run) => run.p50Ms),

@@ -2,6 +2,7 @@
 // same axes, so that they can be compared by eye; time from left to right, milliseconds upwards on a logarithmic scale. Moves are
 // shaded. A point is a quarter of a second; where a terminal column covers several, it shows the worst.
 
+import { escapeXml } from "../escape-xml.ts";
 import type { Phase, SubjectResult } from "./scenario.ts";
 import type { Bucket } from "./timeline.ts";
 
@@ -159,12 +160,4 @@ function msText(ms: number): string {
 
 function fixed(value: number): string {
   return value.toFixed(1);
-}
-
-function escapeXml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
 }

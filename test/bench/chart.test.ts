@@ -48,5 +48,5 @@ test("drawChart draws nothing as nothing, and names as they are", () => {
   expect(readChart(svg).bars).toEqual([{ kind: "peer", width: 0 }]);
   expect(svg).not.toContain("<b>");
   expect(svg).not.toContain("<i>");
-  expect(svg).toContain("&lt;b> &amp; &quot;c&quot;");
+  expect(svg).toContain("&lt;b&gt; &amp; &quot;c&quot;");
 });
