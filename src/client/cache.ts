@@ -52,6 +52,7 @@ import {
   outcomeIn,
   SingleWaiter,
   ValueWaiter,
+  type Waiter,
 } from "./waiters.ts";
 
 const NO_OPTIONS: SetOptions = Object.freeze({});
@@ -163,16 +164,8 @@ export class Cache {
   get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
     // No async function: it would be a second promise, and two turns of the queue, for every call.
     return new Promise<T | undefined>((resolve, reject) => {
-      checkKey(key);
-      const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
-      const get = options === undefined ? this.#plainGet : this.#getOptions("value", given);
-      if (given.signal === undefined) {
-        const waiter = new ValueWaiter(resolve as (value: unknown) => void, reject);
-        this.#driver.gather(key, get, this.#timeoutOf(given), waiter);
-      } else {
-        const reply = this.#driver.call({ kind: "get", key, ...get }, this.#limits(given));
-        resolve(reply.then((got) => decodedValue(got) as T));
-      }
+      const waiter = new ValueWaiter(resolve as (value: unknown) => void, reject);
+      this.#startRead(key, "value", options, waiter, reject);
     });
   }
 
@@ -494,16 +487,30 @@ export class Cache {
 
   // ---- calls
 
-  /** Not async, so that the read is gathered with others of its task in the order of the calls. */
   #read(key: unknown, want: Want, options: unknown): Promise<GetReply> {
     return new Promise<CallReply>((resolve, reject) => {
-      checkKey(key);
-      const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
-      const get = this.#getOptions(want, given);
-      if (given.signal === undefined)
-        this.#driver.gather(key, get, this.#timeoutOf(given), new SingleWaiter(resolve, reject));
-      else resolve(this.#driver.call({ kind: "get", key, ...get }, this.#limits(given)));
+      this.#startRead(key, want, options, new SingleWaiter(resolve, reject), reject);
     }) as Promise<GetReply>;
+  }
+
+  /** With others of its task, in the order of the calls; by itself when it can be aborted. @throws {CacheError} ERR_INVALID_ARGUMENT */
+  #startRead(
+    key: unknown,
+    want: Want,
+    options: unknown,
+    waiter: Waiter,
+    reject: (error: unknown) => void,
+  ): void {
+    checkKey(key);
+    const given = checkOptions<ReadOptions>(options, OPTION_NAMES.read);
+    const isPlain = options === undefined && want === "value";
+    const get = isPlain ? this.#plainGet : this.#getOptions(want, given);
+    if (given.signal === undefined) {
+      this.#driver.gather(key, get, this.#timeoutOf(given), waiter);
+    } else {
+      const reply = this.#driver.call({ kind: "get", key, ...get }, this.#limits(given));
+      reply.then((got) => waiter.settle(got), reject);
+    }
   }
 
   async #write(key: string, change: Change, given: WriteOptions): Promise<Outcome> {

@@ -110,8 +110,9 @@ export class Call implements Alarmed {
     return this.#first !== undefined || (this.#others?.length ?? 0) > 0;
   }
 
-  /** A try has been sent. */
+  /** A try has been sent: its link counts as tried. */
   addAttempt(attempt: Attempt): void {
+    this.tried(attempt.link);
     if (!this.isUnanswered) {
       this.#first = attempt;
     } else {

@@ -322,13 +322,11 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     call.isPatient = isPatient;
     call.attemptCount = 1;
     const attempt: Attempt = { id, call, number: 1, link, sentMs, bytes };
+    const ownEndMs = Math.min(sentMs + TRY_MS_TOTAL_MAX, tryEndsMs + index * TRY_MS_PER_CALL_BEFORE);
     call.addAttempt(attempt);
-    call.tried(link);
-    this.#sent(call, attempt);
     this.#attempts.replace(id, attempt);
     this.#calls.set(callId, call);
-    call.tryEndsMs = Math.min(sentMs + TRY_MS_TOTAL_MAX, tryEndsMs + index * TRY_MS_PER_CALL_BEFORE);
-    this.#arm(call, Math.min(call.tryEndsMs, hedgeAtMs));
+    this.#waitFor(attempt, ownEndMs, hedgeAtMs);
     return attempt;
   }
 
@@ -490,7 +488,6 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
     call.attemptCount += 1;
     const attempt: Attempt = { id, call, number: call.attemptCount, link, sentMs: now.monoMs, bytes };
     call.addAttempt(attempt);
-    call.tried(link);
     this.#attempts.add(id, attempt);
     link.inFlight += 1;
     link.bytesInFlight += bytes;
@@ -506,15 +503,16 @@ export class ClientCore implements Machine<ClientInput, ClientEffect> {
       isDecidedThere: this.#isDecidedThere(call, link),
     });
     out.push({ kind: "send", address: link.address, message });
-    if (isHedge) return;
-    this.#sent(call, attempt);
-    call.tryEndsMs = untilMs;
-    this.#arm(call, Math.min(untilMs, this.#hedgeAtMs(this.#scopeOf(call), now)));
+    if (!isHedge) this.#waitFor(attempt, untilMs, this.#hedgeAtMs(this.#scopeOf(call), now));
   }
 
-  #sent(call: Call, attempt: Attempt): void {
+  /** From now on the call is where this try is. */
+  #waitFor(attempt: Attempt, untilMs: number, hedgeAtMs: number): void {
+    const { call } = attempt;
     call.phase = "sent";
     call.current = attempt;
+    call.tryEndsMs = untilMs;
+    this.#arm(call, Math.min(untilMs, hedgeAtMs));
   }
 
   /** When somebody else is to be asked as well about a read that is sent now. */

@@ -239,15 +239,15 @@ export class ClientDriver {
   /** Makes many reads, each on behalf of its waiter, which is to be patient. Returns the id of the first; the others follow. 0 when it is too late. */
   startGets(gets: Pick<ClientGets, "keys" | "get" | "deadlineMs">, waiters: readonly Waiter[]): number {
     this.#endGathering();
-    if (!this.#isOver) return this.#enterGets({ ...gets, isPatient: true }, waiters, readNow());
+    if (!this.#isOver) return this.#enterGets({ ...gets, isPatient: true }, waiters);
     for (const waiter of waiters) waiter.settle(closedError(true));
     return 0;
   }
 
-  #enterGets(gets: Omit<ClientGets, "kind" | "callId">, waiters: readonly Waiter[], now: Now): number {
+  #enterGets(gets: Omit<ClientGets, "kind" | "callId">, waiters: readonly Waiter[], now?: Now): number {
     const callId = this.#lastCallId + 1;
     for (const waiter of waiters) this.#enter(waiter);
-    this.#feedAt({ kind: "gets", callId, ...gets }, now);
+    this.feed({ kind: "gets", callId, ...gets }, now);
     return callId;
   }
 
@@ -353,14 +353,10 @@ export class ClientDriver {
     for (const link of this.#leaving) link.terminate("closed");
   }
 
-  /** Feeds one input. When called by an effect of a step, it waits until that step's effects are done. */
-  feed(input: ClientInput): void {
-    this.#feedAt(input, readNow());
-  }
-
-  #feedAt(input: ClientInput, now: Now): void {
+  /** Feeds one input, at this moment unless another is named. When called by an effect of a step, it waits until that step's effects are done. */
+  feed(input: ClientInput, now?: Now): void {
     if (this.#isOver) return;
-    if (!this.#isStepping) this.#run(input, now);
+    if (!this.#isStepping) this.#run(input, now ?? readNow());
     else if (this.#inputs.push(input) > PENDING_MAX) throw new Error("Inputs cause inputs without end");
   }
 

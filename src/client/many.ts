@@ -33,8 +33,7 @@ export function getMany(
 ): Promise<readonly CallResult[]> {
   const { deadlineMs } = limits;
   const start = (from: number, waiters: readonly ManyWaiter[]): void => {
-    const isAll = waiters.length === keys.length;
-    const slice = isAll ? keys : keys.slice(from, from + waiters.length);
+    const slice = keys.slice(from, from + waiters.length);
     const callId = driver.startGets({ keys: slice, get, deadlineMs }, waiters);
     for (const [index, waiter] of waiters.entries()) waiter.callId = callId + index;
   };
